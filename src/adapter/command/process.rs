@@ -1,0 +1,143 @@
+//! One run of a program, from start to the death of its last child.
+
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{ChildStdin, Command};
+
+use super::super::launch::{LAUNCH, launcher};
+use crate::call::Progress;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The end of standard error that is kept.
+const STDERR_TAIL: usize = 4096;
+/// A line of progress is cut here.
+const LONGEST_PROGRESS: usize = 500;
+
+/// What to run.
+pub(super) struct Program<'a> {
+    pub(super) path: &'a Path,
+    pub(super) args: Vec<String>,
+    pub(super) cwd: &'a Path,
+    pub(super) env: Vec<(&'a str, &'a str)>,
+    pub(super) stdin: Option<String>,
+    pub(super) max_memory: u64,
+    pub(super) max_output: usize,
+}
+
+/// How it ended.
+pub(super) struct Ended {
+    /// The exit code; none when a signal ended it.
+    pub(super) code: Option<i32>,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: String,
+    /// Whether it was stopped because it wrote more than its cap.
+    pub(super) truncated: bool,
+}
+
+/// Runs a program to its end. Dropping the future kills it and its children.
+pub(super) async fn run(program: Program<'_>, progress: &Progress) -> Result<Ended> {
+    let failed = |error| Error::new(ErrorKind::Unreachable, "the program could not be started").because(error);
+    let mut command = Command::new(launcher().map_err(failed)?);
+    command.arg(LAUNCH).arg(program.max_memory.to_string()).arg(program.path).args(&program.args);
+    command.current_dir(program.cwd).env_clear().envs(program.env.iter().copied());
+    command.stdin(if program.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).kill_on_drop(true);
+    let mut child = command.spawn().map_err(failed)?;
+    let group = Group::led_by(child.id());
+
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let waited = async {
+        let status = child.wait().await;
+        // What the program left behind would keep its output open.
+        group.kill();
+        status
+    };
+    let read = async {
+        let out = read_lines(stdout, program.max_output, progress).await;
+        if matches!(out, Ok((_, true))) {
+            group.kill();
+        }
+        out
+    };
+    let (status, out, stderr, ()) = tokio::join!(waited, read, read_tail(stderr), write(stdin, program.stdin));
+    let broken = |error| Error::new(ErrorKind::Unreachable, "the program's output could not be read").because(error);
+    let (stdout, truncated) = out.map_err(broken)?;
+    Ok(Ended { code: status.map_err(broken)?.code(), stdout, stderr, truncated })
+}
+
+/// Standard output up to `limit`, each line reported as it comes; and whether there was more.
+async fn read_lines(
+    stdout: Option<impl AsyncRead + Unpin>,
+    limit: usize,
+    progress: &Progress,
+) -> std::io::Result<(Vec<u8>, bool)> {
+    let mut out = Vec::new();
+    let Some(stdout) = stdout else { return Ok((out, false)) };
+    let mut reader = BufReader::new(stdout.take(limit as u64 + 1));
+    let mut lines = 0;
+    loop {
+        let start = out.len();
+        if reader.read_until(b'\n', &mut out).await? == 0 {
+            break;
+        }
+        lines += 1;
+        if progress.is_wanted() {
+            let line = String::from_utf8_lossy(out.get(start..).unwrap_or_default());
+            progress.report(lines, line.trim_end().chars().take(LONGEST_PROGRESS).collect());
+        }
+    }
+    let truncated = out.len() > limit;
+    out.truncate(limit);
+    Ok((out, truncated))
+}
+
+/// The end of standard error. Read errors end it: it only explains.
+async fn read_tail(stderr: Option<impl AsyncRead + Unpin>) -> String {
+    let mut tail = Vec::new();
+    let Some(mut stderr) = stderr else { return String::new() };
+    let mut chunk = [0; 4096];
+    while let Ok(read @ 1..) = stderr.read(&mut chunk).await {
+        tail.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        if tail.len() > STDERR_TAIL {
+            tail.drain(..tail.len() - STDERR_TAIL);
+        }
+    }
+    String::from_utf8_lossy(&tail).into_owned()
+}
+
+/// A program that closes its input early does not care for the rest.
+async fn write(stdin: Option<ChildStdin>, text: Option<String>) {
+    if let (Some(mut stdin), Some(text)) = (stdin, text) {
+        let _ = stdin.write_all(text.as_bytes()).await;
+    }
+}
+
+/// A process group, killed whole when dropped.
+struct Group(AtomicU32);
+
+impl Group {
+    fn led_by(pid: Option<u32>) -> Self {
+        Self(AtomicU32::new(pid.unwrap_or(0)))
+    }
+
+    /// Kills it once; afterwards its number may belong to somebody else.
+    fn kill(&self) {
+        let pid = i32::try_from(self.0.swap(0, Ordering::Relaxed)).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

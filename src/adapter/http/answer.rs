@@ -1,0 +1,180 @@
+//! Answer → result: JSON, text, pictures, sound, other bytes, and the many ways to say no.
+
+use bytes::Bytes;
+use reqwest::{
+    Response, StatusCode,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, RETRY_AFTER},
+};
+use serde_json::{Map, Value, json};
+
+use crate::call::{Content, Output};
+use crate::manifest::{self, Method};
+
+/// Where upstreams put their own words, when the manifest does not say.
+const USUAL_MESSAGES: &[&str] = &[
+    "/error/message",
+    "/message",
+    "/detail",
+    "/error_description",
+    "/errors/0/message",
+    "/error",
+    "/title",
+    "/reason",
+];
+/// An upstream's own words are cut here, in characters.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// A response without its body.
+#[derive(Debug)]
+pub(super) struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+impl Head {
+    pub(super) fn of(response: &Response) -> Self {
+        Self { status: response.status(), headers: response.headers().clone() }
+    }
+
+    fn header(&self, name: reqwest::header::HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The media type in lower case, without parameters.
+    fn media_type(&self) -> Option<String> {
+        let essence = self.header(CONTENT_TYPE)?.split(';').next()?.trim().to_ascii_lowercase();
+        (!essence.is_empty()).then_some(essence)
+    }
+
+    fn charset(&self) -> Option<&str> {
+        let (_, charset) = self.header(CONTENT_TYPE)?.split_once("charset=")?;
+        charset.split(';').next().map(|charset| charset.trim_matches(['"', ' ']))
+    }
+}
+
+/// What the answer means, or the words of its failure.
+pub(super) fn interpret(
+    head: &Head,
+    body: Bytes,
+    rules: &manifest::Response,
+    method: Method,
+) -> Result<Output, String> {
+    let media_type = head.media_type();
+    let kind = media_type.as_deref().unwrap_or_default();
+    let is_json = kind == "application/json" || kind.ends_with("+json") || kind == "text/json";
+    let says_nothing = media_type.is_none() || rules.pick.is_some() || !rules.failure.is_empty();
+    let json = if is_json || says_nothing { serde_json::from_slice::<Value>(&body).ok() } else { None };
+
+    if !head.status.is_success() {
+        let json = json.or_else(|| serde_json::from_slice(&body).ok());
+        return Err(failure(head, json.as_ref(), &body, rules));
+    }
+    if method == Method::Head {
+        return Ok(Output::json(json!({ "status": head.status.as_u16(), "headers": readable(&head.headers) })));
+    }
+    if body.is_empty() {
+        return Ok(Output::text(format!("done ({})", head.status)));
+    }
+    if let Some(value) = json {
+        return from_json(head, value, &body, rules);
+    }
+    if is_json {
+        return Err(format!(
+            "the upstream answered {} but its JSON is broken: {}",
+            head.status,
+            excerpt(&text(head, &body))
+        ));
+    }
+    if let Some(pick) = &rules.pick {
+        return Err(format!("the upstream's answer is not JSON, so it has nothing at `{pick}`"));
+    }
+    Ok(Output { content: vec![content(head, kind, body)], ..Output::default() })
+}
+
+fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &manifest::Response) -> Result<Output, String> {
+    if rules.failure.iter().any(|mark| matches_mark(&value, mark)) {
+        return Err(failure(head, Some(&value), body, rules));
+    }
+    if let Some(pick) = &rules.pick {
+        let picked = value.pointer_mut(pick).map(Value::take);
+        value = picked.ok_or_else(|| format!("the upstream's answer has nothing at `{pick}`"))?;
+    }
+    Ok(Output::json(value))
+}
+
+fn matches_mark(value: &Value, mark: &manifest::FailureMark) -> bool {
+    match (value.pointer(&mark.at), &mark.is) {
+        (Some(found), Some(wanted)) => found == wanted,
+        (Some(found), None) => !matches!(found, Value::Null | Value::Bool(false)) && found != "",
+        (None, _) => false,
+    }
+}
+
+/// The upstream's own words for its failure, with the status when that says so.
+fn failure(head: &Head, json: Option<&Value>, body: &Bytes, rules: &manifest::Response) -> String {
+    let pointers = rules.message.iter().map(String::as_str).chain(USUAL_MESSAGES.iter().copied());
+    let words = json.and_then(|json| pointers.filter_map(|pointer| json.pointer(pointer)).find_map(words));
+    let words = words.unwrap_or_else(|| text(head, body));
+    let mut message = if head.status.is_success() {
+        "the upstream reports a failure".to_owned()
+    } else {
+        format!("the upstream answered {}", head.status)
+    };
+    if !words.trim().is_empty() {
+        message = format!("{message}: {}", excerpt(&words));
+    }
+    if let Some(after) = head.header(RETRY_AFTER) {
+        message = format!("{message} (it asks to be called again after: {})", excerpt(after));
+    }
+    message
+}
+
+fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::Null | Value::Bool(_) => None,
+        Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    let text = text.trim();
+    match text.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+fn text(head: &Head, body: &Bytes) -> String {
+    let encoding = head.charset().and_then(|label| encoding_rs::Encoding::for_label(label.as_bytes()));
+    encoding.unwrap_or(encoding_rs::UTF_8).decode(body).0.into_owned()
+}
+
+fn content(head: &Head, kind: &str, body: Bytes) -> Content {
+    const BINARY: &[&str] = &["application/octet-stream", "application/pdf", "application/zip", "application/gzip"];
+    if kind.starts_with("image/") && !kind.ends_with("+xml") {
+        return Content::Image(body, kind.to_owned());
+    }
+    if kind.starts_with("audio/") {
+        return Content::Audio(body, kind.to_owned());
+    }
+    // A type nobody knows may be either: GitHub sends every file as `application/vnd.github.raw`.
+    let binary = BINARY.contains(&kind) || kind.starts_with("video/") || kind.starts_with("font/");
+    let readable = || std::str::from_utf8(&body).is_ok_and(|text| !text.contains('\0'));
+    if kind.starts_with("text/") || (!binary && readable()) {
+        return Content::Text(text(head, &body));
+    }
+    let disposition = head.header(CONTENT_DISPOSITION).unwrap_or_default();
+    let name =
+        disposition.split("filename=").nth(1).map_or("answer", |name| name.split(';').next().unwrap_or_default());
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name: String = name.chars().filter(fits).collect();
+    let media_type = if kind.is_empty() { "application/octet-stream" } else { kind };
+    Content::Blob { uri: format!("attachment:///{name}"), media_type: media_type.to_owned(), data: body }
+}
+
+/// Headers as JSON, those that carry state aside.
+fn readable(headers: &HeaderMap) -> Map<String, Value> {
+    let shown = headers.iter().filter(|(name, _)| name.as_str() != "set-cookie");
+    shown.filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?)))).collect()
+}

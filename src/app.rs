@@ -1,0 +1,134 @@
+//! The application: parts built from settings, every task owned, and an orderly end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+mod manifests;
+mod shutdown;
+
+use crate::call::Caller;
+use crate::config::Config;
+use crate::error::Problem;
+use crate::gateway::Gateway;
+use crate::protocol::{Audience, Server};
+use crate::secret::Environment;
+use crate::transport::{Shutdown, TransportError, serve_http, serve_stdio};
+use crate::upstream::Upstream;
+
+/// After the last call ended, its answer has this long to leave.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// Why the application cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// What a person wrote is wrong.
+    #[error("{} to mend", if .0.len() == 1 { "there is a problem" } else { "there are problems" })]
+    Problems(Vec<Problem>),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(String, std::io::Error),
+    /// TLS for the way out cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A transport failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    /// A second signal came while stopping.
+    #[error("stopped at once")]
+    StoppedAtOnce,
+}
+
+/// The running parts.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    gateway: Arc<Gateway>,
+    audience: Audience,
+}
+
+impl App {
+    /// Builds the parts and reads the manifests. With `strict`, any error in them is fatal.
+    pub fn open(config: Config, environment: Environment) -> Result<Self, AppError> {
+        let gateway = Arc::new(Gateway::new(environment, Upstream::new()?, config.gateway()));
+        let manifests = manifests::read(&config.manifests).map_err(|problem| AppError::Problems(vec![problem]))?;
+        let live = gateway.prepare(manifests);
+        if config.strict && live.problems.iter().any(Problem::is_error) {
+            return Err(AppError::Problems(live.problems));
+        }
+        gateway.install(live);
+        Ok(Self { config, gateway, audience: Audience::default() })
+    }
+
+    /// What answers calls.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves over HTTP until a signal. `ready` is told the address.
+    pub async fn serve(self, ready: impl FnOnce(std::net::SocketAddr)) -> Result<(), AppError> {
+        let wanted = (self.config.host, self.config.port);
+        let failed = |error| AppError::Listen(format!("{}:{}", wanted.0, wanted.1), error);
+        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        ready(listener.local_addr().map_err(failed)?);
+        let server = Server::new(Arc::clone(&self.gateway), self.audience.clone(), Caller::Anonymous);
+        let shutdown = Shutdown::default();
+        let serving = Box::pin(serve_http(server, listener, self.config.http(), shutdown.clone()));
+        self.run(shutdown, serving).await
+    }
+
+    /// Serves the client that started us, until it closes our input or a signal comes.
+    pub async fn stdio(self) -> Result<(), AppError> {
+        let server = Server::new(Arc::clone(&self.gateway), self.audience.clone(), Caller::Local);
+        let shutdown = Shutdown::default();
+        let serving = Box::pin(serve_stdio(server, shutdown.expired.clone()));
+        self.run(shutdown, serving).await
+    }
+
+    /// Runs a transport beside what every transport needs, and ends them all.
+    async fn run(
+        self,
+        shutdown: Shutdown,
+        serving: impl Future<Output = Result<(), TransportError>>,
+    ) -> Result<(), AppError> {
+        let over = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.announce(self.gateway.watch())));
+        tasks.spawn(
+            over.clone()
+                .run_until_cancelled_owned(manifests::follow(self.config.manifests.clone(), Arc::clone(&self.gateway))),
+        );
+        let mut signals = shutdown::Signals::new().map_err(AppError::Signals)?;
+
+        tokio::pin!(serving);
+        let asked = tokio::select! {
+            served = &mut serving => return Ok(served?),
+            () = signals.next() => self.config.drain(),
+        };
+        tracing::info!("stopping: calls under way have {} s", asked.as_secs());
+        shutdown.draining.cancel();
+        let drained = async {
+            let _ = tokio::time::timeout(asked, self.gateway.idle()).await;
+            tokio::time::sleep(LINGER).await;
+            shutdown.expired.cancel();
+        };
+        let ending = async { tokio::join!(serving, drained).0 };
+        let ended = tokio::select! {
+            served = ending => served.map_err(AppError::from),
+            () = signals.next() => Err(AppError::StoppedAtOnce),
+        };
+        over.cancel();
+        tasks.close();
+        tasks.wait().await;
+        ended
+    }
+}

@@ -1,0 +1,166 @@
+//! One tool: its descriptor, and the check of arguments against its input schema.
+
+use std::{fmt::Write, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{
+    Annotations, Arguments, AuthKind, Connector, Method, SecurityScheme, Tool, Validators, Widget, explain,
+};
+use crate::name::ConnectorId;
+
+/// Violations named in one answer; more would drown the model.
+const MOST_VIOLATIONS: usize = 20;
+
+/// A published tool.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name clients call it by.
+    pub name: String,
+    /// Its connector.
+    pub connector: ConnectorId,
+    /// Its name within the connector.
+    pub tool: String,
+    /// What `tools/list` says of it.
+    pub descriptor: Value,
+    /// Any one of these lets a caller in.
+    pub security: Vec<SecurityScheme>,
+    /// How long a call may take, when its manifest says.
+    pub timeout: Option<Duration>,
+    schema: Value,
+    validators: Validators,
+}
+
+impl Entry {
+    pub(super) fn new(name: String, connector: &Connector, tool: &Tool, validators: Validators) -> Self {
+        let security = security(connector, tool);
+        let timeout = tool.timeout_ms.or(connector.timeouts.request_ms);
+        Self {
+            descriptor: descriptor(&name, connector, tool, &security),
+            name,
+            connector: connector.id.clone(),
+            tool: tool.name.clone(),
+            security,
+            timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
+            schema: Value::Object(tool.input_schema.clone()),
+            validators,
+        }
+    }
+
+    /// The arguments with the schema's defaults filled in, when they fit; else every violation,
+    /// so that the model can mend them all at once.
+    pub fn check(&self, mut arguments: Arguments) -> Result<Arguments> {
+        let properties = self.schema.get("properties").and_then(Value::as_object);
+        for (name, property) in properties.into_iter().flatten() {
+            if let Some(default) = property.get("default") {
+                arguments.entry(name).or_insert_with(|| default.clone());
+            }
+        }
+        let arguments = Value::Object(arguments);
+        let violations: Vec<(String, String)> =
+            self.validators.input.iter_errors(&arguments).flat_map(|error| explain(&error, &self.schema)).collect();
+        match (violations.as_slice(), arguments) {
+            ([], Value::Object(arguments)) => Ok(arguments),
+            (violations, _) => Err(Error::new(ErrorKind::InvalidArguments, self.say(violations))),
+        }
+    }
+
+    /// How a structured result breaks the output schema: pointers and messages, none when it
+    /// does not, or when the tool promises nothing.
+    pub fn check_output(&self, structured: Option<&Value>) -> Vec<(String, String)> {
+        let Some(validator) = &self.validators.output else { return Vec::new() };
+        let Some(structured) = structured else { return vec![(String::new(), "is not JSON".into())] };
+        let violations = validator.iter_errors(structured).flat_map(|error| explain(&error, &Value::Null));
+        violations.take(MOST_VIOLATIONS).collect()
+    }
+
+    fn say(&self, violations: &[(String, String)]) -> String {
+        let mut message = format!("the arguments do not fit `{}`:", self.name);
+        for (pointer, violation) in violations.iter().take(MOST_VIOLATIONS) {
+            let place = pointer.strip_prefix('/').unwrap_or("the arguments");
+            let _ = write!(message, "\n- {place}: {violation}");
+        }
+        if violations.len() > MOST_VIOLATIONS {
+            let _ = write!(message, "\n- and {} more", violations.len() - MOST_VIOLATIONS);
+        }
+        message
+    }
+
+    /// About how many tokens a model pays to see it: four bytes each.
+    pub fn tokens(&self) -> usize {
+        self.descriptor.to_string().len().div_ceil(4)
+    }
+}
+
+/// What a caller must show: the tool's own word, else what the connector's `auth` means in the
+/// words MCP clients know. API keys are a matter of the transport and have no word here.
+fn security(connector: &Connector, tool: &Tool) -> Vec<SecurityScheme> {
+    if let Some(schemes) = &tool.security_schemes {
+        return schemes.clone();
+    }
+    match connector.auth.kind {
+        AuthKind::None | AuthKind::ApiKey => vec![SecurityScheme::NoAuth],
+        AuthKind::Bearer | AuthKind::OAuth2 => {
+            let mut scopes: Vec<String> = Vec::new();
+            for scope in connector.auth.scopes.iter().chain(&connector.scopes).chain(&tool.scopes) {
+                if !scopes.contains(scope) {
+                    scopes.push(scope.clone());
+                }
+            }
+            vec![SecurityScheme::OAuth2 { scopes }]
+        }
+    }
+}
+
+/// The descriptor in the order the MCP specification gives it. `securitySchemes` stands twice,
+/// because clients built on an SDK drop members their SDK does not know.
+fn descriptor(name: &str, connector: &Connector, tool: &Tool, security: &[SecurityScheme]) -> Value {
+    let mut meta = tool.meta.clone();
+    meta.insert("securitySchemes".into(), json!(security));
+    widget_meta(&mut meta, &tool.widget.clone().unwrap_or_default().or(connector.widget.as_ref()));
+    let mut descriptor = Map::new();
+    descriptor.insert("name".into(), json!(name));
+    descriptor.extend(tool.title.iter().map(|title| ("title".into(), json!(title))));
+    descriptor.insert("description".into(), json!(tool.description));
+    descriptor.insert("inputSchema".into(), json!(tool.input_schema));
+    descriptor.extend(tool.output_schema.iter().map(|schema| ("outputSchema".into(), json!(schema))));
+    descriptor.insert("annotations".into(), annotations(tool));
+    descriptor.insert("securitySchemes".into(), json!(security));
+    descriptor.insert("_meta".into(), Value::Object(meta));
+    Value::Object(descriptor)
+}
+
+/// All four hints, always. What a manifest leaves open follows from the HTTP method, and is the
+/// cautious answer where nothing is known.
+fn annotations(tool: &Tool) -> Value {
+    let Annotations { read_only, destructive, idempotent, open_world } = tool.annotations;
+    let method = tool.request.as_ref().map(|request| request.method);
+    let read_only = read_only.unwrap_or(matches!(method, Some(Method::Get | Method::Head)));
+    json!({
+        "readOnlyHint": read_only,
+        "destructiveHint": destructive.unwrap_or(!read_only),
+        "idempotentHint": idempotent.unwrap_or(read_only || matches!(method, Some(Method::Put | Method::Delete))),
+        "openWorldHint": open_world.unwrap_or(true),
+    })
+}
+
+/// Both families of keys that say how a tool shows itself: MCP Apps' and ChatGPT's.
+fn widget_meta(meta: &mut Map<String, Value>, widget: &Widget) {
+    let mut set = |key: &str, value: Value| {
+        meta.entry(key).or_insert(value);
+    };
+    if let Some(template) = &widget.template {
+        let app = widget.accessible.unwrap_or(false);
+        let visibility = if app { json!(["model", "app"]) } else { json!(["model"]) };
+        set("ui", json!({ "resourceUri": template, "visibility": visibility }));
+        set("openai/outputTemplate", json!(template));
+        set("openai/widgetAccessible", json!(app));
+    }
+    if let Some(invoking) = &widget.invoking {
+        set("openai/toolInvocation/invoking", json!(invoking));
+    }
+    if let Some(invoked) = &widget.invoked {
+        set("openai/toolInvocation/invoked", json!(invoked));
+    }
+}

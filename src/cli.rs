@@ -1,0 +1,213 @@
+//! The command line.
+
+use std::{io, net::IpAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+mod call;
+mod check;
+mod list;
+mod serve;
+
+use crate::app::AppError;
+use crate::config::Config;
+use crate::error::Problem;
+use crate::manifest::{file_schema, overlay};
+use crate::secret::Environment;
+
+/// Turns a folder of connector manifests into one MCP server.
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, about, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve MCP over HTTP: Streamable HTTP and the older SSE transport, on /mcp
+    Serve(ServeArgs),
+    /// Serve MCP to the client that started this program, over standard input and output
+    Stdio,
+    /// Check settings and manifests: all problems, what is in force, what each connector offers
+    Check(FormatArgs),
+    /// List the tools clients see
+    List(FormatArgs),
+    /// Call one tool the way a client would
+    Call(CallArgs),
+    /// Print the JSON Schema of manifests, for editors
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file (YAML or JSON) [env: `SWITCHBOARD_CONFIG`]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of manifests, or one manifest [env: `CONNECTORS_MANIFEST_PATH`] [default: manifests]
+    #[arg(long, global = true, value_name = "PATH")]
+    manifests: Option<PathBuf>,
+    /// Stop when a manifest has a problem, instead of leaving the connector out
+    #[arg(long, global = true)]
+    strict: bool,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Address to listen on [env: HOST] [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// Port to listen on, 0 for any free one [env: PORT] [default: 3026]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Address clients use when a tunnel or proxy stands before this one [env: `BASE_URL`]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Another host requests may name; repeat or separate by commas [env: `ALLOWED_HOSTS`]
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    allowed_host: Vec<String>,
+    /// Another web origin that may call [env: `ALLOWED_ORIGINS`]
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    allowed_origin: Vec<String>,
+    /// Network of a proxy whose X-Forwarded-* headers are believed [env: `TRUSTED_PROXIES`]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    trusted_proxy: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct FormatArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct CallArgs {
+    /// The tool's name, as `switchboard list` shows it
+    tool: String,
+    /// Its arguments: a JSON object, or `-` to read one from standard input
+    #[arg(long, value_name = "OBJECT", default_value = "{}")]
+    json: String,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For scripts
+    Json,
+}
+
+/// How a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("the answer cannot be written: {0}")]
+    Output(#[from] io::Error),
+    /// The command did its work, and the answer is no. Everything is said already.
+    #[error("")]
+    No,
+}
+
+/// Runs the program. Exit code 0 is success, 1 a "no" (a problem found, a failed call), 2 wrong
+/// usage or settings, 130 a stop at once.
+pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, environment: Environment) -> ExitCode {
+    let cli = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = start(cli, environment);
+    let mut stderr = io::stderr().lock();
+    let say = |stderr: &mut io::StderrLock<'_>, text: &dyn std::fmt::Display| {
+        let _ = io::Write::write_fmt(stderr, format_args!("{text}\n"));
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::No) => ExitCode::FAILURE,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::App(AppError::StoppedAtOnce)) => ExitCode::from(130),
+        Err(Failure::App(AppError::Problems(problems))) => {
+            for problem in &problems {
+                say(&mut stderr, problem);
+            }
+            ExitCode::from(2)
+        }
+        Err(failure @ (Failure::Usage(_) | Failure::App(_) | Failure::Output(_))) => {
+            say(&mut stderr, &format!("switchboard: {failure}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
+    if matches!(cli.command, Command::Schema) {
+        return schema();
+    }
+    let file = cli.common.config.clone().or_else(|| environment.get("SWITCHBOARD_CONFIG").map(PathBuf::from));
+    let config = Config::load(file.as_deref(), &environment, flags(&cli)).map_err(AppError::Problems)?;
+    match cli.command {
+        Command::Serve(_) => serve::serve(config, environment),
+        Command::Stdio => serve::stdio(config, environment),
+        Command::Check(args) => check::check(config, environment, args.format),
+        Command::List(args) => list::list(config, environment, args.format),
+        Command::Call(args) => call::call(config, environment, &args),
+        Command::Schema => Ok(()),
+    }
+}
+
+/// What the command line says, in the configuration file's form.
+fn flags(cli: &Cli) -> Map<String, Value> {
+    let mut flags = json!({ "manifests": cli.common.manifests, "strict": cli.common.strict.then_some(true) });
+    if let Command::Serve(serve) = &cli.command {
+        let list = |items: &[String]| (!items.is_empty()).then(|| items.to_vec());
+        let serve = json!({
+            "host": serve.host,
+            "port": serve.port,
+            "publicUrl": serve.public_url,
+            "allowedHosts": list(&serve.allowed_host),
+            "allowedOrigins": list(&serve.allowed_origin),
+            "trustedProxies": list(&serve.trusted_proxy),
+        });
+        overlay(&mut flags, serve);
+    }
+    let Value::Object(flags) = flags else { return Map::new() };
+    flags.into_iter().filter(|(_, value)| !value.is_null()).collect()
+}
+
+fn schema() -> Result<(), Failure> {
+    print(&format!("{:#}", file_schema()))
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    use io::Write as _;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Shows problems on standard error.
+fn show_problems(problems: &[Problem]) {
+    use io::Write as _;
+    let mut stderr = io::stderr().lock();
+    for problem in problems {
+        let _ = writeln!(stderr, "{problem}");
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -1,0 +1,87 @@
+//! `call`: one tool, on the same road as every client's call.
+
+use std::io::{self, Read as _, Write as _};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::Receiver;
+
+use super::{CallArgs, Failure, Format, print};
+use crate::app::App;
+use crate::call::{Caller, Content, Output, Progress, Step};
+use crate::config::Config;
+use crate::manifest::Arguments;
+use crate::secret::Environment;
+
+pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) -> Result<(), Failure> {
+    let arguments = arguments(&args.json)?;
+    let app = App::open(config, environment)?;
+    let (progress, steps) = Progress::channel();
+    let runtime = super::runtime()?;
+    let outcome = runtime.block_on(async {
+        let call = app.gateway().call(Caller::Local, &args.tool, arguments, progress);
+        tokio::select! {
+            (outcome, ()) = async { tokio::join!(call, show(steps)) } => Some(outcome),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    runtime.shutdown_background();
+    let output = match outcome {
+        Some(Ok(output)) => output,
+        Some(Err(error)) => Output::failure(error.message()),
+        None => Output::failure("the call was cancelled"),
+    };
+    match args.format.format {
+        Format::Json => print(&format!("{:#}", result(&output)))?,
+        Format::Text => output.content.iter().try_for_each(|content| print(&readable(content)))?,
+    }
+    if output.is_error { Err(Failure::No) } else { Ok(()) }
+}
+
+fn arguments(given: &str) -> Result<Arguments, Failure> {
+    let mut text = given.to_owned();
+    if given == "-" {
+        text.clear();
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::Usage(format!("standard input cannot be read: {error}")))?;
+    }
+    serde_json::from_str(&text).map_err(|error| Failure::Usage(format!("--json wants a JSON object: {error}")))
+}
+
+async fn show(mut steps: Receiver<Step>) {
+    while let Some(step) = steps.recv().await {
+        let _ = writeln!(io::stderr(), "… {}", step.message);
+    }
+}
+
+fn readable(content: &Content) -> String {
+    match content {
+        Content::Text(text) => text.clone(),
+        Content::Image(data, media_type)
+        | Content::Audio(data, media_type)
+        | Content::Blob { data, media_type, .. } => {
+            format!("[{media_type}, {} bytes; `--format json` prints them]", data.len())
+        }
+    }
+}
+
+fn result(output: &Output) -> Value {
+    let content = |content: &Content| match content {
+        Content::Text(text) => json!({ "type": "text", "text": text }),
+        Content::Image(data, kind) => {
+            json!({ "type": "image", "mimeType": kind, "data": BASE64_STANDARD.encode(data) })
+        }
+        Content::Audio(data, kind) => {
+            json!({ "type": "audio", "mimeType": kind, "data": BASE64_STANDARD.encode(data) })
+        }
+        Content::Blob { uri, media_type, data } => {
+            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "blob": BASE64_STANDARD.encode(data) } })
+        }
+    };
+    json!({
+        "content": output.content.iter().map(content).collect::<Vec<_>>(),
+        "structuredContent": output.structured,
+        "isError": output.is_error,
+    })
+}

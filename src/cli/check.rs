@@ -1,0 +1,102 @@
+//! `check`: everything that is wrong, and everything that is in force.
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use super::{Failure, Format, print, show_problems};
+use crate::app::App;
+use crate::config::Config;
+use crate::error::{Problem, Severity};
+use crate::gateway::{Connector, Live, State};
+use crate::secret::Environment;
+
+pub(super) fn check(config: Config, environment: Environment, format: Format) -> Result<(), Failure> {
+    // Strictness decides the exit code here, not whether anything is shown.
+    let strict = config.strict;
+    let app = App::open(Config { strict: false, ..config }, environment)?;
+    let live = app.gateway().live();
+    match format {
+        Format::Json => print(&format!("{:#}", report(app.config(), &live)))?,
+        Format::Text => {
+            print(&settings(app.config()))?;
+            print(&connectors(&live).to_string())?;
+            for rename in live.catalog.renames() {
+                print(&format!("renamed: {} of {} is published as {}", rename.tool, rename.connector, rename.public))?;
+            }
+            show_problems(&live.problems);
+            print(&verdict(&live.problems))?;
+        }
+    }
+    let bad = |problem: &Problem| problem.is_error() || strict;
+    if live.problems.iter().any(bad) { Err(Failure::No) } else { Ok(()) }
+}
+
+fn settings(config: &Config) -> String {
+    let Ok(Value::Object(settings)) = serde_json::to_value(config) else { return String::new() };
+    let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    lines.join("\n")
+}
+
+fn connectors(live: &Live) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["connector", "tools", "tokens", "state"]);
+    for connector in live.connectors.values() {
+        let (names, tokens) = tools(live, connector);
+        let state = match connector.state() {
+            State::Ready => "ready".to_owned(),
+            State::Disabled => "disabled".to_owned(),
+            State::Unavailable(reason) => format!("unavailable: {reason}"),
+        };
+        let id = connector.checked.connector.id.to_string();
+        let declared = connector.checked.connector.tools.len();
+        let count = if names.is_empty() { format!("0 of {declared}") } else { names.len().to_string() };
+        table.add_row([id, count, format!("~{tokens}"), state]);
+        for name in names {
+            table.add_row([format!("  {name}")]);
+        }
+    }
+    table
+}
+
+/// The published names of a connector's tools, and what they cost a model.
+fn tools(live: &Live, connector: &Connector) -> (Vec<String>, usize) {
+    let mine = live.catalog.entries().iter().filter(|entry| entry.connector == connector.checked.connector.id);
+    mine.fold((Vec::new(), 0), |(mut names, tokens), entry| {
+        names.push(entry.name.clone());
+        (names, tokens + entry.tokens())
+    })
+}
+
+fn verdict(problems: &[Problem]) -> String {
+    let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    format!("{} errors, {} warnings", count(Severity::Error), count(Severity::Warning))
+}
+
+fn report(config: &Config, live: &Live) -> Value {
+    let connector = |connector: &Connector| {
+        let (tools, tokens) = tools(live, connector);
+        let (state, reason) = match connector.state() {
+            State::Ready => ("ready", None),
+            State::Disabled => ("disabled", None),
+            State::Unavailable(reason) => ("unavailable", Some(reason)),
+        };
+        json!({ "id": connector.checked.connector.id, "state": state, "reason": reason, "tools": tools, "tokens": tokens })
+    };
+    let problem = |problem: &Problem| {
+        json!({
+            "severity": if problem.is_error() { "error" } else { "warning" },
+            "file": problem.file,
+            "line": problem.place.map(|place| place.line),
+            "column": problem.place.map(|place| place.column),
+            "pointer": problem.pointer,
+            "message": problem.message,
+        })
+    };
+    let rename = |rename: &crate::catalog::Rename| json!({ "connector": rename.connector, "tool": rename.tool, "public": rename.public });
+    json!({
+        "settings": config,
+        "connectors": live.connectors.values().map(|it| connector(it)).collect::<Vec<_>>(),
+        "renames": live.catalog.renames().iter().map(rename).collect::<Vec<_>>(),
+        "problems": live.problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}

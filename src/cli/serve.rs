@@ -1,0 +1,72 @@
+//! `serve` and `stdio`.
+
+use std::io::{self, Write as _};
+
+use super::{Failure, show_problems};
+use crate::app::{App, AppError};
+use crate::config::Config;
+use crate::gateway::{Gateway, State};
+use crate::secret::Environment;
+use crate::telemetry::{self, Format};
+
+pub(super) fn serve(config: Config, environment: Environment) -> Result<(), Failure> {
+    let app = open(config, environment)?;
+    let prefix = app.config().public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let open_to_all = !app.config().host.is_loopback() || prefix.is_some();
+    let json = app.config().log.format == Format::Json;
+    let summary = summary(app.gateway());
+    block_on(app.serve(move |address| {
+        if open_to_all {
+            tracing::warn!(
+                "nobody has to sign in: whoever reaches this server can use its tools that ask for no sign-in"
+            );
+        }
+        if json {
+            tracing::info!("{summary}; listening on http://{address}/mcp");
+            return;
+        }
+        let mut stderr = io::stderr().lock();
+        let _ = writeln!(stderr, "{summary}\nlistening on http://{address}/mcp");
+        if let Some(prefix) = prefix {
+            let _ = writeln!(stderr, "clients use {prefix}/mcp");
+        }
+    }))
+}
+
+pub(super) fn stdio(config: Config, environment: Environment) -> Result<(), Failure> {
+    let app = open(config, environment)?;
+    tracing::info!("{}", summary(app.gateway()));
+    block_on(app.stdio())
+}
+
+fn open(config: Config, environment: Environment) -> Result<App, Failure> {
+    telemetry::init(&config.log);
+    let app = App::open(config, environment)?;
+    show_problems(&app.gateway().live().problems);
+    Ok(app)
+}
+
+fn summary(gateway: &Gateway) -> String {
+    let live = gateway.live();
+    let count = |wanted: fn(&State<'_>) -> bool| {
+        live.connectors.values().filter(|connector| wanted(&connector.state())).count()
+    };
+    let ready = count(|state| *state == State::Ready);
+    let unavailable = count(|state| matches!(state, State::Unavailable(_)));
+    let tools = live.catalog.entries().len();
+    match unavailable {
+        0 => format!("{tools} tools of {ready} connectors"),
+        _ => format!(
+            "{tools} tools of {ready} connectors; {unavailable} more are unavailable (`switchboard check` says why)"
+        ),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), AppError>>) -> Result<(), Failure> {
+    let runtime = super::runtime()?;
+    let result = runtime.block_on(work);
+    // After a second signal nothing is waited for; dropping a call kills what it started. Standard
+    // input may hold a thread in a read that never ends.
+    runtime.shutdown_background();
+    Ok(result?)
+}

@@ -1,0 +1,219 @@
+//! Settings: a YAML file, the environment over it, the command line over both.
+//!
+//! Each layer is checked by the same schema, and every problem of all of them is shown at once.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::error::Problem;
+use crate::gateway;
+use crate::manifest::{Document, compile_schema, explain, overlay, schema_of};
+use crate::secret::Environment;
+use crate::telemetry::LogConfig;
+use crate::transport::HttpOptions;
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// The address to listen on.
+    #[schemars(with = "String", extend("format" = "ip"))]
+    pub host: IpAddr,
+    /// The port to listen on; 0 takes any free one.
+    pub port: u16,
+    /// The address clients use, when a proxy or tunnel stands before us.
+    #[schemars(with = "Option<String>", extend("pattern" = "^https?://[^/]+"))]
+    pub public_url: Option<Url>,
+    /// Hosts requests may name besides this machine's and the public address's.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins that may call, besides this machine's and the public address's.
+    pub allowed_origins: Vec<String>,
+    /// Networks of proxies whose `X-Forwarded-*` headers are believed.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The folder of manifests, or one manifest.
+    pub manifests: PathBuf,
+    /// Whether a problem in a manifest stops the program.
+    pub strict: bool,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Sizes and times.
+    pub limits: LimitsConfig,
+}
+
+/// Sizes and times.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// The largest request body, in bytes.
+    #[schemars(range(min = 1024))]
+    pub body_bytes: usize,
+    /// The largest result, in bytes.
+    #[schemars(range(min = 1024))]
+    pub result_bytes: usize,
+    /// How long a call may take when its manifest does not say.
+    #[schemars(range(min = 1))]
+    pub call_timeout_ms: u64,
+    /// Sessions of older protocols at once.
+    #[schemars(range(min = 1))]
+    pub sessions: usize,
+    /// When an unused session ends.
+    #[schemars(range(min = 1))]
+    pub session_idle_seconds: u64,
+    /// How long calls under way may go on after a request to stop.
+    pub drain_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::from([127, 0, 0, 1]),
+            port: 3026,
+            public_url: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            manifests: "manifests".into(),
+            strict: false,
+            log: LogConfig::default(),
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes: 4 << 20,
+            result_bytes: 8 << 20,
+            call_timeout_ms: 60_000,
+            sessions: 10_000,
+            session_idle_seconds: 300,
+            drain_seconds: 10,
+        }
+    }
+}
+
+/// Environment variables and the settings they stand for.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("HOST", "host"),
+    ("PORT", "port"),
+    ("BASE_URL", "publicUrl"),
+    ("ALLOWED_HOSTS", "allowedHosts"),
+    ("ALLOWED_ORIGINS", "allowedOrigins"),
+    ("TRUSTED_PROXIES", "trustedProxies"),
+    ("CONNECTORS_MANIFEST_PATH", "manifests"),
+    ("LOG_LEVEL", "log/level"),
+    ("LOG_FORMAT", "log/format"),
+];
+
+impl Config {
+    /// The effective settings. `file` is the configuration file, if any; `flags` hold what the
+    /// command line says, in the file's form.
+    pub fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: Map<String, Value>,
+    ) -> Result<Self, Vec<Problem>> {
+        let schema = compile_schema(schema_of::<Self>());
+        let mut problems = Vec::new();
+        let mut merged = Value::Object(Map::new());
+
+        if let Some(path) = file {
+            match read(path) {
+                Ok(document) => {
+                    let checked = document.read::<Self>("", &schema);
+                    problems.extend(checked.err().into_iter().flatten());
+                    overlay(&mut merged, relative_to(path, document.value));
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let layers = [("environment", from_environment(environment)), ("command line", Value::Object(flags))];
+        for (name, layer) in layers {
+            for (pointer, message) in
+                schema.validator.iter_errors(&layer).flat_map(|error| explain(&error, &schema.schema))
+            {
+                let variable = VARIABLES.iter().find(|(_, setting)| pointer.starts_with(&format!("/{setting}")));
+                let pointer = variable.map_or(pointer, |(variable, _)| (*variable).to_owned());
+                problems.push(Problem { pointer, ..Problem::in_file(name, message) });
+            }
+            overlay(&mut merged, layer);
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Self::deserialize(merged)
+            .map_err(|error| vec![Problem::in_file(file.unwrap_or(Path::new("settings")), error.to_string())])
+    }
+
+    /// The gateway's part.
+    pub fn gateway(&self) -> gateway::Limits {
+        gateway::Limits {
+            call_timeout: Duration::from_millis(self.limits.call_timeout_ms),
+            max_result: self.limits.result_bytes,
+        }
+    }
+
+    /// The HTTP transport's part.
+    pub fn http(&self) -> HttpOptions {
+        HttpOptions {
+            public_url: self.public_url.clone(),
+            allowed_hosts: self.allowed_hosts.clone(),
+            allowed_origins: self.allowed_origins.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            max_body: self.limits.body_bytes,
+            max_sessions: self.limits.sessions,
+            session_idle: Duration::from_secs(self.limits.session_idle_seconds),
+        }
+    }
+
+    /// How long calls may go on after a request to stop.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.limits.drain_seconds)
+    }
+}
+
+fn read(path: &Path) -> Result<Document, Problem> {
+    let text = fs::read_to_string(path).map_err(|error| Problem::in_file(path, format!("cannot be read: {error}")))?;
+    Document::parse(path, &text)
+}
+
+/// A path in a configuration file starts from the file's own folder.
+fn relative_to(file: &Path, mut value: Value) -> Value {
+    if let Some(Value::String(manifests)) = value.get_mut("manifests") {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        *manifests = folder.join(&*manifests).to_string_lossy().into_owned();
+    }
+    value
+}
+
+/// Variables as a configuration file would have them: lists at commas, numbers as numbers.
+fn from_environment(environment: &Environment) -> Value {
+    let mut layer = Value::Object(Map::new());
+    for (variable, setting) in VARIABLES {
+        let Some(text) = environment.get(variable) else { continue };
+        let value = match *setting {
+            "allowedHosts" | "allowedOrigins" | "trustedProxies" => {
+                text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
+            }
+            "port" => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
+            "log/level" | "log/format" => text.to_ascii_lowercase().into(),
+            _ => text.into(),
+        };
+        let wrapped =
+            setting.rsplit('/').fold(value, |value, key| Value::Object(Map::from_iter([(key.to_owned(), value)])));
+        overlay(&mut layer, wrapped);
+    }
+    layer
+}

@@ -1,0 +1,116 @@
+//! A live connector: its adapter, or why there is none, and how many calls it takes at once.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::adapter::{self, Adapter};
+use crate::credential::References;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{AdapterSettings, Checked};
+use crate::secret::Environment;
+use crate::upstream::Upstream;
+
+/// Calls of one connector at once, when its manifest does not say.
+const CONCURRENT: usize = 32;
+/// Calls that may wait for their turn, for each that may run. One more is refused.
+const WAITING: usize = 4;
+
+/// A connector and the means to call it.
+#[derive(Debug)]
+pub struct Connector {
+    /// What its manifest says.
+    pub checked: Checked,
+    adapter: Result<Arc<dyn Adapter>, String>,
+    running: Semaphore,
+    admitted: Semaphore,
+}
+
+/// What a connector can do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State<'a> {
+    /// It takes calls.
+    Ready,
+    /// Its manifest switches it off.
+    Disabled,
+    /// It cannot be used on this machine as it is, for this reason.
+    Unavailable(&'a str),
+}
+
+impl Connector {
+    pub(super) fn new(checked: Checked, environment: &Environment, upstream: &Upstream) -> Self {
+        let concurrent =
+            checked.connector.quotas.concurrent.filter(|most| *most > 0).and_then(|most| usize::try_from(most).ok());
+        let concurrent = concurrent.unwrap_or(CONCURRENT).min(Semaphore::MAX_PERMITS / (WAITING + 1));
+        let adapter = usable(&checked, environment).and_then(|()| adapter::build(&checked, environment, upstream));
+        Self {
+            checked,
+            adapter,
+            running: Semaphore::new(concurrent),
+            admitted: Semaphore::new(concurrent * (WAITING + 1)),
+        }
+    }
+
+    /// Whether it can serve this manifest as it is, so that nothing has to be built anew.
+    pub(super) fn serves(&self, checked: &Checked) -> bool {
+        self.adapter.is_ok() && self.checked.connector == checked.connector && self.checked.file() == checked.file()
+    }
+
+    /// What it can do now.
+    pub fn state(&self) -> State<'_> {
+        match &self.adapter {
+            _ if !self.checked.connector.enabled => State::Disabled,
+            Ok(_) => State::Ready,
+            Err(reason) => State::Unavailable(reason),
+        }
+    }
+
+    pub(super) fn unavailable(&self) -> Option<&str> {
+        self.adapter.as_ref().err().map(String::as_str)
+    }
+
+    pub(super) fn adapter(&self) -> Result<&dyn Adapter> {
+        let unavailable = |reason: &String| {
+            let id = &self.checked.connector.id;
+            Error::new(ErrorKind::Unavailable, format!("the connector {id} is unavailable: {reason}"))
+        };
+        self.adapter.as_deref().map_err(unavailable)
+    }
+
+    pub(super) fn references(&self) -> References<'_> {
+        references(&self.checked)
+    }
+
+    /// Waits for a turn, when not too many wait already.
+    pub(super) async fn turn(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
+        let busy = || {
+            let id = &self.checked.connector.id;
+            Error::new(ErrorKind::Busy, format!("too many calls of {id} are under way; try again in a few seconds"))
+        };
+        let admitted = self.admitted.try_acquire().map_err(|_| busy())?;
+        let running = self.running.acquire().await.map_err(|_| busy())?;
+        Ok((running, admitted))
+    }
+}
+
+fn references(checked: &Checked) -> References<'_> {
+    let credentials = &checked.connector.credentials;
+    References {
+        headers: &credentials.headers,
+        query: &credentials.query,
+        env: &credentials.env,
+        folder: checked.folder(),
+    }
+}
+
+/// A connector whose credentials are missing is not tried at all.
+fn usable(checked: &Checked, environment: &Environment) -> Result<(), String> {
+    if matches!(checked.connector.adapter, AdapterSettings::Http(_))
+        && checked.connector.tools.iter().all(|tool| tool.request.is_none())
+    {
+        return Err(
+            "it is an HTTP API and its manifest describes no request; add `tools` in the connector's own shape".into(),
+        );
+    }
+    references(checked).find(environment).map(drop).map_err(|missing| missing.to_string())
+}

@@ -1,0 +1,32 @@
+//! The last look at a result: its size, and whether it is what the tool promised.
+
+use std::fmt::Write as _;
+
+use crate::call::{Content, Output};
+use crate::catalog::Entry;
+use crate::error::{Error, ErrorKind, Result};
+
+/// An adapter may add a note to a result that it cut at the limit.
+const ROOM_FOR_NOTES: usize = 1024;
+
+/// Clients check results against the output schema and fail without a word for the model, so a
+/// result that breaks it becomes an error that says how, with the result beside it as text.
+pub(super) fn shape(entry: &Entry, output: Output, max_result: usize) -> Result<Output> {
+    if output.size() > max_result.saturating_add(ROOM_FOR_NOTES) {
+        let message = format!("the result is larger than {max_result} bytes; ask for less at a time");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    if output.is_error {
+        return Ok(output);
+    }
+    let broken = entry.check_output(output.structured.as_ref());
+    if broken.is_empty() {
+        return Ok(output);
+    }
+    let mut why = format!("`{}` answered, but not in the form its output schema promises:", entry.name);
+    for (pointer, violation) in &broken {
+        let _ = write!(why, "\n- {}: {violation}", if pointer.is_empty() { "the result" } else { pointer });
+    }
+    let content = std::iter::once(Content::Text(why)).chain(output.content).collect();
+    Ok(Output { content, structured: None, is_error: true })
+}

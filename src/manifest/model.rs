@@ -1,0 +1,337 @@
+//! What a manifest of our own shape says, field by field.
+
+use std::{collections::BTreeMap, num::NonZeroU64};
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    command::{CommandSettings, Run},
+    http::{HttpSettings, Request},
+};
+use crate::name::ConnectorId;
+use crate::secret::Reference;
+
+/// One connector: an API, a program or another server, and the tools it offers.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Connector {
+    /// The schema this file follows, for editors.
+    #[serde(rename = "$schema", default)]
+    pub schema: Option<String>,
+    /// Names it everywhere: lower-case letters, digits and `-`.
+    pub id: ConnectorId,
+    /// Its name for people.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The manifest's own version.
+    #[schemars(length(min = 1))]
+    pub version: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// `false` leaves it out.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// `false` publishes its tools under their bare names instead of `<id>_<tool>`.
+    #[serde(default = "yes")]
+    pub prefix: bool,
+    /// Groups it with others.
+    #[serde(default)]
+    pub category: Option<String>,
+    /// Words to find it by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// How long what is known of it stays fresh.
+    #[serde(default)]
+    pub ttl_seconds: Option<NonZeroU64>,
+    /// Anything else worth keeping; shown in the service map.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+    /// How it is spoken to.
+    #[schemars(schema_with = "adapter_schema")]
+    pub adapter: AdapterSettings,
+    /// What callers must show us.
+    #[serde(default)]
+    pub auth: Auth,
+    /// What we show the upstream. Never published.
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// Scopes a caller needs for any of its tools.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// How much it may be used.
+    #[serde(default)]
+    pub quotas: Quotas,
+    /// How long it may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Defaults for its tools' widgets.
+    #[serde(default)]
+    pub widget: Option<Widget>,
+    /// What it can do.
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The adapter's kind and its settings. The schema of each kind is applied by its `kind`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum AdapterSettings {
+    /// An HTTP API.
+    Http(HttpSettings),
+    /// Programs on this machine.
+    Command(CommandSettings),
+    /// Another MCP server, as service-map documents name it.
+    Mcp(McpSettings),
+}
+
+fn adapter_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "description": "How it is spoken to: an HTTP API, or programs on this machine.",
+        "required": ["kind"],
+        "properties": { "kind": { "enum": ["http", "command"] } }
+    })
+}
+
+/// Another MCP server.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct McpSettings {
+    /// Its URL.
+    pub url: String,
+}
+
+/// What callers must show to use a connector.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Auth {
+    /// The kind of proof.
+    #[serde(rename = "type", default)]
+    pub kind: AuthKind,
+    /// The OAuth scopes, for `bearer` and `oauth2`.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The header an API key stands in.
+    #[serde(default)]
+    pub header_name: Option<String>,
+    /// The query parameter an API key stands in.
+    #[serde(default)]
+    pub query_param: Option<String>,
+}
+
+/// The kind of proof a caller shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AuthKind {
+    /// None.
+    #[default]
+    None,
+    /// An API key of this server.
+    ApiKey,
+    /// A bearer token.
+    Bearer,
+    /// A token with scopes.
+    #[serde(rename = "oauth2")]
+    OAuth2,
+}
+
+/// Values sent upstream with every call.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Request headers (`http`).
+    #[serde(default)]
+    pub headers: BTreeMap<String, Reference>,
+    /// Query parameters (`http`).
+    #[serde(default)]
+    pub query: BTreeMap<String, Reference>,
+    /// Environment variables (`command`).
+    #[serde(default)]
+    pub env: BTreeMap<String, Reference>,
+}
+
+/// Limits of use.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quotas {
+    /// Calls a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u64>,
+    /// Calls an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u64>,
+    /// Calls a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u64>,
+    /// Calls at once; 0 sets no limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<u64>,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Timeouts {
+    /// A whole call, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_ms: Option<NonZeroU64>,
+    /// Reaching the upstream, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_ms: Option<NonZeroU64>,
+}
+
+/// How a tool shows itself in clients with a user interface.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Widget {
+    /// The `ui://` resource to show its results with.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^ui://.+"))]
+    pub template: Option<String>,
+    /// Shown while it runs, 64 characters at most.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub invoking: Option<String>,
+    /// Shown when it has run, 64 characters at most.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub invoked: Option<String>,
+    /// Whether the widget itself may call it.
+    #[serde(default)]
+    pub accessible: Option<bool>,
+}
+
+impl Widget {
+    /// This widget, with what it leaves open taken from `defaults`.
+    #[must_use]
+    pub fn or(self, defaults: Option<&Self>) -> Self {
+        let Some(defaults) = defaults.cloned() else { return self };
+        Self {
+            template: self.template.or(defaults.template),
+            invoking: self.invoking.or(defaults.invoking),
+            invoked: self.invoked.or(defaults.invoked),
+            accessible: self.accessible.or(defaults.accessible),
+        }
+    }
+}
+
+/// One tool.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tool {
+    /// Its name within the connector.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// Its name for people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// When to use it, for the model: "Use this when …".
+    #[schemars(length(min = 1))]
+    pub description: String,
+    /// What it takes: JSON Schema 2020-12 with an object at its root.
+    #[serde(default = "empty_object_schema")]
+    pub input_schema: Map<String, Value>,
+    /// What `structuredContent` looks like.
+    #[serde(default)]
+    pub output_schema: Option<Map<String, Value>>,
+    /// What it does to the world; the adapter knows defaults.
+    #[serde(default)]
+    pub annotations: Annotations,
+    /// What callers must show; else the connector's `auth` decides.
+    #[serde(default)]
+    pub security_schemes: Option<Vec<SecurityScheme>>,
+    /// Words to find it by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Scopes a caller needs beyond the connector's.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Anything a client understands.
+    #[serde(rename = "_meta", default)]
+    pub meta: Map<String, Value>,
+    /// How it shows itself.
+    #[serde(default)]
+    pub widget: Option<Widget>,
+    /// How long a call may take, in milliseconds.
+    #[serde(default)]
+    pub timeout_ms: Option<NonZeroU64>,
+    /// The HTTP request it makes (`http`).
+    #[serde(default)]
+    pub request: Option<Request>,
+    /// The program it runs (`command`).
+    #[serde(default)]
+    pub run: Option<Run>,
+}
+
+impl Tool {
+    /// A tool of which only name and purpose are known.
+    pub fn named(name: String, description: String) -> Self {
+        Self {
+            name,
+            title: None,
+            description,
+            input_schema: empty_object_schema(),
+            output_schema: None,
+            annotations: Annotations::default(),
+            security_schemes: None,
+            tags: Vec::new(),
+            scopes: Vec::new(),
+            meta: Map::new(),
+            widget: None,
+            timeout_ms: None,
+            request: None,
+            run: None,
+        }
+    }
+}
+
+fn empty_object_schema() -> Map<String, Value> {
+    let mut schema = Map::new();
+    schema.insert("type".into(), "object".into());
+    schema
+}
+
+/// Hints for people and models about what a tool does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Annotations {
+    /// It changes nothing.
+    #[serde(default)]
+    pub read_only: Option<bool>,
+    /// It may destroy or overwrite something.
+    #[serde(default)]
+    pub destructive: Option<bool>,
+    /// A second call with the same arguments changes nothing more.
+    #[serde(default)]
+    pub idempotent: Option<bool>,
+    /// It reaches beyond the user's own data, to the open world.
+    #[serde(default)]
+    pub open_world: Option<bool>,
+}
+
+/// One way to be allowed to call a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub enum SecurityScheme {
+    /// Anybody.
+    #[serde(rename = "noauth")]
+    NoAuth,
+    /// A token with these scopes.
+    #[serde(rename = "oauth2")]
+    OAuth2 {
+        /// The scopes.
+        #[serde(default)]
+        scopes: Vec<String>,
+    },
+}
+
+/// Members in the order they were written.
+pub(super) type Ordered<T> = IndexMap<String, T>;

@@ -1,0 +1,181 @@
+//! The MCP server: which method goes where.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use rmcp::model::{
+    CallToolRequestMethod, CallToolRequestParams, CallToolResponse, ClientNotification, ClientRequest,
+    ConstString as _, CustomRequest, CustomResult, DiscoverResult, ErrorData, ListToolsResult, PaginatedRequestParams,
+    ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult, SetLevelRequestMethod, SubscriptionFilter, Tool,
+};
+use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
+use rmcp::{RoleServer, ServerHandler};
+
+use super::announce::{Audience, listen};
+use super::era::Era;
+use super::present::implementation;
+use super::tools::{self, LIST_TOOLS};
+use crate::call::Caller;
+use crate::gateway::{Gateway, State};
+
+/// `server/discover` answers stay fresh this long, in milliseconds.
+const DISCOVER_TTL_MS: u64 = 60_000;
+/// ChatGPT reads the first 512 characters of the instructions most carefully.
+const LONGEST_INSTRUCTIONS: usize = 512;
+
+/// What the HTTP transport tells of a request. It travels in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct OverHttp {
+    /// The client takes one JSON answer and no stream.
+    pub json_only: bool,
+}
+
+impl OverHttp {
+    pub(super) fn of(cx: &RequestContext<RoleServer>) -> Option<Self> {
+        cx.extensions.get::<http::request::Parts>()?.extensions.get().copied()
+    }
+}
+
+/// The MCP server, cheap to clone: one for each session or request.
+#[derive(Debug, Clone)]
+pub struct Server {
+    gateway: Arc<Gateway>,
+    audience: Audience,
+    caller: Caller,
+}
+
+impl Server {
+    /// A server whose requests come from `caller`.
+    pub fn new(gateway: Arc<Gateway>, audience: Audience, caller: Caller) -> Self {
+        Self { gateway, audience, caller }
+    }
+
+    /// What the server is for, the most important first.
+    fn instructions(&self) -> String {
+        let mut text = String::from("Switchboard gives one list of tools from many connectors.");
+        let live = self.gateway.live();
+        for connector in live.connectors.values().filter(|connector| connector.state() == State::Ready) {
+            let manifest = &connector.checked.connector;
+            let _ = match &manifest.description {
+                Some(description) => write!(text, "\n{}: {description}", manifest.name),
+                None => write!(text, "\n{}", manifest.name),
+            };
+        }
+        match text.char_indices().nth(LONGEST_INSTRUCTIONS - 1) {
+            Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+            None => text,
+        }
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
+        let mut config = ServerConfig::new(capabilities).with_instructions(self.instructions());
+        config.server_info = implementation();
+        config.protocol_version = ProtocolVersion::LATEST_WITH_INITIALIZE;
+        config
+    }
+
+    /// Versions before 2026-07-28 are negotiated by `initialize`; no request may pick one here.
+    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let versions = vec![ProtocolVersion::V_2026_07_28];
+        let mut result = DiscoverResult::from_server_info(versions, ServerHandler::get_info(self));
+        result.ttl_ms = DISCOVER_TTL_MS;
+        Ok(result)
+    }
+
+    async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
+        self.audience.join(cx.peer);
+    }
+
+    #[expect(deprecated, reason = "clients of the handshake era still call it")]
+    /// No log messages are sent, so every level is kept. 2026-07-28 has no such method.
+    async fn set_level(
+        &self,
+        _: rmcp::model::SetLevelRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        match Era::of(&cx) {
+            Era::Handshake => Ok(()),
+            Era::PerRequest => Err(ErrorData::method_not_found::<SetLevelRequestMethod>()),
+        }
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        listen(&subscription, self.gateway.watch()).await;
+        Ok(())
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        tools::call(&self.gateway, self.caller, request, cx).await.map(CallToolResponse::Complete)
+    }
+
+    /// Transports send `tools/list` as [`LIST_TOOLS`]; the SDK's own type would lose members.
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Err(ErrorData::internal_error("tools/list took a wrong turn", None))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        tools::with_header_parameters(&self.gateway.live().catalog, name)
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        match request.method.as_str() {
+            LIST_TOOLS => tools::list(&self.gateway.live().catalog, request.params.as_ref(), Era::of(&cx)),
+            // The SDK takes a known method with malformed parameters for an unknown one.
+            CallToolRequestMethod::VALUE => {
+                let message = "tools/call wants `name`, a string, and `arguments`, an object";
+                Err(ErrorData::invalid_params(message, None))
+            }
+            other => Err(ErrorData::new(rmcp::model::ErrorCode::METHOD_NOT_FOUND, other.to_owned(), None)),
+        }
+    }
+}
+
+/// The server for transports that hand every message to the SDK themselves (stdio, legacy SSE).
+#[derive(Debug, Clone)]
+pub struct Wire(pub Server);
+
+impl Service<RoleServer> for Wire {
+    async fn handle_request(
+        &self,
+        request: ClientRequest,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ServerResult, ErrorData> {
+        let request = if let ClientRequest::ListToolsRequest(list) = request {
+            let params = list.params.and_then(|params| serde_json::to_value(params).ok());
+            ClientRequest::CustomRequest(CustomRequest::new(LIST_TOOLS, params))
+        } else {
+            request
+        };
+        Service::<RoleServer>::handle_request(&self.0, request, cx).await
+    }
+
+    async fn handle_notification(
+        &self,
+        notification: ClientNotification,
+        cx: NotificationContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        Service::<RoleServer>::handle_notification(&self.0, notification, cx).await
+    }
+
+    fn get_info(&self) -> ServerConfig {
+        ServerHandler::get_info(&self.0)
+    }
+}

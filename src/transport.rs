@@ -1,0 +1,48 @@
+//! Transports: bytes ↔ protocol, and no decisions. Each is a function that serves until told to stop.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+mod guard;
+mod http;
+mod reply;
+mod session;
+mod sse;
+mod stdio;
+mod streamable;
+
+pub use self::http::{Shutdown, serve as serve_http};
+pub use stdio::serve as serve_stdio;
+
+/// How the HTTP transport behaves.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Where the world finds us, when that is not where we listen. Its path is the prefix that
+    /// stands before `/mcp`.
+    pub public_url: Option<Url>,
+    /// Hosts that requests may name, besides this machine's own names and the public URL's.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins that may call us, besides pages of this machine and of the public URL.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// Sessions of older protocols at once, of each kind.
+    pub max_sessions: usize,
+    /// A session nobody uses ends after this long.
+    pub session_idle: Duration,
+}
+
+/// Why a transport ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The socket failed.
+    #[error("the listener failed: {0}")]
+    Listener(#[from] std::io::Error),
+    /// The peer spoke something else.
+    #[error("the client did not speak MCP: {0}")]
+    Protocol(String),
+}

@@ -1,0 +1,182 @@
+//! The HTTP server: routes, sizes, and an orderly end.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::extract::{Extension, Query, Request, State, rejection::QueryRejection};
+use axum::serve::ListenerExt as _;
+use axum::{
+    Router, body, middleware,
+    response::Response,
+    routing::{any, post},
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, Method, StatusCode,
+    header::{ACCEPT, ALLOW},
+    request::Parts,
+};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::catch_panic::CatchPanicLayer;
+use url::Url;
+use uuid::Uuid;
+
+use super::guard::{Guard, Prefix, watch};
+use super::reply::{self, Code};
+use super::session::Owner;
+use super::sse::Streams;
+use super::streamable::Streamable;
+use super::{HttpOptions, TransportError};
+use crate::protocol::Server;
+
+/// A client that sends its body slower than this is let go.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Any of these makes a GET one of Streamable HTTP; without them it opens a legacy stream.
+const STREAMABLE_MARKS: [HeaderName; 3] = [
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("mcp-protocol-version"),
+];
+
+#[derive(Clone)]
+struct Front {
+    streamable: Streamable,
+    streams: Streams,
+    max_body: usize,
+}
+
+/// When to stop: first nothing new is taken, then what is left is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Take no more connections.
+    pub draining: CancellationToken,
+    /// Drop what is left.
+    pub expired: CancellationToken,
+}
+
+/// Serves MCP on `listener` until `shutdown`: Streamable HTTP and the legacy stream on `/mcp`.
+pub async fn serve(
+    server: Server,
+    listener: TcpListener,
+    options: HttpOptions,
+    shutdown: Shutdown,
+) -> Result<(), TransportError> {
+    let tasks = TaskTracker::new();
+    let streamable = Streamable::new(&server, &options, &shutdown.expired);
+    let front = Front {
+        streams: Streams::new(server, options.max_sessions, tasks.clone(), shutdown.expired.clone()),
+        streamable: streamable.clone(),
+        max_body: options.max_body,
+    };
+    let guard = Guard::new(options.clone(), listener.local_addr()?.ip());
+    let router = router(front, &options)
+        .layer(CatchPanicLayer::custom(|_| {
+            reply::error(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "an internal error")
+        }))
+        .layer(middleware::from_fn_with_state(guard, watch));
+
+    // With Nagle's algorithm each second small write of a stream waits 40 ms.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let draining = shutdown.draining.clone();
+    let connections = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(draining.cancelled_owned());
+    tokio::select! {
+        ended = async { connections.await } => ended?,
+        () = streamable.end_idle_sessions(options.session_idle) => {}
+        () = async { shutdown.expired.cancelled().await; tokio::time::sleep(Duration::from_secs(1)).await } => {}
+    }
+    shutdown.expired.cancel();
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+fn router(front: Front, options: &HttpOptions) -> Router {
+    let routes = Router::new()
+        .route("/mcp", any(mcp))
+        .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }))
+        .with_state(front);
+    let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
+    let all = if prefix.is_empty() { routes } else { routes.clone().nest(prefix, routes) };
+    all.fallback(unknown)
+}
+
+async fn unknown() -> Response {
+    reply::error(StatusCode::NOT_FOUND, Code::InvalidRequest, "there is nothing here; the MCP endpoint is /mcp")
+}
+
+fn not_allowed(allowed: &'static str) -> Response {
+    let mut response =
+        reply::error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest, "this method is not allowed here");
+    response.headers_mut().insert(ALLOW, http::HeaderValue::from_static(allowed));
+    response
+}
+
+async fn mcp(State(front): State<Front>, Extension(prefix): Extension<Prefix>, request: Request) -> Response {
+    let version = request.version();
+    let (parts, body) = request.into_parts();
+    let mut response = match parts.method {
+        Method::POST => match read(body, front.max_body).await {
+            Ok(body) => front.streamable.post(parts, body).await,
+            Err(refusal) => refusal,
+        },
+        Method::GET if is_streamable(&parts.headers) => front.streamable.get(parts).await,
+        Method::GET if is_browser(&parts.headers) => reply::text(StatusCode::OK, WELCOME),
+        Method::GET => front.streams.open(&prefix.0, Owner::of(&parts.headers)),
+        Method::DELETE => front.streamable.delete(parts).await,
+        _ => not_allowed("GET, POST, DELETE, OPTIONS"),
+    };
+    let kind = response.headers().get(http::header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind == "text/event-stream") {
+        reply::mark_stream(&mut response, version);
+    }
+    response
+}
+
+/// For the person who opens the address in a browser.
+const WELCOME: &str = "This is an MCP endpoint. Give its address to an MCP client:\n\
+    ChatGPT (developer mode), Claude, Cursor, VS Code or the MCP Inspector.\n";
+
+fn is_streamable(headers: &HeaderMap) -> bool {
+    STREAMABLE_MARKS.iter().any(|mark| headers.contains_key(mark))
+}
+
+fn is_browser(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.contains("text/html") && !accept.contains("text/event-stream")
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionQuery {
+    session_id: Option<String>,
+}
+
+async fn messages(
+    State(front): State<Front>,
+    query: Result<Query<SessionQuery>, QueryRejection>,
+    parts: Parts,
+    body: body::Body,
+) -> Response {
+    let id = query.ok().and_then(|query| Uuid::parse_str(query.session_id.as_deref()?).ok());
+    match read(body, front.max_body).await {
+        Ok(body) => front.streams.post(id, &Owner::of(&parts.headers), &body, parts),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn read(body: body::Body, limit: usize) -> Result<Bytes, Response> {
+    match tokio::time::timeout(BODY_TIMEOUT, body::to_bytes(body, limit)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let message = format!("the body is larger than {limit} bytes or broke off");
+            Err(reply::error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &message))
+        }
+        Err(_) => {
+            Err(reply::error(StatusCode::REQUEST_TIMEOUT, Code::InvalidRequest, "the body did not arrive in time"))
+        }
+    }
+}

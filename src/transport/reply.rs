@@ -1,0 +1,56 @@
+//! HTTP answers that are not the protocol's own: every error body is JSON-RPC.
+
+use axum::{body::Body, response::Response};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use serde_json::json;
+
+/// JSON-RPC's codes for what can be wrong before a method is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Code {
+    Parse = -32700,
+    InvalidRequest = -32600,
+    Internal = -32603,
+}
+
+/// An error answer: HTTP status and a JSON-RPC body without an id, because none was understood.
+pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
+    let body = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code as i32, "message": message } });
+    json(status, body.to_string())
+}
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = empty(status);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    *response.body_mut() = body.into();
+    response
+}
+
+/// A plain text answer.
+pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = empty(status);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    *response.body_mut() = body.into();
+    response
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Makes a stream pass through proxies at once, with the headers ChatGPT's guide names.
+pub(super) fn mark_stream(response: &mut Response, version: http::Version) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if version < http::Version::HTTP_2 {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("keep-alive"));
+    }
+}

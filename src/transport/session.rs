@@ -1,0 +1,107 @@
+//! Sessions of Streamable HTTP before 2026-07-28: whose they are, and when they end.
+//!
+//! The SDK knows neither owners nor when a session is truly idle: its own timer would end a
+//! session in the middle of a long, silent call.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::digest;
+use http::{HeaderMap, header::AUTHORIZATION};
+
+/// What a caller proved with a request, as far as sessions are concerned: the hash of its
+/// `Authorization` header. A session serves only the one who opened it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Owner(Option<Box<[u8]>>);
+
+impl Owner {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let hash = |value: &http::HeaderValue| digest::digest(&digest::SHA256, value.as_bytes()).as_ref().into();
+        Self(headers.get(AUTHORIZATION).map(hash))
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Owner(with authorization)" } else { "Owner(anonymous)" })
+    }
+}
+
+/// All open sessions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sessions(Arc<Mutex<HashMap<Arc<str>, Session>>>);
+
+#[derive(Debug)]
+struct Session {
+    owner: Owner,
+    /// Requests and streams under way.
+    open: usize,
+    used: Instant,
+}
+
+/// A request or stream of a session, under way until this is dropped.
+#[derive(Debug)]
+pub(super) struct Use {
+    sessions: Sessions,
+    id: Arc<str>,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Session>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Notes a session that was just opened, and its first use.
+    pub(super) fn open(&self, id: &str, owner: Owner) -> Use {
+        let id: Arc<str> = id.into();
+        self.lock().insert(Arc::clone(&id), Session { owner, open: 1, used: Instant::now() });
+        Use { sessions: self.clone(), id }
+    }
+
+    /// Uses a session, if it exists and belongs to `owner`. Who does not own it learns nothing.
+    pub(super) fn enter(&self, id: &str, owner: &Owner) -> Option<Use> {
+        let mut sessions = self.lock();
+        let (id, session) = sessions.get_key_value(id).map(|(id, _)| Arc::clone(id)).and_then(|id| {
+            let session = sessions.get_mut(&id)?;
+            Some((id, session))
+        })?;
+        if session.owner != *owner {
+            return None;
+        }
+        session.open += 1;
+        Some(Use { sessions: self.clone(), id })
+    }
+
+    pub(super) fn close(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// Removes and returns the sessions that nobody has used for `idle`.
+    pub(super) fn take_idle(&self, idle: Duration) -> Vec<Arc<str>> {
+        let mut sessions = self.lock();
+        let is_idle = |session: &Session| session.open == 0 && session.used.elapsed() >= idle;
+        let ids: Vec<Arc<str>> =
+            sessions.iter().filter(|(_, session)| is_idle(session)).map(|(id, _)| Arc::clone(id)).collect();
+        for id in &ids {
+            sessions.remove(id);
+        }
+        ids
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        if let Some(session) = self.sessions.lock().get_mut(&self.id) {
+            session.open -= 1;
+            session.used = Instant::now();
+        }
+    }
+}

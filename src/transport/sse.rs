@@ -1,0 +1,175 @@
+//! The 2024-11-05 transport: a stream of events out, messages in by POST.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::{Future, ready},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::response::{
+    IntoResponse as _, Response,
+    sse::{Event, KeepAlive, Sse},
+};
+use bytes::Bytes;
+use http::StatusCode;
+use rmcp::{
+    RoleServer,
+    service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server_with_ct},
+    transport::Transport,
+};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+use uuid::Uuid;
+
+use super::{
+    reply::{self, Code},
+    session::Owner,
+};
+use crate::protocol::{Server, Wire};
+
+/// Messages waiting in a session. One more is refused inwards (503); outwards the server waits.
+const QUEUE: usize = 64;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+type Incoming = RxJsonRpcMessage<RoleServer>;
+type Outgoing = TxJsonRpcMessage<RoleServer>;
+
+/// All open streams.
+#[derive(Debug, Clone)]
+pub(super) struct Streams {
+    server: Server,
+    open: Arc<Mutex<HashMap<Uuid, Stream>>>,
+    most: usize,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Clone)]
+struct Stream {
+    owner: Owner,
+    inbox: mpsc::Sender<Incoming>,
+}
+
+impl Streams {
+    /// Streams served by `server`, `most` at once, their work owned by `tasks`, until `stop`.
+    pub(super) fn new(server: Server, most: usize, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { server, open: Arc::default(), most, tasks, stop }
+    }
+
+    /// Opens a stream. Its first event tells where to post; `prefix` is the path before ours as
+    /// the client sees it.
+    pub(super) fn open(&self, prefix: &str, owner: Owner) -> Response {
+        let id = Uuid::new_v4();
+        let (inbox, incoming) = mpsc::channel(QUEUE);
+        let (outbox, mut outgoing) = mpsc::channel::<Outgoing>(QUEUE);
+        {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            if open.len() >= self.most {
+                return busy("too many streams are open");
+            }
+            open.insert(id, Stream { owner, inbox });
+        }
+        let stop = self.stop.child_token();
+        let leave = Leave { streams: self.clone(), id, _stop: stop.clone().drop_guard() };
+        let (wire, ended) = (Wire(self.server.clone()), stop.clone());
+        self.tasks.spawn(async move {
+            if let Ok(running) = serve_server_with_ct(wire, Ends { outbox, incoming }, stop).await {
+                let _ = running.waiting().await;
+            }
+        });
+        let endpoint = format!("{prefix}/mcp/messages?sessionId={id}");
+        let events = async_stream::stream! {
+            let _leave = leave;
+            yield Ok::<_, Infallible>(Event::default().event("endpoint").data(endpoint));
+            loop {
+                // Biased, so that answers already made leave before the stream ends.
+                let message = tokio::select! {
+                    biased;
+                    message = outgoing.recv() => message,
+                    () = ended.cancelled() => None,
+                };
+                let Some(message) = message else { break };
+                match serde_json::to_string(&message) {
+                    Ok(json) => yield Ok(Event::default().event("message").data(json)),
+                    Err(error) => tracing::error!(%error, "a message could not be written"),
+                }
+            }
+        };
+        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    }
+
+    /// Takes a message for a stream.
+    pub(super) fn post(&self, id: Option<Uuid>, owner: &Owner, body: &Bytes, parts: http::request::Parts) -> Response {
+        let stream = {
+            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            id.and_then(|id| open.get(&id)).filter(|stream| stream.owner == *owner).cloned()
+        };
+        let Some(stream) = stream else {
+            let message = "unknown session; open a stream with GET /mcp and post to the endpoint it names";
+            return reply::error(StatusCode::NOT_FOUND, Code::InvalidRequest, message);
+        };
+        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            let message = format!("the body is not JSON: {error}");
+            return reply::error(StatusCode::BAD_REQUEST, Code::Parse, &message);
+        }
+        let Ok(mut message) = serde_json::from_slice::<Incoming>(body) else {
+            return reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, "the body is not one JSON-RPC message");
+        };
+        message.insert_extension(parts);
+        match stream.inbox.try_send(message) {
+            Ok(()) => reply::text(StatusCode::ACCEPTED, "Accepted"),
+            Err(TrySendError::Full(_)) => busy("too many messages are waiting in this session"),
+            Err(TrySendError::Closed(_)) => {
+                reply::error(StatusCode::GONE, Code::InvalidRequest, "this session is closing")
+            }
+        }
+    }
+}
+
+fn busy(message: &str) -> Response {
+    let mut response = reply::error(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, message);
+    response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    response
+}
+
+/// Forgets a stream when its client goes away, and stops what it asked for.
+struct Leave {
+    streams: Streams,
+    id: Uuid,
+    _stop: DropGuard,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.streams.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+/// The server's ends of a stream's two queues.
+struct Ends {
+    outbox: mpsc::Sender<Outgoing>,
+    incoming: mpsc::Receiver<Incoming>,
+}
+
+impl Transport<RoleServer> for Ends {
+    type Error = mpsc::error::SendError<Outgoing>;
+
+    fn send(&mut self, message: Outgoing) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let outbox = self.outbox.clone();
+        async move { outbox.send(message).await }
+    }
+
+    fn receive(&mut self) -> impl Future<Output = Option<Incoming>> + Send {
+        self.incoming.recv()
+    }
+
+    fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        self.incoming.close();
+        ready(Ok(()))
+    }
+}

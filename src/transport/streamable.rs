@@ -1,0 +1,364 @@
+//! Streamable HTTP for every version of MCP on one path.
+//!
+//! This front decides which of the SDK's services gets a request: one with sessions, one that
+//! answers each request on its own. No client needs a session; one that opens a session gets it.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body_util::{BodyExt as _, Full};
+use rmcp::transport::streamable_http_server::session::{
+    SessionManager as _, local::LocalSessionManager, never::NeverSessionManager,
+};
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use super::HttpOptions;
+use super::reply::{self, Code};
+use super::session::{Owner, Sessions, Use};
+use crate::protocol::{LIST_TOOLS, OverHttp, Server};
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// Messages in one batch (2025-03-26 only); they are answered one after the other.
+const LARGEST_BATCH: usize = 50;
+
+/// The services behind `/mcp`.
+#[derive(Clone)]
+pub(super) struct Streamable {
+    /// Handshake era, with sessions. Answers are event streams.
+    with_sessions: StreamableHttpService<Server, LocalSessionManager>,
+    /// Any era, each request on its own. One JSON answer, or a stream when there is more to say.
+    alone: StreamableHttpService<Server, NeverSessionManager>,
+    /// The same for clients that take event streams only.
+    alone_streaming: StreamableHttpService<Server, NeverSessionManager>,
+    manager: Arc<LocalSessionManager>,
+    sessions: Sessions,
+    most_sessions: usize,
+}
+
+/// As much of a message as is needed to send it the right way.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// What a client can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Both,
+    JsonOnly,
+    StreamOnly,
+}
+
+impl Streamable {
+    pub(super) fn new(server: &Server, options: &HttpOptions, stop: &CancellationToken) -> Self {
+        let config = |sessions: bool, json: bool| {
+            let mut config = StreamableHttpServerConfig::default();
+            config.legacy_session_mode = sessions;
+            config.json_response = json;
+            // The guard before every route has checked the host, and the front the size.
+            config.allowed_hosts = Vec::new();
+            config.max_request_body_bytes = usize::MAX;
+            config.cancellation_token = stop.clone();
+            config
+        };
+        let factory = |server: &Server| {
+            let server = server.clone();
+            move || Ok(server.clone())
+        };
+        let mut manager = LocalSessionManager::default();
+        // Sessions end by `Sessions::take_idle`, which knows of calls under way.
+        manager.session_config.keep_alive = None;
+        let manager = Arc::new(manager);
+        let never = Arc::new(NeverSessionManager::default());
+        Self {
+            with_sessions: StreamableHttpService::new(factory(server), Arc::clone(&manager), config(true, false)),
+            alone: StreamableHttpService::new(factory(server), Arc::clone(&never), config(false, true)),
+            alone_streaming: StreamableHttpService::new(factory(server), never, config(false, false)),
+            manager,
+            sessions: Sessions::default(),
+            most_sessions: options.max_sessions,
+        }
+    }
+
+    /// Ends sessions that nobody uses, for as long as it is polled.
+    pub(super) async fn end_idle_sessions(&self, idle: std::time::Duration) {
+        let mut ticks = tokio::time::interval(idle / 4);
+        loop {
+            ticks.tick().await;
+            for id in self.sessions.take_idle(idle) {
+                let _ = self.manager.close_session(&id).await;
+            }
+        }
+    }
+
+    /// `POST /mcp`.
+    pub(super) async fn post(&self, parts: Parts, body: Bytes) -> Response {
+        let reads = Reads::of(&parts.headers);
+        // ChatGPT probes with these before anything else, and gives up on a 400.
+        let probe: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        if matches!(probe.as_slice(), b"" | b"{}" | b"[]") {
+            return reply::empty(StatusCode::OK);
+        }
+        if probe.starts_with(b"[") {
+            return self.batch(&parts, &body).await;
+        }
+        match parse(&body) {
+            Ok(envelope) => self.route(parts, &body, &envelope, reads).await,
+            Err((code, message)) => reply::error(StatusCode::BAD_REQUEST, code, &message),
+        }
+    }
+
+    /// Sends one message the right way.
+    async fn route(&self, mut parts: Parts, body: &Bytes, envelope: &Envelope<'_>, reads: Reads) -> Response {
+        let method = envelope.method.as_deref();
+        let owner = Owner::of(&parts.headers);
+        let body = rename_list(&mut parts.headers, body, method);
+        let initializes = method == Some("initialize");
+        if is_modern(envelope) || initializes {
+            // Neither belongs to a session, whatever the client sends along.
+            parts.headers.remove(SESSION_ID);
+        }
+        if initializes && reads != Reads::JsonOnly && !is_modern(envelope) && self.sessions.len() < self.most_sessions {
+            let response = self.with_sessions.handle(request(parts, body, reads)).await;
+            return self.opened(normalize(response).await, owner);
+        }
+        if let Some(id) = session_id(&parts.headers) {
+            let Some(used) = self.sessions.enter(&id, &owner) else { return unknown_session() };
+            if reads != Reads::JsonOnly {
+                let response = self.with_sessions.handle(request(parts, body, reads)).await;
+                return hold(normalize(response).await, used);
+            }
+            parts.headers.remove(SESSION_ID);
+        }
+        let service = if reads == Reads::StreamOnly { &self.alone_streaming } else { &self.alone };
+        normalize(service.handle(request(parts, body, reads)).await).await
+    }
+
+    /// Notes the session that an `initialize` opened.
+    fn opened(&self, response: Response, owner: Owner) -> Response {
+        match session_id(response.headers()) {
+            Some(id) => hold(response, self.sessions.open(&id, owner)),
+            None => response,
+        }
+    }
+
+    /// `GET /mcp` of a session: its stream of messages that answer no request.
+    pub(super) async fn get(&self, parts: Parts) -> Response {
+        let reads = Reads::of(&parts.headers);
+        let Some(id) = session_id(&parts.headers) else {
+            return reply::error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Code::InvalidRequest,
+                "a GET stream belongs to a session; post requests instead",
+            );
+        };
+        match self.sessions.enter(&id, &Owner::of(&parts.headers)) {
+            None => unknown_session(),
+            Some(used) => {
+                let response = self.with_sessions.handle(request(parts, Bytes::new(), reads)).await;
+                hold(normalize(response).await, used)
+            }
+        }
+    }
+
+    /// `DELETE /mcp`: the client is done with its session.
+    pub(super) async fn delete(&self, parts: Parts) -> Response {
+        let Some(id) = session_id(&parts.headers) else {
+            return reply::error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest, "there is no session to delete");
+        };
+        if self.sessions.enter(&id, &Owner::of(&parts.headers)).is_none() {
+            return unknown_session();
+        }
+        self.sessions.close(&id);
+        let _ = self.manager.close_session(&id.into()).await;
+        reply::empty(StatusCode::NO_CONTENT)
+    }
+
+    /// A batch, as 2025-03-26 has it: each message on its own, the answers together.
+    async fn batch(&self, parts: &Parts, body: &Bytes) -> Response {
+        let version = parts.headers.get(PROTOCOL_VERSION);
+        let messages = match serde_json::from_slice::<Vec<&RawValue>>(body) {
+            Err(error) => {
+                return reply::error(StatusCode::BAD_REQUEST, Code::Parse, &format!("the body is not JSON: {error}"));
+            }
+            Ok(_) if version.is_some_and(|version| version != "2025-03-26") => {
+                let message = "batches exist in MCP 2025-03-26 only; send one message";
+                return reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, message);
+            }
+            Ok(messages) if messages.len() > LARGEST_BATCH => {
+                let message = format!("a batch has {LARGEST_BATCH} messages at most");
+                return reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, &message);
+            }
+            Ok(messages) => messages,
+        };
+        if let Some(id) = session_id(&parts.headers)
+            && self.sessions.enter(&id, &Owner::of(&parts.headers)).is_none()
+        {
+            return unknown_session();
+        }
+        let mut answers: Vec<String> = Vec::new();
+        for message in messages {
+            let message = Bytes::copy_from_slice(message.get().as_bytes());
+            let mut parts = parts.clone();
+            parts.headers.remove(SESSION_ID);
+            let response = match parse(&message) {
+                Ok(envelope) => self.route(parts, &message, &envelope, Reads::JsonOnly).await,
+                Err((code, message)) => reply::error(StatusCode::BAD_REQUEST, code, &message),
+            };
+            if let Ok(answer) = response.into_body().collect().await {
+                let answer = answer.to_bytes();
+                answers
+                    .extend(std::str::from_utf8(&answer).ok().filter(|answer| !answer.is_empty()).map(str::to_owned));
+            }
+        }
+        if answers.is_empty() {
+            return reply::empty(StatusCode::ACCEPTED);
+        }
+        reply::json(StatusCode::OK, format!("[{}]", answers.join(",")))
+    }
+}
+
+impl Reads {
+    /// What `Accept` lists, read leniently: absent or `*/*` means both.
+    fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let kinds: Vec<&str> = values
+            .flat_map(|value| value.split(','))
+            .map(|kind| kind.split(';').next().unwrap_or_default().trim())
+            .collect();
+        let takes =
+            |wanted: &[&str]| kinds.iter().any(|kind| wanted.iter().any(|wanted| kind.eq_ignore_ascii_case(wanted)));
+        let any = kinds.iter().all(|kind| kind.is_empty()) || takes(&["*/*"]);
+        let json = any || takes(&["application/json", "application/*"]);
+        let stream = any || takes(&["text/event-stream", "text/*"]);
+        match (json, stream) {
+            (true, false) => Self::JsonOnly,
+            (false, true) => Self::StreamOnly,
+            (true, true) | (false, false) => Self::Both,
+        }
+    }
+}
+
+/// Reads the envelope, or says why the body is no message.
+fn parse(body: &[u8]) -> Result<Envelope<'_>, (Code, String)> {
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        return Err((Code::Parse, format!("the body is not JSON: {error}")));
+    }
+    let refuse = |message: &str| Err((Code::InvalidRequest, message.to_owned()));
+    match serde_json::from_slice::<Envelope<'_>>(body) {
+        Ok(envelope) if envelope.jsonrpc.as_deref() != Some("2.0") => refuse("a message says `\"jsonrpc\": \"2.0\"`"),
+        Ok(envelope) if envelope.method.is_none() && envelope.result.is_none() && envelope.error.is_none() => {
+            refuse("the body is not a JSON-RPC message: it has no `method`")
+        }
+        Ok(envelope) => Ok(envelope),
+        Err(_) => refuse("the body is not one JSON-RPC message"),
+    }
+}
+
+/// Whether a request speaks 2026-07-28 or later: it says so in its own metadata.
+fn is_modern(envelope: &Envelope<'_>) -> bool {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(rename = "_meta", borrow)]
+        meta: Option<Meta<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Meta<'a> {
+        #[serde(rename = "io.modelcontextprotocol/protocolVersion", borrow)]
+        version: Option<&'a RawValue>,
+    }
+    let meta = envelope.params.and_then(|params| serde_json::from_str::<Params<'_>>(params.get()).ok()?.meta);
+    envelope.method.as_deref() == Some("server/discover") || meta.is_some_and(|meta| meta.version.is_some())
+}
+
+/// Sends `tools/list` past the SDK's own type, which would lose members of descriptors. The header
+/// that mirrors the method follows; one that does not match is left for the SDK to refuse.
+fn rename_list(headers: &mut HeaderMap, body: &Bytes, method: Option<&str>) -> Bytes {
+    if method != Some("tools/list") {
+        return body.clone();
+    }
+    match headers.get(MCP_METHOD) {
+        Some(header) if header != "tools/list" => return body.clone(),
+        Some(_) => {
+            headers.insert(MCP_METHOD, HeaderValue::from_static(LIST_TOOLS));
+        }
+        None => {}
+    }
+    let Ok(mut message) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body) else {
+        return body.clone();
+    };
+    message.insert("method".into(), LIST_TOOLS.into());
+    serde_json::to_vec(&message).map_or_else(|_| body.clone(), Bytes::from)
+}
+
+fn request(mut parts: Parts, body: Bytes, reads: Reads) -> Request<Full<Bytes>> {
+    parts.headers.insert(ACCEPT, BOTH);
+    if parts.method == Method::POST {
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    parts.extensions.insert(OverHttp { json_only: reads == Reads::JsonOnly });
+    Request::from_parts(parts, Full::new(body))
+}
+
+fn session_id(headers: &HeaderMap) -> Option<String> {
+    headers.get(SESSION_ID).and_then(|id| id.to_str().ok()).map(str::to_owned)
+}
+
+fn unknown_session() -> Response {
+    reply::error(StatusCode::NOT_FOUND, Code::InvalidRequest, "unknown session; send `initialize` again")
+}
+
+/// Gives the SDK's plain-text refusals a JSON-RPC body, and its session that died a 404, so that
+/// clients open a new one.
+async fn normalize<B>(response: Response<B>) -> Response
+where
+    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
+{
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if status.is_success() || kind.starts_with("application/json") {
+        return response.map(Body::new);
+    }
+    let said = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    if status == StatusCode::INTERNAL_SERVER_ERROR && said.contains("Session") {
+        return unknown_session();
+    }
+    let code = if status.is_server_error() { Code::Internal } else { Code::InvalidRequest };
+    reply::error(status, code, if said.is_empty() { "refused" } else { said.trim() })
+}
+
+/// Keeps a session in use until the body is sent or the client is gone.
+fn hold(response: Response, used: Use) -> Response {
+    response.map(|body| {
+        let mut data = body.into_data_stream();
+        Body::from_stream(async_stream::stream! {
+            let _used = used;
+            while let Some(chunk) = data.next().await {
+                yield chunk;
+            }
+        })
+    })
+}

@@ -1,0 +1,7 @@
+//! The way out: one pooled HTTP client for all connectors, which refuses private addresses.
+
+mod client;
+mod guard;
+
+pub use client::{Hop, Upstream};
+pub use guard::{Refused, is_public};

@@ -1,0 +1,161 @@
+//! The shared client, and one exchange with its redirects.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Client, Method, Request, Response, StatusCode, redirect::Policy};
+use url::{Host, Url};
+
+use super::guard::{PublicOnly, Refused, is_public};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Redirects followed in one exchange.
+const MOST_REDIRECTS: usize = 5;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The HTTP clients every connector shares.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    public: Client,
+    private: Client,
+}
+
+/// Where a connector's requests may go.
+#[derive(Debug, Clone)]
+pub struct Hop {
+    client: Client,
+    allow_private: bool,
+    public: Client,
+}
+
+impl Upstream {
+    /// Makes the clients. Fails when the machine has no usable TLS roots.
+    pub fn new() -> reqwest::Result<Self> {
+        Ok(Self { public: client(false, CONNECT_TIMEOUT)?, private: client(true, CONNECT_TIMEOUT)? })
+    }
+
+    /// The way to one connector. A connect timeout of its own costs it a pool of its own.
+    pub fn hop(&self, allow_private: bool, connect_timeout: Option<Duration>) -> reqwest::Result<Hop> {
+        let client = match connect_timeout {
+            Some(timeout) => client(allow_private, timeout)?,
+            None if allow_private => self.private.clone(),
+            None => self.public.clone(),
+        };
+        Ok(Hop { client, allow_private, public: self.public.clone() })
+    }
+}
+
+fn client(allow_private: bool, connect_timeout: Duration) -> reqwest::Result<Client> {
+    let builder = Client::builder()
+        .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
+        // A redirect is a new request, to be checked like the first one.
+        .redirect(Policy::none())
+        // A proxy would resolve names itself, behind the guard's back.
+        .no_proxy()
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(Duration::from_secs(60));
+    if allow_private { builder } else { builder.dns_resolver(Arc::new(PublicOnly)) }.build()
+}
+
+impl Hop {
+    /// A request builder for this connector.
+    pub fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Sends a request and follows its redirects. What leaves the origin goes to public addresses
+    /// only, without the connector's headers; a request with a body is not sent elsewhere at all.
+    pub async fn send(&self, request: Request) -> Result<Response> {
+        check_literal(request.url(), self.allow_private)?;
+        let origin = request.url().origin();
+        let (mut method, mut url, mut headers) =
+            (request.method().clone(), request.url().clone(), request.headers().clone());
+        let mut response = self.client.execute(request).await.map_err(|error| explain(&error))?;
+        for _ in 0..MOST_REDIRECTS {
+            let Some(target) = redirect_target(&response, &url)? else { return Ok(response) };
+            method = redirected_method(method, response.status())?;
+            url = target;
+            headers.remove(CONTENT_TYPE);
+            let same = url.origin() == origin;
+            if !same {
+                headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
+            }
+            check_literal(&url, same && self.allow_private)?;
+            let client = if same { &self.client } else { &self.public };
+            let mut request = Request::new(method.clone(), url.clone());
+            *request.headers_mut() = headers.clone();
+            response = client.execute(request).await.map_err(|error| explain(&error))?;
+        }
+        if redirect_target(&response, &url)?.is_none() {
+            return Ok(response);
+        }
+        Err(Error::new(ErrorKind::Upstream, format!("the upstream redirected more than {MOST_REDIRECTS} times")))
+    }
+}
+
+/// Where a response points to, when it is a redirect.
+fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>> {
+    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
+    let Some(location) = location else { return Ok(None) };
+    let target = location.to_str().ok().and_then(|location| from.join(location).ok());
+    match target.filter(|url| matches!(url.scheme(), "http" | "https")) {
+        Some(url) => Ok(Some(url)),
+        None => Err(Error::new(ErrorKind::Upstream, "the upstream redirected to something that is no web address")),
+    }
+}
+
+/// How a redirect is followed: what has a body is not sent twice.
+fn redirected_method(method: Method, status: StatusCode) -> Result<Method> {
+    match method {
+        Method::GET | Method::HEAD => Ok(method),
+        _ if status == StatusCode::SEE_OTHER => Ok(Method::GET),
+        _ => {
+            let message = format!(
+                "the upstream redirected a {method} request, which is not sent twice; its manifest has to name the new address"
+            );
+            Err(Error::new(ErrorKind::Upstream, message))
+        }
+    }
+}
+
+/// Addresses written as numbers never reach the resolver.
+fn check_literal(url: &Url, allow_private: bool) -> Result<()> {
+    let public = match url.host() {
+        Some(Host::Ipv4(address)) => is_public(address.into()),
+        Some(Host::Ipv6(address)) => is_public(address.into()),
+        Some(Host::Domain(_)) => true,
+        None => false,
+    };
+    if public || allow_private { Ok(()) } else { Err(refused()) }
+}
+
+fn refused() -> Error {
+    let message = "the upstream's address is private, and its manifest does not allow that (`allowPrivate`; never for a redirect to another host)";
+    Error::new(ErrorKind::Unreachable, message)
+}
+
+/// A failed exchange in words without addresses; the details go to the log.
+fn explain(error: &reqwest::Error) -> Error {
+    let causes: Vec<&(dyn std::error::Error + 'static)> =
+        std::iter::successors(error.source(), |&cause| cause.source()).collect();
+    let is_refused = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<Refused>()
+            || cause
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref)
+                .is_some_and(|inner| inner.downcast_ref::<Refused>().is_some())
+    };
+    if causes.iter().copied().any(is_refused) {
+        return refused();
+    }
+    let what = if error.is_timeout() {
+        "the upstream did not answer in time"
+    } else if error.is_connect() {
+        "the upstream could not be reached"
+    } else {
+        "the exchange with the upstream broke off"
+    };
+    // The URL may hold a credential, so only the causes are kept.
+    let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
+    Error::new(ErrorKind::Unreachable, what).because(causes.join(": "))
+}
