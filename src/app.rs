@@ -80,18 +80,22 @@ impl App {
         let failed = |error| AppError::Listen(format!("{}:{}", wanted.0, wanted.1), error);
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         ready(listener.local_addr().map_err(failed)?);
-        let server = Server::new(Arc::clone(&self.gateway), self.audience.clone(), Caller::Anonymous);
         let shutdown = Shutdown::default();
+        let server = self.server(Caller::Anonymous, &shutdown);
         let serving = Box::pin(serve_http(server, listener, self.config.http(), shutdown.clone()));
         self.run(shutdown, serving).await
     }
 
     /// Serves the client that started us, until it closes our input or a signal comes.
     pub async fn stdio(self) -> Result<(), AppError> {
-        let server = Server::new(Arc::clone(&self.gateway), self.audience.clone(), Caller::Local);
         let shutdown = Shutdown::default();
-        let serving = Box::pin(serve_stdio(server, shutdown.expired.clone()));
+        let server = self.server(Caller::Local, &shutdown);
+        let serving = Box::pin(serve_stdio(server, shutdown.clone()));
         self.run(shutdown, serving).await
+    }
+
+    fn server(&self, caller: Caller, shutdown: &Shutdown) -> Server {
+        Server::new(Arc::clone(&self.gateway), self.audience.clone(), caller, shutdown.draining.clone())
     }
 
     /// Runs a transport beside what every transport needs, and ends them all.
@@ -110,14 +114,16 @@ impl App {
         let mut signals = shutdown::Signals::new().map_err(AppError::Signals)?;
 
         tokio::pin!(serving);
-        let asked = tokio::select! {
+        let grace = tokio::select! {
             served = &mut serving => return Ok(served?),
             () = signals.next() => self.config.drain(),
         };
-        tracing::info!("stopping: calls under way have {} s", asked.as_secs());
+        tracing::info!("stopping: calls under way have {} s", grace.as_secs());
         shutdown.draining.cancel();
         let drained = async {
-            let _ = tokio::time::timeout(asked, self.gateway.idle()).await;
+            let _ = tokio::time::timeout(grace, self.gateway.idle()).await;
+            self.gateway.stop();
+            let _ = tokio::time::timeout(LINGER, self.gateway.idle()).await;
             tokio::time::sleep(LINGER).await;
             shutdown.expired.cancel();
         };

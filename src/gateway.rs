@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod authorize;
 mod connector;
@@ -37,6 +37,7 @@ pub struct Gateway {
     upstream: Upstream,
     limits: Limits,
     calls: TaskTracker,
+    stopping: CancellationToken,
 }
 
 /// The connectors and their catalog at one moment.
@@ -53,7 +54,14 @@ pub struct Live {
 impl Gateway {
     /// A gateway without connectors.
     pub fn new(environment: Environment, upstream: Upstream, limits: Limits) -> Self {
-        Self { live: watch::Sender::new(Arc::default()), environment, upstream, limits, calls: TaskTracker::new() }
+        Self {
+            live: watch::Sender::new(Arc::default()),
+            environment,
+            upstream,
+            limits,
+            calls: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }
     }
 
     /// The present snapshot.
@@ -91,6 +99,11 @@ impl Gateway {
         let changed = !self.live().catalog.lists_the_same(&live.catalog);
         self.live.send_replace(Arc::new(live));
         changed
+    }
+
+    /// Ends the calls under way, each with an answer that says why.
+    pub fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Waits until no call is under way. To be asked when no more come in.

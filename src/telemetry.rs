@@ -44,7 +44,8 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging. The SDK logs the contents of messages, so only its errors are let through.
+/// Starts logging. The SDK logs the contents of messages, so only its errors are let through, and
+/// not those of its service loop, to which every client that leaves is one.
 pub fn init(config: &LogConfig) {
     let level = match config.level {
         Level::Error => "error",
@@ -53,7 +54,7 @@ pub fn init(config: &LogConfig) {
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let filter = EnvFilter::new(format!("warn,switchboard={level},rmcp=error"));
+    let filter = EnvFilter::new(format!("warn,switchboard={level},rmcp=error,rmcp::service=off"));
     let layer = fmt::layer().with_writer(io::stderr).with_target(false);
     let layer = match config.format {
         Format::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 mod guard;
@@ -13,7 +14,7 @@ mod sse;
 mod stdio;
 mod streamable;
 
-pub use self::http::{Shutdown, serve as serve_http};
+pub use self::http::serve as serve_http;
 pub use stdio::serve as serve_stdio;
 
 /// How the HTTP transport behaves.
@@ -34,6 +35,15 @@ pub struct HttpOptions {
     pub max_sessions: usize,
     /// A session nobody uses ends after this long.
     pub session_idle: Duration,
+}
+
+/// When to stop: first nothing new is taken, then what is left is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Take no more connections.
+    pub draining: CancellationToken,
+    /// Drop what is left.
+    pub expired: CancellationToken,
 }
 
 /// Why a transport ended before it was told to.

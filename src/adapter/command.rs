@@ -93,7 +93,10 @@ impl Adapter for CommandAdapter {
         let ended = process::run(program, &cx.progress).await?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let failed = |why: String| {
-            let tail = super::redact(ended.stderr.trim(), secrets);
+            // Some programs say on standard output why they failed.
+            let stdout = String::from_utf8_lossy(&ended.stdout);
+            let said = if ended.stderr.trim().is_empty() { tail(stdout.trim()) } else { ended.stderr.trim() };
+            let tail = super::redact(said, secrets);
             Output::failure(if tail.is_empty() { why } else { format!("{why}: {tail}") })
         };
         Ok(match ended.code {
@@ -103,6 +106,12 @@ impl Adapter for CommandAdapter {
             None => failed(format!("{name} was killed by a signal")),
         })
     }
+}
+
+/// The last part of a text that may be long.
+fn tail(text: &str) -> &str {
+    let start = text.len().saturating_sub(process::TAIL);
+    (start..text.len()).find_map(|start| text.get(start..)).unwrap_or_default()
 }
 
 fn output(format: OutputFormat, ended: &Ended) -> Result<Output, String> {

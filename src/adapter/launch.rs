@@ -23,6 +23,8 @@ pub fn launch(mut arguments: impl Iterator<Item = OsString>) -> io::Result<Infal
     {
         // When we are killed without a chance to clean up, the program goes too.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // What its children leave behind falls to it, not to init, so that it can be found.
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
     }
     if limit > 0 {
         let limits = rustix::process::Rlimit { current: Some(limit), maximum: Some(limit) };

@@ -46,7 +46,12 @@ impl Gateway {
         let connector = connector.ok_or_else(|| Error::new(ErrorKind::Internal, "the tool's connector is gone"))?;
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
         let call = self.exchange(connector, entry, arguments, progress);
-        tokio::time::timeout(time, call).await.unwrap_or_else(|_| Err(late(name, time)))
+        tokio::select! {
+            timed = tokio::time::timeout(time, call) => timed.unwrap_or_else(|_| Err(late(name, time))),
+            () = self.stopping.cancelled() => {
+                Err(Error::new(ErrorKind::Unavailable, "the server is stopping and ended this call; try again later"))
+            }
+        }
     }
 
     /// What the deadline covers.

@@ -131,7 +131,7 @@ impl Checker<'_> {
                 self.error(at, format!("the header `{name}` is not for a manifest to set"));
             }
             Ok(_) => {}
-            Err(_) => self.error(at, format!("`{name}` is no header name")),
+            Err(_) => self.error(at, format!("`{}` is no header name", name.escape_debug())),
         }
     }
 
@@ -182,14 +182,21 @@ impl Checker<'_> {
         if tool.annotations.read_only == Some(true) && tool.annotations.destructive == Some(true) {
             self.error(&format!("{at}/annotations/destructive"), "a tool that is read-only destroys nothing");
         }
+        let faults = self.problems.len();
         let mut used = match (adapter, &tool.request, &tool.run) {
             (AdapterSettings::Http(_), Some(request), _) => self.request(&format!("{at}/request"), tool, request),
             (AdapterSettings::Command(settings), _, Some(run)) => self.run(&format!("{at}/run"), tool, run, settings),
             _ => return,
         };
+        if self.problems.len() > faults {
+            // A faulty template may hide the use of an argument.
+            return;
+        }
         used.sort_unstable();
-        for name in properties(&tool.input_schema).keys() {
-            if used.binary_search(name).is_err() {
+        for (name, property) in properties(&tool.input_schema) {
+            // An argument of older times may be taken and ignored.
+            let deprecated = property.get("deprecated") == Some(&Value::Bool(true));
+            if used.binary_search(name).is_err() && !deprecated {
                 let place = format!("{at}/inputSchema/properties/{}", escape(name));
                 self.warn(&place, format!("the argument `{name}` is declared but never used"));
             }

@@ -99,12 +99,12 @@ pub fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<(String, Stri
             one(format!("`{}` is missing", property.as_str().unwrap_or_default()))
         }
         ValidationErrorKind::Enum { options } => {
-            let options: Vec<String> = options.as_array().into_iter().flatten().map(bare).collect();
-            let written = error.instance().as_str().unwrap_or_default();
-            let suggestion = did_you_mean(written, options.iter().map(String::as_str));
-            one(format!("must be one of {}{suggestion}", options.join(", ")))
+            one(one_of(error.instance(), options.as_array().into_iter().flatten().map(bare)))
         }
         ValidationErrorKind::FalseSchema => one("does not belong here".into()),
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            explain_branches(error, context, schema)
+        }
         ValidationErrorKind::MaxLength { limit } => {
             let length = error.instance().as_str().map_or(0, |text| text.chars().count());
             one(format!("is {length} characters long, {limit} at most"))
@@ -112,6 +112,43 @@ pub fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<(String, Stri
         // The value is masked: it may be a secret that stands in the wrong place.
         _ => one(error.masked_with("the value").to_string()),
     }
+}
+
+/// Of several forms a value may have, only the one it seems to be meant as is worth explaining:
+/// the one of its type, with its discriminating constant.
+fn explain_branches(
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+    schema: &Value,
+) -> Vec<(String, String)> {
+    let at = error.instance_path().as_str();
+    let other_type = |violation: &ValidationError<'_>| {
+        violation.instance_path().as_str() == at && matches!(violation.kind(), ValidationErrorKind::Type { .. })
+    };
+    let constant = |violation: &ValidationError<'static>| {
+        let ValidationErrorKind::Constant { expected_value } = violation.kind() else { return None };
+        let at = violation.instance_path().as_str().to_owned();
+        Some((at, violation.instance().clone().into_owned(), bare(expected_value)))
+    };
+    let alike: Vec<_> = branches.iter().filter(|violations| !violations.iter().any(other_type)).collect();
+    let of_other_kind = |violations: &[ValidationError<'static>]| violations.iter().any(|it| constant(it).is_some());
+    let meant: Vec<_> = alike.iter().copied().filter(|violations| !of_other_kind(violations)).collect();
+    if let ([only], _) | (_, [only]) = (alike.as_slice(), meant.as_slice()) {
+        return only.iter().flat_map(|violation| explain(violation, schema)).collect();
+    }
+    let constants: Vec<_> = alike.iter().flat_map(|violations| violations.iter().filter_map(constant)).collect();
+    if let Some((at, written, _)) = constants.first() {
+        let options = constants.iter().map(|(_, _, value)| value.clone());
+        return vec![(at.clone(), one_of(written, options))];
+    }
+    vec![(at.to_owned(), error.masked_with("the value").to_string())]
+}
+
+/// Which values are right, and which of them a wrong one is like.
+fn one_of(written: &Value, options: impl Iterator<Item = String>) -> String {
+    let options: Vec<String> = options.collect();
+    let suggestion = did_you_mean(written.as_str().unwrap_or_default(), options.iter().map(String::as_str));
+    format!("must be one of {}{suggestion}", options.join(", "))
 }
 
 fn bare(value: &Value) -> String {
@@ -212,9 +249,14 @@ fn parse_yaml(text: &str) -> Parsed {
         let message = error.without_snippet().to_string();
         (place, format!("no valid YAML: {message}"))
     };
-    let value: Value = serde_saphyr::from_str(text).map_err(failed)?;
-    let tree: Spanned<YamlTree> = serde_saphyr::from_str(text).map_err(failed)?;
+    let value: Value = serde_saphyr::from_str_with_options(text, options()).map_err(failed)?;
+    let tree: Spanned<YamlTree> = serde_saphyr::from_str_with_options(text, options()).map_err(failed)?;
     Ok((value, yaml_places(tree)))
+}
+
+/// YAML 1.2: `no` and `n` are words, only `true` and `false` are truth values.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! { strict_booleans: true }
 }
 
 fn place(location: &serde_saphyr::Location) -> Place {

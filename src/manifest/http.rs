@@ -45,7 +45,7 @@ pub struct Request {
     pub method: Method,
     /// The path below the base URL, e.g. `/repos/{owner}/{repo}`. Arguments are percent-encoded;
     /// `{+path}` keeps its slashes.
-    #[schemars(regex(pattern = "^/"))]
+    #[schemars(extend("pattern" = "^/"))]
     pub path: Template,
     /// Query parameters; left out when their argument is absent.
     #[serde(default)]

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::generate::SchemaSettings;
+use schemars::transform::transform_subschemas;
+use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use super::document::overlay;
@@ -46,7 +48,29 @@ pub fn part(schema: Value) -> Part {
 
 /// The schema of a type.
 pub fn generate<T: JsonSchema>() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+    let settings = SchemaSettings::draft2020_12().with_transform(without_null);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// What may be left out is left out, not written as null; so faults are named in fewer words.
+fn without_null(schema: &mut Schema) {
+    transform_subschemas(&mut without_null, schema);
+    let Some(members) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = members.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            members.insert("type".into(), only);
+        }
+    }
+    if let Some(Value::Array(branches)) = members.get_mut("anyOf") {
+        branches.retain(|branch| branch.get("type").is_none_or(|kind| kind != "null"));
+        if let [Value::Object(only)] = branches.as_slice() {
+            let only = only.clone();
+            members.remove("anyOf");
+            members.extend(only);
+        }
+    }
 }
 
 /// The schema of a connector, with what its adapter's kind asks of it.

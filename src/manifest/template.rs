@@ -120,7 +120,8 @@ pub fn present<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a Value> {
     arguments.get(name).filter(|value| !value.is_null())
 }
 
-/// A value as it stands in text: strings bare, arrays joined by commas, objects as JSON.
+/// A value as it stands in text: strings bare, arrays joined by commas, objects as JSON. A whole
+/// number is written whole, because JSON Schema takes `2.0` for an integer and programs do not.
 pub fn text_of(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),
@@ -128,7 +129,11 @@ pub fn text_of(value: &Value) -> Cow<'_, str> {
             let texts: Vec<_> = items.iter().map(text_of).collect();
             Cow::Owned(texts.join(","))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Cow::Owned(value.to_string()),
+        Value::Number(number) => {
+            let text = number.to_string();
+            Cow::Owned(text.strip_suffix(".0").map(str::to_owned).unwrap_or(text))
+        }
+        Value::Null | Value::Bool(_) | Value::Object(_) => Cow::Owned(value.to_string()),
     }
 }
 

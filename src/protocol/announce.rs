@@ -9,6 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use rmcp::{Peer, RoleServer, service::SubscriptionContext};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Live;
 
@@ -51,14 +52,19 @@ impl Audience {
     }
 }
 
-/// Runs one `subscriptions/listen` until it is cancelled or the gateway is gone.
-pub(super) async fn listen(subscription: &SubscriptionContext, live: watch::Receiver<Arc<Live>>) {
+/// Runs one `subscriptions/listen` until it is cancelled or the server closes.
+pub(super) async fn listen(
+    subscription: &SubscriptionContext,
+    live: watch::Receiver<Arc<Live>>,
+    closing: &CancellationToken,
+) {
     let mut lists = Lists::after(live);
     let wanted = subscription.accepted().tools_list_changed == Some(true);
     loop {
         let another = tokio::select! {
             another = lists.next() => another,
             () = subscription.cancelled() => false,
+            () = closing.cancelled() => false,
         };
         if !another || (wanted && subscription.sink().notify_tool_list_changed().await.is_err()) {
             return;

@@ -1,14 +1,18 @@
 //! The MCP server: which method goes where.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use rmcp::model::{
     CallToolRequestMethod, CallToolRequestParams, CallToolResponse, ClientNotification, ClientRequest,
-    ConstString as _, CustomRequest, CustomResult, DiscoverResult, ErrorData, ListToolsResult, PaginatedRequestParams,
-    ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult, SetLevelRequestMethod, SubscriptionFilter, Tool,
+    ConstString as _, CustomRequest, CustomResult, DiscoverResult, ErrorData, GetPromptRequestParams,
+    GetPromptResponse, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, ServerResult, SetLevelRequestMethod, SubscriptionFilter,
+    Tool,
 };
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::announce::{Audience, listen};
 use super::era::Era;
@@ -23,15 +27,17 @@ const DISCOVER_TTL_MS: u64 = 60_000;
 const LONGEST_INSTRUCTIONS: usize = 512;
 
 /// What the HTTP transport tells of a request. It travels in the request's extensions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OverHttp {
     /// The client takes one JSON answer and no stream.
     pub json_only: bool,
+    /// Fires when the session the request belongs to is over.
+    pub gone: CancellationToken,
 }
 
 impl OverHttp {
-    pub(super) fn of(cx: &RequestContext<RoleServer>) -> Option<Self> {
-        cx.extensions.get::<http::request::Parts>()?.extensions.get().copied()
+    pub(super) fn of(cx: &RequestContext<RoleServer>) -> Option<&Self> {
+        cx.extensions.get::<http::request::Parts>()?.extensions.get()
     }
 }
 
@@ -41,12 +47,22 @@ pub struct Server {
     gateway: Arc<Gateway>,
     audience: Audience,
     caller: Caller,
+    closing: CancellationToken,
 }
 
 impl Server {
-    /// A server whose requests come from `caller`.
-    pub fn new(gateway: Arc<Gateway>, audience: Audience, caller: Caller) -> Self {
-        Self { gateway, audience, caller }
+    /// A server whose requests come from `caller`. When `closing` fires, subscriptions end.
+    pub fn new(gateway: Arc<Gateway>, audience: Audience, caller: Caller, closing: CancellationToken) -> Self {
+        Self { gateway, audience, caller, closing }
+    }
+
+    /// The versions a request may pick for itself. Earlier ones are negotiated by `initialize`.
+    pub const PER_REQUEST: &[ProtocolVersion] = &[ProtocolVersion::V_2026_07_28];
+
+    /// Ends subscriptions and waits until no call is under way, but not longer than `patience`.
+    pub async fn close(&self, patience: Duration) {
+        self.closing.cancel();
+        let _ = tokio::time::timeout(patience, self.gateway.idle()).await;
     }
 
     /// What the server is for, the most important first.
@@ -69,17 +85,20 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .enable_prompts()
+            .enable_resources()
+            .build();
         let mut config = ServerConfig::new(capabilities).with_instructions(self.instructions());
         config.server_info = implementation();
         config.protocol_version = ProtocolVersion::LATEST_WITH_INITIALIZE;
         config
     }
 
-    /// Versions before 2026-07-28 are negotiated by `initialize`; no request may pick one here.
     async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        let versions = vec![ProtocolVersion::V_2026_07_28];
-        let mut result = DiscoverResult::from_server_info(versions, ServerHandler::get_info(self));
+        let mut result = DiscoverResult::from_server_info(Self::PER_REQUEST.to_vec(), ServerHandler::get_info(self));
         result.ttl_ms = DISCOVER_TTL_MS;
         Ok(result)
     }
@@ -106,7 +125,7 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        listen(&subscription, self.gateway.watch()).await;
+        listen(&subscription, self.gateway.watch(), &self.closing).await;
         Ok(())
     }
 
@@ -116,6 +135,26 @@ impl ServerHandler for Server {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         tools::call(&self.gateway, self.caller, request, cx).await.map(CallToolResponse::Complete)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let data = Some(json!({ "uri": request.uri }));
+        Err(match Era::of(&cx) {
+            Era::PerRequest => ErrorData::invalid_params("unknown resource", data),
+            Era::Handshake => ErrorData::resource_not_found("unknown resource", data),
+        })
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        Err(ErrorData::invalid_params(format!("unknown prompt `{}`", request.name), None))
     }
 
     /// Transports send `tools/list` as [`LIST_TOOLS`]; the SDK's own type would lose members.
@@ -158,6 +197,9 @@ impl Service<RoleServer> for Wire {
         request: ClientRequest,
         cx: RequestContext<RoleServer>,
     ) -> Result<ServerResult, ErrorData> {
+        if let Some(picked) = cx.meta.protocol_version().filter(|picked| !Server::PER_REQUEST.contains(picked)) {
+            return Err(ErrorData::unsupported_protocol_version(picked, Server::PER_REQUEST));
+        }
         let request = if let ClientRequest::ListToolsRequest(list) = request {
             let params = list.params.and_then(|params| serde_json::to_value(params).ok());
             ClientRequest::CustomRequest(CustomRequest::new(LIST_TOOLS, params))

@@ -54,6 +54,7 @@ pub(super) async fn call(
     let era = Era::of(&cx);
     // A client that takes JSON only cannot be sent anything before the answer.
     let one_answer = OverHttp::of(&cx).is_some_and(|over| over.json_only);
+    let gone = OverHttp::of(&cx).map(|over| over.gone.clone()).unwrap_or_default();
     let token = cx.meta.get_progress_token().filter(|_| !one_answer);
     let arguments = request.arguments.unwrap_or_default();
     let walk = async {
@@ -66,9 +67,11 @@ pub(super) async fn call(
             }
         }
     };
+    let cancelled = || Err(Error::new(ErrorKind::Cancelled, "the call was cancelled"));
     let outcome = tokio::select! {
         outcome = walk => outcome,
-        () = cx.ct.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the call was cancelled")),
+        () = cx.ct.cancelled() => cancelled(),
+        () = gone.cancelled() => cancelled(),
     };
     present(outcome, era)
 }

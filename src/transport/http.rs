@@ -17,7 +17,7 @@ use http::{
 };
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ use super::reply::{self, Code};
 use super::session::Owner;
 use super::sse::Streams;
 use super::streamable::Streamable;
-use super::{HttpOptions, TransportError};
+use super::{HttpOptions, Shutdown, TransportError};
 use crate::protocol::Server;
 
 /// A client that sends its body slower than this is let go.
@@ -44,15 +44,6 @@ struct Front {
     streamable: Streamable,
     streams: Streams,
     max_body: usize,
-}
-
-/// When to stop: first nothing new is taken, then what is left is dropped.
-#[derive(Debug, Clone, Default)]
-pub struct Shutdown {
-    /// Take no more connections.
-    pub draining: CancellationToken,
-    /// Drop what is left.
-    pub expired: CancellationToken,
 }
 
 /// Serves MCP on `listener` until `shutdown`: Streamable HTTP and the legacy stream on `/mcp`.

@@ -5,7 +5,8 @@ use http::{
     HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
-use serde_json::json;
+use rmcp::model::ErrorData;
+use serde_json::{json, value::RawValue};
 
 /// JSON-RPC's codes for what can be wrong before a method is known.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +18,13 @@ pub(super) enum Code {
 
 /// An error answer: HTTP status and a JSON-RPC body without an id, because none was understood.
 pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
-    let body = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code as i32, "message": message } });
-    json(status, body.to_string())
+    let code = rmcp::model::ErrorCode(code as i32);
+    error_to(status, None, &ErrorData::new(code, message.to_owned(), None))
+}
+
+/// An error answer to the request of this id, written as the client wrote it.
+pub(super) fn error_to(status: StatusCode, id: Option<&RawValue>, error: &ErrorData) -> Response {
+    json(status, json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string())
 }
 
 /// A JSON answer.

@@ -12,6 +12,7 @@ use std::{
 
 use aws_lc_rs::digest;
 use http::{HeaderMap, header::AUTHORIZATION};
+use tokio_util::sync::CancellationToken;
 
 /// What a caller proved with a request, as far as sessions are concerned: the hash of its
 /// `Authorization` header. A session serves only the one who opened it.
@@ -41,6 +42,7 @@ struct Session {
     /// Requests and streams under way.
     open: usize,
     used: Instant,
+    gone: CancellationToken,
 }
 
 /// A request or stream of a session, under way until this is dropped.
@@ -48,6 +50,8 @@ struct Session {
 pub(super) struct Use {
     sessions: Sessions,
     id: Arc<str>,
+    /// Fires when the session is closed.
+    pub(super) gone: CancellationToken,
 }
 
 impl Sessions {
@@ -62,26 +66,30 @@ impl Sessions {
     /// Notes a session that was just opened, and its first use.
     pub(super) fn open(&self, id: &str, owner: Owner) -> Use {
         let id: Arc<str> = id.into();
-        self.lock().insert(Arc::clone(&id), Session { owner, open: 1, used: Instant::now() });
-        Use { sessions: self.clone(), id }
+        let gone = CancellationToken::new();
+        let session = Session { owner, open: 1, used: Instant::now(), gone: gone.clone() };
+        self.lock().insert(Arc::clone(&id), session);
+        Use { sessions: self.clone(), id, gone }
     }
 
     /// Uses a session, if it exists and belongs to `owner`. Who does not own it learns nothing.
     pub(super) fn enter(&self, id: &str, owner: &Owner) -> Option<Use> {
         let mut sessions = self.lock();
-        let (id, session) = sessions.get_key_value(id).map(|(id, _)| Arc::clone(id)).and_then(|id| {
-            let session = sessions.get_mut(&id)?;
-            Some((id, session))
-        })?;
+        let (id, _) = sessions.get_key_value(id)?;
+        let id = Arc::clone(id);
+        let session = sessions.get_mut(&id)?;
         if session.owner != *owner {
             return None;
         }
         session.open += 1;
-        Some(Use { sessions: self.clone(), id })
+        Some(Use { sessions: self.clone(), id, gone: session.gone.clone() })
     }
 
+    /// Forgets a session and ends its calls.
     pub(super) fn close(&self, id: &str) {
-        self.lock().remove(id);
+        if let Some(session) = self.lock().remove(id) {
+            session.gone.cancel();
+        }
     }
 
     /// Removes and returns the sessions that nobody has used for `idle`.

@@ -14,12 +14,14 @@ use axum::response::{
 };
 use bytes::Bytes;
 use http::StatusCode;
+use rmcp::model::{ClientNotification, JsonRpcMessage, RequestId};
 use rmcp::{
     RoleServer,
     service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server_with_ct},
     transport::Transport,
 };
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -32,7 +34,8 @@ use super::{
 };
 use crate::protocol::{Server, Wire};
 
-/// Messages waiting in a session. One more is refused inwards (503); outwards the server waits.
+/// Messages waiting in a session, and requests under way. One more is refused inwards (503);
+/// outwards the server waits.
 const QUEUE: usize = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -52,8 +55,12 @@ pub(super) struct Streams {
 #[derive(Debug, Clone)]
 struct Stream {
     owner: Owner,
-    inbox: mpsc::Sender<Incoming>,
+    inbox: mpsc::Sender<Admitted>,
+    places: Arc<Semaphore>,
 }
+
+/// A message with its place among the requests under way; what wants no answer needs none.
+type Admitted = (Incoming, Option<OwnedSemaphorePermit>);
 
 impl Streams {
     /// Streams served by `server`, `most` at once, their work owned by `tasks`, until `stop`.
@@ -72,13 +79,15 @@ impl Streams {
             if open.len() >= self.most {
                 return busy("too many streams are open");
             }
-            open.insert(id, Stream { owner, inbox });
+            open.insert(id, Stream { owner, inbox, places: Arc::new(Semaphore::new(QUEUE)) });
         }
         let stop = self.stop.child_token();
         let leave = Leave { streams: self.clone(), id, _stop: stop.clone().drop_guard() };
         let (wire, ended) = (Wire(self.server.clone()), stop.clone());
         self.tasks.spawn(async move {
-            if let Ok(running) = serve_server_with_ct(wire, Ends { outbox, incoming }, stop).await {
+            if let Ok(running) =
+                serve_server_with_ct(wire, Ends { outbox, incoming, under_way: HashMap::new() }, stop).await
+            {
                 let _ = running.waiting().await;
             }
         });
@@ -121,7 +130,15 @@ impl Streams {
             return reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, "the body is not one JSON-RPC message");
         };
         message.insert_extension(parts);
-        match stream.inbox.try_send(message) {
+        let place = if matches!(message, JsonRpcMessage::Request(_)) {
+            match stream.places.try_acquire_owned() {
+                Ok(place) => Some(place),
+                Err(_) => return busy("too many requests of this session are under way; read their answers first"),
+            }
+        } else {
+            None
+        };
+        match stream.inbox.try_send((message, place)) {
             Ok(()) => reply::text(StatusCode::ACCEPTED, "Accepted"),
             Err(TrySendError::Full(_)) => busy("too many messages are waiting in this session"),
             Err(TrySendError::Closed(_)) => {
@@ -153,19 +170,45 @@ impl Drop for Leave {
 /// The server's ends of a stream's two queues.
 struct Ends {
     outbox: mpsc::Sender<Outgoing>,
-    incoming: mpsc::Receiver<Incoming>,
+    incoming: mpsc::Receiver<Admitted>,
+    /// Places are given back when the answer has left, not when it is made: a client that does
+    /// not read is not let in again.
+    under_way: HashMap<RequestId, OwnedSemaphorePermit>,
 }
 
 impl Transport<RoleServer> for Ends {
     type Error = mpsc::error::SendError<Outgoing>;
 
     fn send(&mut self, message: Outgoing) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let answered = match &message {
+            JsonRpcMessage::Response(response) => Some(&response.id),
+            JsonRpcMessage::Error(error) => error.id.as_ref(),
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        };
+        let place = answered.and_then(|id| self.under_way.remove(id));
         let outbox = self.outbox.clone();
-        async move { outbox.send(message).await }
+        async move {
+            let sent = outbox.send(message).await;
+            drop(place);
+            sent
+        }
     }
 
-    fn receive(&mut self) -> impl Future<Output = Option<Incoming>> + Send {
-        self.incoming.recv()
+    async fn receive(&mut self) -> Option<Incoming> {
+        let (message, place) = self.incoming.recv().await?;
+        match &message {
+            JsonRpcMessage::Request(request) => self.under_way.extend(place.map(|place| (request.id.clone(), place))),
+            JsonRpcMessage::Notification(notification) => {
+                // A cancelled request may end without an answer.
+                if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    self.under_way.remove(id);
+                }
+            }
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
+        }
+        Some(message)
     }
 
     fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {

@@ -3,7 +3,7 @@
 //! This front decides which of the SDK's services gets a request: one with sessions, one that
 //! answers each request on its own. No client needs a session; one that opens a session gets it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -18,18 +18,18 @@ use rmcp::transport::streamable_http_server::session::{
     SessionManager as _, local::LocalSessionManager, never::NeverSessionManager,
 };
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
+
+mod envelope;
 
 use super::HttpOptions;
 use super::reply::{self, Code};
 use super::session::{Owner, Sessions, Use};
-use crate::protocol::{LIST_TOOLS, OverHttp, Server};
+use crate::protocol::{OverHttp, Server};
+use envelope::{Envelope, PROTOCOL_VERSION, Reads, is_probe, rename_list};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 /// Messages in one batch (2025-03-26 only); they are answered one after the other.
 const LARGEST_BATCH: usize = 50;
@@ -46,29 +46,6 @@ pub(super) struct Streamable {
     manager: Arc<LocalSessionManager>,
     sessions: Sessions,
     most_sessions: usize,
-}
-
-/// As much of a message as is needed to send it the right way.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    jsonrpc: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-/// What a client can read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reads {
-    Both,
-    JsonOnly,
-    StreamOnly,
 }
 
 impl Streamable {
@@ -115,45 +92,48 @@ impl Streamable {
 
     /// `POST /mcp`.
     pub(super) async fn post(&self, parts: Parts, body: Bytes) -> Response {
-        let reads = Reads::of(&parts.headers);
-        // ChatGPT probes with these before anything else, and gives up on a 400.
-        let probe: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        if matches!(probe.as_slice(), b"" | b"{}" | b"[]") {
+        if is_probe(&body) {
             return reply::empty(StatusCode::OK);
         }
-        if probe.starts_with(b"[") {
+        if body.trim_ascii_start().starts_with(b"[") {
             return self.batch(&parts, &body).await;
         }
-        match parse(&body) {
-            Ok(envelope) => self.route(parts, &body, &envelope, reads).await,
-            Err((code, message)) => reply::error(StatusCode::BAD_REQUEST, code, &message),
-        }
+        let reads = Reads::of(&parts.headers);
+        self.one(parts, &body, reads).await
     }
 
     /// Sends one message the right way.
-    async fn route(&self, mut parts: Parts, body: &Bytes, envelope: &Envelope<'_>, reads: Reads) -> Response {
-        let method = envelope.method.as_deref();
+    async fn one(&self, mut parts: Parts, body: &Bytes, reads: Reads) -> Response {
+        let envelope = match Envelope::parse(body) {
+            Ok(envelope) => envelope,
+            Err((code, message)) => return reply::error(StatusCode::BAD_REQUEST, code, &message),
+        };
+        if let Some(refusal) = envelope.refusal(&parts.headers) {
+            return refusal;
+        }
         let owner = Owner::of(&parts.headers);
+        let method = envelope.method.as_deref();
         let body = rename_list(&mut parts.headers, body, method);
         let initializes = method == Some("initialize");
-        if is_modern(envelope) || initializes {
+        if envelope.is_modern() || initializes {
             // Neither belongs to a session, whatever the client sends along.
             parts.headers.remove(SESSION_ID);
         }
-        if initializes && reads != Reads::JsonOnly && !is_modern(envelope) && self.sessions.len() < self.most_sessions {
-            let response = self.with_sessions.handle(request(parts, body, reads)).await;
+        if initializes && reads != Reads::JsonOnly && self.sessions.len() < self.most_sessions {
+            let response = self.with_sessions.handle(request(parts, body, reads, None)).await;
             return self.opened(normalize(response).await, owner);
         }
         if let Some(id) = session_id(&parts.headers) {
             let Some(used) = self.sessions.enter(&id, &owner) else { return unknown_session() };
-            if reads != Reads::JsonOnly {
-                let response = self.with_sessions.handle(request(parts, body, reads)).await;
+            // What wants no answer can go to the session whatever the client reads.
+            if reads != Reads::JsonOnly || !envelope.is_request() {
+                let response = self.with_sessions.handle(request(parts, body, reads, Some(&used))).await;
                 return hold(normalize(response).await, used);
             }
             parts.headers.remove(SESSION_ID);
         }
         let service = if reads == Reads::StreamOnly { &self.alone_streaming } else { &self.alone };
-        normalize(service.handle(request(parts, body, reads)).await).await
+        normalize(service.handle(request(parts, body, reads, None)).await).await
     }
 
     /// Notes the session that an `initialize` opened.
@@ -177,7 +157,7 @@ impl Streamable {
         match self.sessions.enter(&id, &Owner::of(&parts.headers)) {
             None => unknown_session(),
             Some(used) => {
-                let response = self.with_sessions.handle(request(parts, Bytes::new(), reads)).await;
+                let response = self.with_sessions.handle(request(parts, Bytes::new(), reads, Some(&used))).await;
                 hold(normalize(response).await, used)
             }
         }
@@ -213,20 +193,10 @@ impl Streamable {
             }
             Ok(messages) => messages,
         };
-        if let Some(id) = session_id(&parts.headers)
-            && self.sessions.enter(&id, &Owner::of(&parts.headers)).is_none()
-        {
-            return unknown_session();
-        }
         let mut answers: Vec<String> = Vec::new();
         for message in messages {
             let message = Bytes::copy_from_slice(message.get().as_bytes());
-            let mut parts = parts.clone();
-            parts.headers.remove(SESSION_ID);
-            let response = match parse(&message) {
-                Ok(envelope) => self.route(parts, &message, &envelope, Reads::JsonOnly).await,
-                Err((code, message)) => reply::error(StatusCode::BAD_REQUEST, code, &message),
-            };
+            let response = self.one(parts.clone(), &message, Reads::JsonOnly).await;
             if let Ok(answer) = response.into_body().collect().await {
                 let answer = answer.to_bytes();
                 answers
@@ -240,85 +210,13 @@ impl Streamable {
     }
 }
 
-impl Reads {
-    /// What `Accept` lists, read leniently: absent or `*/*` means both.
-    fn of(headers: &HeaderMap) -> Self {
-        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let kinds: Vec<&str> = values
-            .flat_map(|value| value.split(','))
-            .map(|kind| kind.split(';').next().unwrap_or_default().trim())
-            .collect();
-        let takes =
-            |wanted: &[&str]| kinds.iter().any(|kind| wanted.iter().any(|wanted| kind.eq_ignore_ascii_case(wanted)));
-        let any = kinds.iter().all(|kind| kind.is_empty()) || takes(&["*/*"]);
-        let json = any || takes(&["application/json", "application/*"]);
-        let stream = any || takes(&["text/event-stream", "text/*"]);
-        match (json, stream) {
-            (true, false) => Self::JsonOnly,
-            (false, true) => Self::StreamOnly,
-            (true, true) | (false, false) => Self::Both,
-        }
-    }
-}
-
-/// Reads the envelope, or says why the body is no message.
-fn parse(body: &[u8]) -> Result<Envelope<'_>, (Code, String)> {
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
-        return Err((Code::Parse, format!("the body is not JSON: {error}")));
-    }
-    let refuse = |message: &str| Err((Code::InvalidRequest, message.to_owned()));
-    match serde_json::from_slice::<Envelope<'_>>(body) {
-        Ok(envelope) if envelope.jsonrpc.as_deref() != Some("2.0") => refuse("a message says `\"jsonrpc\": \"2.0\"`"),
-        Ok(envelope) if envelope.method.is_none() && envelope.result.is_none() && envelope.error.is_none() => {
-            refuse("the body is not a JSON-RPC message: it has no `method`")
-        }
-        Ok(envelope) => Ok(envelope),
-        Err(_) => refuse("the body is not one JSON-RPC message"),
-    }
-}
-
-/// Whether a request speaks 2026-07-28 or later: it says so in its own metadata.
-fn is_modern(envelope: &Envelope<'_>) -> bool {
-    #[derive(Deserialize)]
-    struct Params<'a> {
-        #[serde(rename = "_meta", borrow)]
-        meta: Option<Meta<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Meta<'a> {
-        #[serde(rename = "io.modelcontextprotocol/protocolVersion", borrow)]
-        version: Option<&'a RawValue>,
-    }
-    let meta = envelope.params.and_then(|params| serde_json::from_str::<Params<'_>>(params.get()).ok()?.meta);
-    envelope.method.as_deref() == Some("server/discover") || meta.is_some_and(|meta| meta.version.is_some())
-}
-
-/// Sends `tools/list` past the SDK's own type, which would lose members of descriptors. The header
-/// that mirrors the method follows; one that does not match is left for the SDK to refuse.
-fn rename_list(headers: &mut HeaderMap, body: &Bytes, method: Option<&str>) -> Bytes {
-    if method != Some("tools/list") {
-        return body.clone();
-    }
-    match headers.get(MCP_METHOD) {
-        Some(header) if header != "tools/list" => return body.clone(),
-        Some(_) => {
-            headers.insert(MCP_METHOD, HeaderValue::from_static(LIST_TOOLS));
-        }
-        None => {}
-    }
-    let Ok(mut message) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body) else {
-        return body.clone();
-    };
-    message.insert("method".into(), LIST_TOOLS.into());
-    serde_json::to_vec(&message).map_or_else(|_| body.clone(), Bytes::from)
-}
-
-fn request(mut parts: Parts, body: Bytes, reads: Reads) -> Request<Full<Bytes>> {
+fn request(mut parts: Parts, body: Bytes, reads: Reads, used: Option<&Use>) -> Request<Full<Bytes>> {
     parts.headers.insert(ACCEPT, BOTH);
     if parts.method == Method::POST {
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    parts.extensions.insert(OverHttp { json_only: reads == Reads::JsonOnly });
+    let gone = used.map(|used| used.gone.clone()).unwrap_or_default();
+    parts.extensions.insert(OverHttp { json_only: reads == Reads::JsonOnly, gone });
     Request::from_parts(parts, Full::new(body))
 }
 

@@ -1,12 +1,13 @@
 //! One run of a program, from start to the death of its last child.
 
 use std::{
+    collections::HashMap,
     path::Path,
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
 
@@ -14,8 +15,8 @@ use super::super::launch::{LAUNCH, launcher};
 use crate::call::Progress;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The end of standard error that is kept.
-const STDERR_TAIL: usize = 4096;
+/// How much of a program's last words is kept, in bytes.
+pub(super) const TAIL: usize = 4096;
 /// A line of progress is cut here.
 const LONGEST_PROGRESS: usize = 500;
 
@@ -105,8 +106,8 @@ async fn read_tail(stderr: Option<impl AsyncRead + Unpin>) -> String {
     let mut chunk = [0; 4096];
     while let Ok(read @ 1..) = stderr.read(&mut chunk).await {
         tail.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        if tail.len() > STDERR_TAIL {
-            tail.drain(..tail.len() - STDERR_TAIL);
+        if tail.len() > TAIL {
+            tail.drain(..tail.len() - TAIL);
         }
     }
     String::from_utf8_lossy(&tail).into_owned()
@@ -129,9 +130,13 @@ impl Group {
 
     /// Kills it once; afterwards its number may belong to somebody else.
     fn kill(&self) {
-        let pid = i32::try_from(self.0.swap(0, Ordering::Relaxed)).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = kill_process_group(pid, Signal::KILL);
+        let leader = self.0.swap(0, Ordering::Relaxed);
+        let runaways = descendants(leader);
+        if let Some(leader) = pid(leader) {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+        for runaway in runaways.into_iter().filter_map(pid) {
+            let _ = kill_process(runaway, Signal::KILL);
         }
     }
 }
@@ -140,4 +145,29 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
+}
+
+/// The processes below `leader`, those that left its group included: the launcher has made it
+/// the one that orphans fall to. Linux only; elsewhere there are no such numbers to read.
+fn descendants(leader: u32) -> Vec<u32> {
+    let parent_of = |process: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name before it is in parentheses and may hold anything.
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    if leader == 0 || parent_of(leader).is_none() {
+        return Vec::new();
+    }
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parents: HashMap<u32, u32> = numbers.filter_map(|process| Some((process, parent_of(process)?))).collect();
+    let below = |process: &u32| {
+        let ancestors = std::iter::successors(parents.get(process), |parent| parents.get(parent));
+        ancestors.take(parents.len()).any(|ancestor| *ancestor == leader)
+    };
+    parents.keys().copied().filter(below).collect()
 }

@@ -59,6 +59,8 @@ pub(super) fn interpret(
     rules: &manifest::Response,
     method: Method,
 ) -> Result<Output, String> {
+    // A byte order mark is no JSON, and services on some platforms send one.
+    let body = if body.starts_with(b"\xef\xbb\xbf") { body.slice(3..) } else { body };
     let media_type = head.media_type();
     let kind = media_type.as_deref().unwrap_or_default();
     let is_json = kind == "application/json" || kind.ends_with("+json") || kind == "text/json";

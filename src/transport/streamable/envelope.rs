@@ -1,0 +1,152 @@
+//! What has to be known of a message before it is sent the right way.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::ACCEPT};
+use rmcp::model::{ErrorCode, ErrorData, ProtocolVersion};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::protocol::{LIST_TOOLS, Server};
+use crate::transport::reply::{self, Code};
+
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// Methods of the handshake era that 2026-07-28 took away.
+const REMOVED: &[&str] = &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+
+/// As much of a message as is needed to send it the right way.
+#[derive(Deserialize)]
+pub(super) struct Envelope<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(rename = "_meta", borrow)]
+    meta: Option<Meta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(rename = "io.modelcontextprotocol/protocolVersion", borrow)]
+    version: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the envelope, or says why the body is no message.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, (Code, String)> {
+        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            return Err((Code::Parse, format!("the body is not JSON: {error}")));
+        }
+        let refuse = |message: &str| Err((Code::InvalidRequest, message.to_owned()));
+        match serde_json::from_slice::<Self>(body) {
+            Ok(envelope) if envelope.jsonrpc.as_deref() != Some("2.0") => {
+                refuse("a message says `\"jsonrpc\": \"2.0\"`")
+            }
+            Ok(envelope) if envelope.method.is_none() && envelope.result.is_none() && envelope.error.is_none() => {
+                refuse("the body is not a JSON-RPC message: it has no `method`")
+            }
+            Ok(envelope) => Ok(envelope),
+            Err(_) => refuse("the body is not one JSON-RPC message"),
+        }
+    }
+
+    /// Whether it wants an answer.
+    pub(super) fn is_request(&self) -> bool {
+        self.method.is_some() && self.id.is_some()
+    }
+
+    /// The version it picks for itself, as written.
+    fn version(&self) -> Option<&'a RawValue> {
+        serde_json::from_str::<Params<'_>>(self.params?.get()).ok()?.meta?.version
+    }
+
+    /// Whether it speaks 2026-07-28 or later: it says so in its own metadata.
+    pub(super) fn is_modern(&self) -> bool {
+        self.method.as_deref() == Some("server/discover") || self.version().is_some()
+    }
+
+    /// The refusal of a modern request that no version we offer has, if it is one. The SDK would
+    /// name versions that `server/discover` does not, and check headers that do not belong there.
+    pub(super) fn refusal(&self, headers: &HeaderMap) -> Option<axum::response::Response> {
+        let picked: ProtocolVersion = serde_json::from_str(self.version()?.get()).ok()?;
+        let agrees = headers.get(PROTOCOL_VERSION).is_none_or(|header| header == picked.as_str());
+        if !Server::PER_REQUEST.contains(&picked) {
+            let error = ErrorData::unsupported_protocol_version(picked, Server::PER_REQUEST);
+            return agrees.then(|| reply::error_to(StatusCode::BAD_REQUEST, self.id, &error));
+        }
+        let method = self.method.as_deref().filter(|method| REMOVED.contains(method) && self.is_request())?;
+        let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None);
+        Some(reply::error_to(StatusCode::NOT_FOUND, self.id, &error))
+    }
+}
+
+/// Whether a body is one of the empty ones ChatGPT probes with before anything else; it gives up
+/// on a 400.
+pub(super) fn is_probe(body: &[u8]) -> bool {
+    const LONGEST: usize = 64;
+    let body = body.trim_ascii();
+    let packed = || body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>();
+    body.is_empty() || (body.len() <= LONGEST && matches!(packed().as_slice(), b"{}" | b"[]"))
+}
+
+/// Sends `tools/list` past the SDK's own type, which would lose members of descriptors. The header
+/// that mirrors the method follows; one that does not match is left for the SDK to refuse.
+pub(super) fn rename_list(headers: &mut HeaderMap, body: &Bytes, method: Option<&str>) -> Bytes {
+    if method != Some("tools/list") {
+        return body.clone();
+    }
+    match headers.get(MCP_METHOD) {
+        Some(header) if header != "tools/list" => return body.clone(),
+        Some(_) => {
+            headers.insert(MCP_METHOD, HeaderValue::from_static(LIST_TOOLS));
+        }
+        None => {}
+    }
+    let message = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
+    let Ok(mut message) = message else { return body.clone() };
+    message.insert("method".into(), LIST_TOOLS.into());
+    serde_json::to_vec(&message).map_or_else(|_| body.clone(), Bytes::from)
+}
+
+/// What a client can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    Both,
+    JsonOnly,
+    StreamOnly,
+}
+
+impl Reads {
+    /// What `Accept` lists, read leniently: absent or `*/*` means both.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let kinds: Vec<&str> = values
+            .flat_map(|value| value.split(','))
+            .map(|kind| kind.split(';').next().unwrap_or_default().trim())
+            .collect();
+        let takes =
+            |wanted: &[&str]| kinds.iter().any(|kind| wanted.iter().any(|wanted| kind.eq_ignore_ascii_case(wanted)));
+        let any = kinds.iter().all(|kind| kind.is_empty()) || takes(&["*/*"]);
+        let json = any || takes(&["application/json", "application/*"]);
+        let stream = any || takes(&["text/event-stream", "text/*"]);
+        match (json, stream) {
+            (true, false) => Self::JsonOnly,
+            (false, true) => Self::StreamOnly,
+            (true, true) | (false, false) => Self::Both,
+        }
+    }
+}

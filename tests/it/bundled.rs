@@ -1,0 +1,39 @@
+//! The bundled manifests and their schema.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use switchboard::manifest::{Manifests, file_schema};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
+}
+
+#[test]
+fn the_committed_schema_is_the_one_the_types_make() {
+    let committed = fs::read_to_string(folder().join("schema.json")).unwrap_or_default();
+    let made = format!("{:#}\n", file_schema());
+    assert!(committed == made, "run `cargo run -- schema > manifests/schema.json`");
+}
+
+#[test]
+fn bundled_manifests_have_nothing_to_complain_of() {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.file_name().is_some_and(|name| name != "schema.json"));
+    let manifests = Manifests::read(files.map(|file| (file.clone(), fs::read_to_string(&file).unwrap())));
+    assert_eq!(manifests.problems, []);
+    assert_eq!(manifests.connectors.len(), 6);
+}
+
+#[test]
+fn bundled_manifests_fit_the_committed_schema() {
+    let schema = jsonschema::options().build(&file_schema()).unwrap();
+    for entry in fs::read_dir(folder()).unwrap() {
+        let file = entry.unwrap().path();
+        let manifest: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        if file.file_name().is_some_and(|name| name != "schema.json") {
+            let errors: Vec<String> = schema.iter_errors(&manifest).map(|error| error.to_string()).collect();
+            assert_eq!(errors, Vec::<String>::new(), "{}", file.display());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Integration tests: the program and its library as outsiders meet them.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails has to stop")]
+
+mod bundled;
+mod catalog;
+mod command;
+mod manifests;
+mod program;
+mod settings;
+mod tidy;

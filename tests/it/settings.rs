@@ -1,0 +1,41 @@
+//! Settings: file, environment and command line, and their faults.
+
+use serde_json::Value;
+
+use crate::program::{Program, text};
+
+fn settings(program: &Program, arguments: &[&str]) -> Value {
+    let output = program.run(&[&["check", "--format", "json"], arguments].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    report["settings"].clone()
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let program = Program::with(&[]).variable("PORT", "4001").variable("ALLOWED_HOSTS", "a.example, b.example");
+    let file = program.path().join("switchboard.yaml.conf");
+    std::fs::write(&file, r#"{ "port": 4000, "limits": { "sessions": 7 } }"#).unwrap();
+    let settings = settings(&program, &["--config", file.to_str().unwrap()]);
+    assert_eq!(settings["port"], 4001);
+    assert_eq!(settings["limits"]["sessions"], 7);
+    assert_eq!(settings["allowedHosts"], serde_json::json!(["a.example", "b.example"]));
+    assert_eq!(settings["host"], "127.0.0.1");
+}
+
+#[test]
+fn every_wrong_setting_is_named_at_once() {
+    let program = Program::with(&[]).variable("PORT", "many").variable("BASE_URL", "example.com");
+    let file = program.path().join("conf.yaml");
+    std::fs::write(&file, "prot: 1\nlog:\n  level: loud\n").unwrap();
+    let output = program.run(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for part in [
+        "conf.yaml:1:7: error at /prot: unknown field `prot`; did you mean `port`?",
+        "conf.yaml:3:10: error at /log/level",
+        "environment: error at PORT",
+        "environment: error at BASE_URL",
+    ] {
+        assert!(said.contains(part), "{part} not in\n{said}");
+    }
+}
