@@ -1,4 +1,64 @@
-//! Switchboard: manifests in, one MCP server out.
+//! Switchboard: **manifests in, one MCP server out**.
+//!
+//! It reads connector manifests, keeps one catalog of tools, and answers every `tools/call` by
+//! walking one straight road to what stands behind the tool, and back.
+//!
+//! ```text
+//!  ChatGPT, Claude, Cursor, Inspector …                        HTTP APIs · programs
+//!    │ POST/GET /mcp · /mcp/messages · stdio                     ▲
+//!    ▼                                                           │
+//!  transport ──► protocol ──► gateway ───────────► adapter ──► upstream
+//!    bytes        MCP          the road of one call   one per     one guarded HTTP client,
+//!                 (rmcp)       resolve → authorize →  kind of     child processes
+//!                              check → turn →         connector
+//!                              credential → call → shape
+//! ```
+//!
+//! # Floors
+//!
+//! A module names only modules of lower floors; within a floor nobody names anybody
+//! (`tests/it/tidy.rs`).
+//!
+//! | floor | modules | job |
+//! |---|---|---|
+//! | 11, 10 | `main`, [`cli`] | arguments → what to do |
+//! | 9 | [`app`] | build the parts, own every task, drain |
+//! | 8 | [`config`] | settings from file, environment, command line; every problem at once |
+//! | 7 | [`transport`] | sockets and HTTP surfaces; bytes ↔ protocol; no decisions |
+//! | 6 | [`protocol`] | MCP: methods, descriptors, notifications, errors → wire |
+//! | 5 | [`gateway`] | the road of one call |
+//! | 4 | [`adapter`] | the kinds of connectors |
+//! | 3 | [`call`] | invocation → output |
+//! | 2 | [`catalog`] | immutable snapshots of all tools, replaced whole |
+//! | 1 | [`manifest`], [`credential`], [`upstream`], [`telemetry`] | leaves |
+//! | 0 | [`error`], [`name`], [`secret`] | words everything uses |
+//!
+//! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `manifest`,
+//! `catalog`, `protocol/present`.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | connector | a manifest entry and what it connects to |
+//! | adapter | the code that speaks for one *kind* of connector |
+//! | manifest | the declaration, a file |
+//! | catalog, entry | all tools of all connectors, one snapshot; one of them |
+//! | caller | the proven principal of a request |
+//! | credential | what we show an upstream |
+//! | invocation → output | a checked call → what it gave |
+//! | upstream, downstream | towards the connector's service, towards the MCP client |
+//! | era | a request's protocol generation: `initialize` (to 2025-11-25) or metadata on each request (2026-07-28) |
+//!
+//! # Invariants
+//!
+//! - No adapter knows a transport; no transport knows an adapter.
+//! - A catalog is never edited: a change builds the next snapshot; readers keep theirs.
+//! - One connector's trouble never delays another's answer, nor `initialize`, `server/discover` or `tools/list`.
+//! - Arguments, results and credentials are never logged; sizes and outcomes are.
+//! - Every queue is bounded, every wait ends, every task has an owner.
+//! - No session is needed for anything.
+
 pub mod adapter;
 pub mod app;
 pub mod call;

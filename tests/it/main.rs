@@ -7,5 +7,6 @@ mod catalog;
 mod command;
 mod manifests;
 mod program;
+mod readme;
 mod settings;
 mod tidy;
