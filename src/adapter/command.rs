@@ -103,7 +103,7 @@ impl Adapter for CommandAdapter {
             _ if ended.truncated => cut(run.output, &ended, limit)?,
             Some(code) if run.ok_exit_codes.contains(&code) => output(run.output, &ended).unwrap_or_else(failed),
             Some(code) => failed(format!("{name} failed with exit code {code}")),
-            None => failed(format!("{name} was killed by a signal")),
+            None => failed(format!("{name} was killed by signal {}", ended.signal.unwrap_or_default())),
         })
     }
 }

@@ -1,8 +1,8 @@
 //! A JSON or YAML document with the place of every value, and its check against a schema.
 
 use std::{
+    collections::HashSet,
     fmt,
-    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -25,14 +25,37 @@ pub struct Document {
     pub file: PathBuf,
     /// What it says.
     pub value: Value,
+    text: String,
     places: Node,
 }
 
-/// A value's place and those of its members.
+/// Where a value and its members stand.
 #[derive(Debug, Clone)]
 struct Node {
-    place: Place,
+    at: At,
     members: Vec<(String, Node)>,
+}
+
+/// A position; one in bytes is counted out only for the few that are shown.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Byte(usize),
+    Place(Place),
+}
+
+impl At {
+    fn place(self, text: &str) -> Place {
+        let offset = match self {
+            Self::Byte(offset) => offset,
+            Self::Place(place) => return place,
+        };
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Place {
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,
+        }
+    }
 }
 
 impl Document {
@@ -40,10 +63,11 @@ impl Document {
     /// Keys that stand twice in one object are refused, because one of them would be lost.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Problem> {
         let yaml = file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let parsed = if yaml { parse_yaml(text) } else { parse_json(text) };
         let (value, places) =
             parsed.map_err(|(place, message)| Problem { place, ..Problem::in_file(file, message) })?;
-        Ok(Self { file: file.into(), value, places })
+        Ok(Self { file: file.into(), value, text: text.to_owned(), places })
     }
 
     /// A problem with the value at `pointer`, or with the nearest one above it that exists.
@@ -55,7 +79,12 @@ impl Document {
                 None => break,
             }
         }
-        Problem { severity, pointer: pointer.into(), place: Some(node.place), ..Problem::in_file(&self.file, message) }
+        Problem {
+            severity,
+            pointer: pointer.into(),
+            place: Some(node.at.place(&self.text)),
+            ..Problem::in_file(&self.file, message)
+        }
     }
 
     /// An error at `pointer`.
@@ -177,7 +206,6 @@ pub fn overlay(base: &mut Value, over: Value) {
 type Parsed = Result<(Value, Node), (Option<Place>, String)>;
 
 fn parse_json(text: &str) -> Parsed {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let place = Place { line: error.line(), column: error.column().max(1) };
         let message = error.to_string();
@@ -190,14 +218,15 @@ fn parse_json(text: &str) -> Parsed {
 
 /// The places in `part`, a slice of `text` that holds one JSON value.
 fn json_places(text: &str, part: &str) -> Result<Node, (Option<Place>, String)> {
-    let place = place_of(text, part);
-    let failed = |error: serde_json::Error| (Some(place), error.to_string());
+    let at = At::Byte(part.as_ptr().addr() - text.as_ptr().addr());
+    let failed = |error: serde_json::Error| (Some(at.place(text)), error.to_string());
     let mut members: Vec<(String, Node)> = Vec::new();
     if part.starts_with('{') {
+        let mut seen = HashSet::new();
         for (key, value) in serde_json::from_str::<Members<'_>>(part).map_err(failed)?.0 {
             let node = json_places(text, value.get())?;
-            if members.iter().any(|(earlier, _)| *earlier == key) {
-                return Err((Some(node.place), format!("`{key}` stands here twice")));
+            if !seen.insert(key.clone()) {
+                return Err((Some(node.at.place(text)), format!("`{key}` stands here twice")));
             }
             members.push((key, node));
         }
@@ -206,18 +235,7 @@ fn json_places(text: &str, part: &str) -> Result<Node, (Option<Place>, String)> 
             members.push((index.to_string(), json_places(text, value.get())?));
         }
     }
-    Ok(Node { place, members })
-}
-
-fn place_of(text: &str, part: &str) -> Place {
-    let Range { start, .. } = text.as_bytes().as_ptr_range();
-    let offset = part.as_ptr().addr() - start.addr();
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place {
-        line: before.matches('\n').count() + 1,
-        column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,
-    }
+    Ok(Node { at, members })
 }
 
 /// An object's members in order, doubles included.
@@ -269,7 +287,7 @@ struct YamlTree(Vec<(String, Spanned<YamlTree>)>);
 
 fn yaml_places(tree: Spanned<YamlTree>) -> Node {
     Node {
-        place: place(&tree.referenced),
+        at: At::Place(place(&tree.referenced)),
         members: tree.value.0.into_iter().map(|(key, member)| (key, yaml_places(member))).collect(),
     }
 }

@@ -93,7 +93,7 @@ fn exit_codes_and_standard_error_make_errors() {
         Err("sh failed with exit code 3: why"),
     );
     check(&json!({ "program": "sh", "args": ["-c", "exit 3"], "okExitCodes": [0, 3] }), &json!({}), Ok("(no output)"));
-    check(&json!({ "program": "sh", "args": ["-c", "kill -9 $$"] }), &json!({}), Err("killed by a signal"));
+    check(&json!({ "program": "sh", "args": ["-c", "kill -9 $$"] }), &json!({}), Err("sh was killed by signal 9"));
     check(&json!({ "program": "cat", "args": [], "stdin": "{a}" }), &json!({ "a": "given" }), Ok("given"));
     check(&json!({ "program": "echo", "args": ["no json"], "output": "json" }), &json!({}), Err("is not JSON"));
     check(&json!({ "program": "echo", "args": ["[1]"], "output": "json" }), &json!({}), Ok(r#"{"result":[1]}"#));

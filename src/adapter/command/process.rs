@@ -1,5 +1,6 @@
 //! One run of a program, from start to the death of its last child.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::{
     collections::HashMap,
     path::Path,
@@ -35,6 +36,8 @@ pub(super) struct Program<'a> {
 pub(super) struct Ended {
     /// The exit code; none when a signal ended it.
     pub(super) code: Option<i32>,
+    /// The signal that ended it.
+    pub(super) signal: Option<i32>,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: String,
     /// Whether it was stopped because it wrote more than its cap.
@@ -70,7 +73,8 @@ pub(super) async fn run(program: Program<'_>, progress: &Progress) -> Result<End
     let (status, out, stderr, ()) = tokio::join!(waited, read, read_tail(stderr), write(stdin, program.stdin));
     let broken = |error| Error::new(ErrorKind::Unreachable, "the program's output could not be read").because(error);
     let (stdout, truncated) = out.map_err(broken)?;
-    Ok(Ended { code: status.map_err(broken)?.code(), stdout, stderr, truncated })
+    let status = status.map_err(broken)?;
+    Ok(Ended { code: status.code(), signal: status.signal(), stdout, stderr, truncated })
 }
 
 /// Standard output up to `limit`, each line reported as it comes; and whether there was more.

@@ -136,6 +136,9 @@ fn part(name: &str, file: &FilePart, data: String, arguments: &Arguments) -> Res
     };
     let rendered = |template: &Option<Template>| template.as_ref().and_then(|template| template.render(arguments));
     let filename = rendered(&file.filename).unwrap_or_else(|| name.to_owned());
+    if filename.chars().any(char::is_control) {
+        return Err(invalid(format!("the name of the file `{name}` holds a line break or another control character")));
+    }
     let kind = rendered(&file.content_type).unwrap_or_else(|| "application/octet-stream".into());
     let part = multipart::Part::bytes(data).file_name(filename);
     part.mime_str(&kind).map_err(|_| invalid(format!("`{kind}` is no media type")))
