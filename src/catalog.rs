@@ -14,7 +14,7 @@ pub use build::Offered;
 pub use tool::Entry;
 
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::name::{ConnectorId, nearest};
+use crate::name::{ConnectorId, nearest, shown};
 
 /// All tools at one moment.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Catalog {
         }
         let near = nearest(name, self.by_name.keys().map(String::as_str));
         let hint = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
-        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{name}`{hint}")))
+        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{hint}", shown(name))))
     }
 
     /// Whether both offer the same tools with the same descriptors.

@@ -32,7 +32,7 @@ pub struct Config {
     /// The port to listen on; 0 takes any free one.
     pub port: u16,
     /// The address clients use, when a proxy or tunnel stands before us.
-    #[schemars(with = "Option<String>", extend("pattern" = "^https?://[^/]+"))]
+    #[schemars(with = "Option<String>", extend("pattern" = "^https?://[^/@]+(/.*)?$"))]
     pub public_url: Option<Url>,
     /// Hosts requests may name besides this machine's and the public address's.
     pub allowed_hosts: Vec<String>,
@@ -98,7 +98,7 @@ impl Default for LimitsConfig {
             result_bytes: 8 << 20,
             call_timeout_ms: 60_000,
             sessions: 10_000,
-            session_idle_seconds: 300,
+            session_idle_seconds: 1800,
             drain_seconds: 10,
         }
     }

@@ -65,8 +65,22 @@ pub fn public_name(connector: &ConnectorId, tool: &str, prefix: bool) -> String 
     format!("{head}_{hash:08x}")
 }
 
+/// A wrong name longer than this is like nothing, and is not repeated whole: it may come from anybody.
+const LONGEST_WRONG: usize = 128;
+
+/// A name somebody else made up, short enough to be shown.
+pub fn shown(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_WRONG) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
 /// The names most like `wrong`, nearest first, three at most and none that is not alike at all.
 pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    if wrong.len() > LONGEST_WRONG {
+        return Vec::new();
+    }
     let mut scored: Vec<(f64, &str)> = names
         .into_iter()
         .map(|name| (strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase()), name))

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
     Annotations, Arguments, AuthKind, Connector, Method, SecurityScheme, Tool, Validators, Widget, explain,
 };
-use crate::name::ConnectorId;
+use crate::name::{ConnectorId, shown};
 
 /// Violations named in one answer; more would drown the model.
 const MOST_VIOLATIONS: usize = 20;
@@ -58,8 +58,13 @@ impl Entry {
             }
         }
         let arguments = Value::Object(arguments);
-        let violations: Vec<(String, String)> =
-            self.validators.input.iter_errors(&arguments).flat_map(|error| explain(&error, &self.schema)).collect();
+        let violations: Vec<(String, String)> = self
+            .validators
+            .input
+            .iter_errors(&arguments)
+            .flat_map(|error| explain(&error, &self.schema))
+            .take(MOST_VIOLATIONS + 1)
+            .collect();
         match (violations.as_slice(), arguments) {
             ([], Value::Object(arguments)) => Ok(arguments),
             (violations, _) => Err(Error::new(ErrorKind::InvalidArguments, self.say(violations))),
@@ -79,10 +84,10 @@ impl Entry {
         let mut message = format!("the arguments do not fit `{}`:", self.name);
         for (pointer, violation) in violations.iter().take(MOST_VIOLATIONS) {
             let place = pointer.strip_prefix('/').unwrap_or("the arguments");
-            let _ = write!(message, "\n- {place}: {violation}");
+            let _ = write!(message, "\n- {}: {violation}", shown(place));
         }
         if violations.len() > MOST_VIOLATIONS {
-            let _ = write!(message, "\n- and {} more", violations.len() - MOST_VIOLATIONS);
+            message.push_str("\n- and more");
         }
         message
     }

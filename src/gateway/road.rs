@@ -12,6 +12,7 @@ use crate::call::{CallContext, Caller, Invocation, Output, Progress};
 use crate::catalog::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Arguments;
+use crate::name::shown;
 
 impl Gateway {
     /// Calls a tool by its published name. Every front enters here. Dropping the future cancels
@@ -19,7 +20,7 @@ impl Gateway {
     pub async fn call(&self, caller: Caller, name: &str, arguments: Arguments, progress: Progress) -> Result<Output> {
         let _under_way = self.calls.token();
         let started = Instant::now();
-        let span = tracing::info_span!("call", tool = name, outcome = Empty, ms = Empty, bytes = Empty);
+        let span = tracing::info_span!("call", tool = shown(name), outcome = Empty, ms = Empty, bytes = Empty);
         let result = self.walk(caller, name, arguments, progress).instrument(span.clone()).await;
         span.record("ms", u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
         let _entered = span.enter();

@@ -16,7 +16,7 @@ use serde_saphyr::Spanned;
 
 use super::{schema::Part, template::escape};
 use crate::error::{Place, Problem, Severity};
-use crate::name::did_you_mean;
+use crate::name::{did_you_mean, shown};
 
 /// A parsed document that knows where each of its values stands.
 #[derive(Debug, Clone)]
@@ -108,6 +108,9 @@ impl Document {
     }
 }
 
+/// Unknown names explained in one object; whoever writes more has made one mistake many times.
+const MOST_UNKNOWN: usize = 20;
+
 /// What a schema violation means, in our words: pointer and message, one for each wrong name.
 /// `schema` knows the right names; `Null` when there is none to ask.
 pub fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<(String, String)> {
@@ -120,9 +123,9 @@ pub fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<(String, Stri
             let known = known_properties(error, schema);
             let message = |name: &String| {
                 let suggestion = did_you_mean(name, known.iter().map(String::as_str));
-                (format!("{at}/{}", escape(name)), format!("unknown field `{name}`{suggestion}"))
+                (format!("{at}/{}", escape(name)), format!("unknown field `{}`{suggestion}", shown(name)))
             };
-            unexpected.iter().map(message).collect()
+            unexpected.iter().take(MOST_UNKNOWN).map(message).collect()
         }
         ValidationErrorKind::Required { property } => {
             one(format!("`{}` is missing", property.as_str().unwrap_or_default()))

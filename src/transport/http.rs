@@ -88,6 +88,8 @@ pub async fn serve(
 fn router(front: Front, options: &HttpOptions) -> Router {
     let routes = Router::new()
         .route("/mcp", any(mcp))
+        // Some clients put a slash behind every address, and a redirect would lose their headers.
+        .route("/mcp/", any(mcp))
         .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }))
         .with_state(front);
     let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();

