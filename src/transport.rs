@@ -13,6 +13,7 @@ mod session;
 mod sse;
 mod stdio;
 mod streamable;
+mod under_way;
 
 pub use self::http::serve as serve_http;
 pub use stdio::serve as serve_stdio;

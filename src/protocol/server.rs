@@ -1,6 +1,6 @@
 //! The MCP server: which method goes where.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc};
 
 use rmcp::model::{
     CallToolRequestMethod, CallToolRequestParams, CallToolResponse, ClientNotification, ClientRequest,
@@ -59,10 +59,9 @@ impl Server {
     /// The versions a request may pick for itself. Earlier ones are negotiated by `initialize`.
     pub const PER_REQUEST: &[ProtocolVersion] = &[ProtocolVersion::V_2026_07_28];
 
-    /// Ends subscriptions and waits until no call is under way, but not longer than `patience`.
-    pub async fn close(&self, patience: Duration) {
+    /// Ends subscriptions, each with its final result.
+    pub fn close_subscriptions(&self) {
         self.closing.cancel();
-        let _ = tokio::time::timeout(patience, self.gateway.idle()).await;
     }
 
     /// What the server is for, the most important first.

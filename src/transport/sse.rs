@@ -14,7 +14,7 @@ use axum::response::{
 };
 use bytes::Bytes;
 use http::StatusCode;
-use rmcp::model::{ClientNotification, JsonRpcMessage, RequestId};
+use rmcp::model::JsonRpcMessage;
 use rmcp::{
     RoleServer,
     service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server_with_ct},
@@ -31,6 +31,7 @@ use uuid::Uuid;
 use super::{
     reply::{self, Code},
     session::Owner,
+    under_way::UnderWay,
 };
 use crate::protocol::{Server, Wire};
 
@@ -86,7 +87,7 @@ impl Streams {
         let (wire, ended) = (Wire(self.server.clone()), stop.clone());
         self.tasks.spawn(async move {
             if let Ok(running) =
-                serve_server_with_ct(wire, Ends { outbox, incoming, under_way: HashMap::new() }, stop).await
+                serve_server_with_ct(wire, Ends { outbox, incoming, under_way: UnderWay::default() }, stop).await
             {
                 let _ = running.waiting().await;
             }
@@ -173,19 +174,14 @@ struct Ends {
     incoming: mpsc::Receiver<Admitted>,
     /// Places are given back when the answer has left, not when it is made: a client that does
     /// not read is not let in again.
-    under_way: HashMap<RequestId, OwnedSemaphorePermit>,
+    under_way: UnderWay<OwnedSemaphorePermit>,
 }
 
 impl Transport<RoleServer> for Ends {
     type Error = mpsc::error::SendError<Outgoing>;
 
     fn send(&mut self, message: Outgoing) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let answered = match &message {
-            JsonRpcMessage::Response(response) => Some(&response.id),
-            JsonRpcMessage::Error(error) => error.id.as_ref(),
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
-        };
-        let place = answered.and_then(|id| self.under_way.remove(id));
+        let place = self.under_way.goes(&message);
         let outbox = self.outbox.clone();
         async move {
             let sent = outbox.send(message).await;
@@ -196,18 +192,7 @@ impl Transport<RoleServer> for Ends {
 
     async fn receive(&mut self) -> Option<Incoming> {
         let (message, place) = self.incoming.recv().await?;
-        match &message {
-            JsonRpcMessage::Request(request) => self.under_way.extend(place.map(|place| (request.id.clone(), place))),
-            JsonRpcMessage::Notification(notification) => {
-                // A cancelled request may end without an answer.
-                if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
-                    && let Some(id) = &cancelled.params.request_id
-                {
-                    self.under_way.remove(id);
-                }
-            }
-            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
-        }
+        self.under_way.came(&message, place);
         Some(message)
     }
 

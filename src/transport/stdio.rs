@@ -6,16 +6,21 @@ use rmcp::service::{RoleServer, RxJsonRpcMessage, ServerInitializeError, TxJsonR
 use rmcp::transport::{IntoTransport, Transport, stdio};
 use tokio::time::Instant;
 
-use super::{Shutdown, TransportError};
+use super::{Shutdown, TransportError, under_way::UnderWay};
 use crate::protocol::{Server, Wire};
 
-/// Calls under way when the input ends have this long. Clients wait two seconds before they kill.
-const LAST_CALLS: Duration = Duration::from_secs(1);
+/// Requests under way when the input ends have this long. Clients wait two seconds before they kill.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Serves the client that started us until it closes our input or `shutdown`.
 pub async fn serve(server: Server, shutdown: Shutdown) -> Result<(), TransportError> {
-    let transport =
-        Input { inner: stdio().into_transport(), server: server.clone(), shutdown: shutdown.clone(), ended: None };
+    let transport = Input {
+        inner: stdio().into_transport(),
+        under_way: UnderWay::default(),
+        ended: None,
+        server: server.clone(),
+        shutdown: shutdown.clone(),
+    };
     let running = match serve_server_with_ct(Wire(server), transport, shutdown.expired).await {
         Ok(running) => running,
         // A client that leaves before its first request is a client that left.
@@ -29,9 +34,10 @@ pub async fn serve(server: Server, shutdown: Shutdown) -> Result<(), TransportEr
 /// gets its answers, a client that leaves does not wait for a long call.
 struct Input<T> {
     inner: T,
+    under_way: UnderWay<()>,
+    ended: Option<Instant>,
     server: Server,
     shutdown: Shutdown,
-    ended: Option<Instant>,
 }
 
 impl<T: Transport<RoleServer>> Transport<RoleServer> for Input<T> {
@@ -41,16 +47,24 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Input<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        self.under_way.goes(&message);
         self.inner.send(message)
     }
 
+    /// The service loop drops this future and makes it again whenever it sends something, so
+    /// after the end of input it is asked again with each answer that leaves.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        if let Some(message) = self.inner.receive().await {
-            return Some(message);
+        if self.ended.is_none() {
+            if let Some(message) = self.inner.receive().await {
+                self.under_way.came(&message, Some(()));
+                return Some(message);
+            }
+            self.server.close_subscriptions();
         }
-        // This future may be dropped and made again; the time runs on.
         let ended = *self.ended.get_or_insert_with(Instant::now);
-        self.server.close(LAST_CALLS.saturating_sub(ended.elapsed())).await;
+        if !self.under_way.is_empty() {
+            tokio::time::sleep(LAST_ANSWERS.saturating_sub(ended.elapsed())).await;
+        }
         self.shutdown.expired.cancel();
         None
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import Server
+from harness import Server, running_with, until
 from wire import INITIALIZE, LEGACY, META, MODERN, Wire, error, messages, request, result, text
 
 ROUTES = [
@@ -269,6 +269,26 @@ def test_a_deleted_session_is_gone(wire: Wire) -> None:
     response = wire.legacy("tools/list", Mcp_Session_Id=session)
     assert response.status_code == 404
     error(response)
+
+
+@pytest.mark.parametrize("way", ["as_usual", "taking_json_only", "in_a_batch", "by_deleting_the_session"])
+def test_a_session_can_cancel_its_call(wire: Wire, way: str, mark: str) -> None:
+    session = open_session(wire)
+    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}
+    call = request("tools/call", {"name": "kit_family", "arguments": {"seconds": mark}}, id=7)
+    of_session = {"Mcp_Session_Id": session, "MCP_Protocol_Version": "2025-03-26"}
+    with wire.stream("POST", call, **of_session):
+        until(lambda: len(running_with(mark)) == 3, "the program and its children")
+        match way:
+            case "as_usual":
+                wire.post(cancel, **of_session)
+            case "taking_json_only":
+                wire.post(cancel, **of_session, Accept="application/json")
+            case "in_a_batch":
+                wire.post([cancel], **of_session)
+            case _:
+                wire.send("DELETE", "/mcp", headers={"Mcp-Session-Id": session})
+        until(lambda: not running_with(mark), "the end of the programs")
 
 
 def test_an_unknown_session_is_not_found(wire: Wire) -> None:
