@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use secrecy::{ExposeSecret as _, SecretString};
 
 mod command;
 mod http;
@@ -64,15 +65,31 @@ impl Limit {
     }
 }
 
-/// `text` without any of the secrets, for words that come from outside.
-fn redact(text: &str, secrets: &[(String, secrecy::SecretString)]) -> String {
-    use secrecy::ExposeSecret as _;
-    let mut text = text.to_owned();
-    for (_, secret) in secrets {
-        // `Bearer x`: an upstream may repeat the token without the word before it.
-        for part in secret.expose_secret().split_whitespace().filter(|part| part.len() >= 6) {
-            text = text.replace(part, "[secret]");
-        }
+/// What was shown to an upstream and must not come back in its words.
+struct Secrets<'a>(Vec<&'a SecretString>);
+
+impl<'a> Secrets<'a> {
+    fn of(named: impl IntoIterator<Item = &'a (String, SecretString)>) -> Self {
+        Self(named.into_iter().map(|(_, secret)| secret).collect())
     }
-    text
+
+    /// `text` without them. To be asked before a text is cut.
+    fn hide(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.0 {
+            let secret = secret.expose_secret();
+            text = text.replace(secret, "[secret]");
+            // `Bearer x`: an upstream may repeat the token without the word before it.
+            for part in secret.split_whitespace().filter(|part| part.len() >= 6) {
+                text = text.replace(part, "[secret]");
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Debug for Secrets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Secrets").field(&self.0.len()).finish()
+    }
 }

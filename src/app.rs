@@ -1,12 +1,14 @@
 //! The application: parts built from settings, every task owned, and an orderly end.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod manifests;
 mod shutdown;
+
+pub use shutdown::Signals;
 
 use crate::call::Caller;
 use crate::config::Config;
@@ -106,35 +108,47 @@ impl App {
     ) -> Result<(), AppError> {
         let over = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.announce(self.gateway.watch())));
+        tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(self.gateway.watch())));
         tasks.spawn(
             over.clone()
                 .run_until_cancelled_owned(manifests::follow(self.config.manifests.clone(), Arc::clone(&self.gateway))),
         );
-        let mut signals = shutdown::Signals::new().map_err(AppError::Signals)?;
+        let mut signals = Signals::new().map_err(AppError::Signals)?;
 
         tokio::pin!(serving);
-        let grace = tokio::select! {
-            served = &mut serving => return Ok(served?),
-            () = signals.next() => self.config.drain(),
+        let ended = tokio::select! {
+            served = &mut serving => served.map_err(AppError::from),
+            () = signals.next() => self.drain(shutdown, serving, &mut signals).await,
         };
+        // However it ended: no call goes on, and what it started is gone.
+        self.gateway.stop();
+        let _ = tokio::time::timeout(LINGER, self.gateway.idle()).await;
+        over.cancel();
+        tasks.close();
+        tasks.wait().await;
+        ended
+    }
+
+    /// Lets calls under way finish, then ends them; a second signal ends everything at once.
+    async fn drain(
+        &self,
+        shutdown: Shutdown,
+        serving: Pin<&mut impl Future<Output = Result<(), TransportError>>>,
+        signals: &mut Signals,
+    ) -> Result<(), AppError> {
+        let grace = self.config.drain();
         tracing::info!("stopping: calls under way have {} s", grace.as_secs());
         shutdown.draining.cancel();
-        let drained = async {
+        let calls = async {
             let _ = tokio::time::timeout(grace, self.gateway.idle()).await;
             self.gateway.stop();
             let _ = tokio::time::timeout(LINGER, self.gateway.idle()).await;
             tokio::time::sleep(LINGER).await;
             shutdown.expired.cancel();
         };
-        let ending = async { tokio::join!(serving, drained).0 };
-        let ended = tokio::select! {
-            served = ending => served.map_err(AppError::from),
+        tokio::select! {
+            (served, ()) = async { tokio::join!(serving, calls) } => served.map_err(AppError::from),
             () = signals.next() => Err(AppError::StoppedAtOnce),
-        };
-        over.cancel();
-        tasks.close();
-        tasks.wait().await;
-        ended
+        }
     }
 }

@@ -121,7 +121,8 @@ impl Output {
     /// version of MCP, so another value is wrapped as `{"result": …}`.
     pub fn json(value: Value) -> Self {
         let structured = if value.is_object() { value } else { serde_json::json!({ "result": value }) };
-        Self { structured: Some(structured.clone()), ..Self::text(structured.to_string()) }
+        let text = structured.to_string();
+        Self { structured: Some(structured), ..Self::text(text) }
     }
 
     /// About how many bytes it has.

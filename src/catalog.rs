@@ -66,14 +66,15 @@ impl Catalog {
     }
 
     /// The tool of this name. An unknown name is answered with the nearest ones, a tool of a
-    /// connector that is unavailable with the reason.
+    /// connector that is unavailable with the reason as its cause: it may name files and variables.
     pub fn resolve(&self, name: &str) -> Result<&Arc<Entry>> {
         if let Some(entry) = self.by_name.get(name).and_then(|index| self.entries.get(*index)) {
             return Ok(entry);
         }
         if let Some(Unavailable { connector, reason }) = self.unavailable.get(name) {
-            let message = format!("the connector {connector} is unavailable: {reason}");
-            return Err(Error::new(ErrorKind::Unavailable, message));
+            let message =
+                format!("the connector {connector} is unavailable; its operator sees why with `switchboard check`");
+            return Err(Error::new(ErrorKind::Unavailable, message).because(reason.clone()));
         }
         let near = nearest(name, self.by_name.keys().map(String::as_str));
         let hint = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };

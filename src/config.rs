@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -32,14 +32,16 @@ pub struct Config {
     /// The port to listen on; 0 takes any free one.
     pub port: u16,
     /// The address clients use, when a proxy or tunnel stands before us.
-    #[schemars(with = "Option<String>", extend("pattern" = "^https?://[^/@]+(/.*)?$"))]
+    #[schemars(with = "Option<String>", extend("pattern" = "^https?://[^/@]+(/[A-Za-z0-9._~-]+)*/?$"))]
     pub public_url: Option<Url>,
-    /// Hosts requests may name besides this machine's and the public address's.
+    /// Hosts requests may name besides this machine's and the public address's, without scheme or path.
+    #[schemars(inner(regex(pattern = "^[^/]+$")))]
     pub allowed_hosts: Vec<String>,
     /// Web origins that may call, besides this machine's and the public address's.
     pub allowed_origins: Vec<String>,
     /// Networks of proxies whose `X-Forwarded-*` headers are believed.
     #[schemars(with = "Vec<String>")]
+    #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// The folder of manifests, or one manifest.
     pub manifests: PathBuf,
@@ -144,11 +146,19 @@ impl Config {
             for (pointer, message) in
                 schema.validator.iter_errors(&layer).flat_map(|error| explain(&error, &schema.schema))
             {
-                let variable = VARIABLES.iter().find(|(_, setting)| pointer.starts_with(&format!("/{setting}")));
+                let set_by = VARIABLES.iter().find(|(_, setting)| pointer.starts_with(&format!("/{setting}")));
+                let variable = set_by.filter(|_| name == "environment");
                 let pointer = variable.map_or(pointer, |(variable, _)| (*variable).to_owned());
                 problems.push(Problem { pointer, ..Problem::in_file(name, message) });
             }
             overlay(&mut merged, layer);
+        }
+        let public = merged.get("publicUrl").and_then(Value::as_str).unwrap_or_default();
+        if public.trim_end_matches('/').ends_with("/mcp") {
+            problems.push(Problem::in_file(
+                "settings",
+                "the public URL (BASE_URL) is the address before `/mcp`; leave that out",
+            ));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -182,6 +192,18 @@ impl Config {
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.limits.drain_seconds)
     }
+}
+
+/// Networks, or single addresses.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let parse = |text: String| {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let wrong = || {
+            D::Error::custom(format!("trustedProxies: `{text}` is neither a network like 10.0.0.0/8 nor an address"))
+        };
+        network.map_err(|_| wrong())
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(parse).collect()
 }
 
 fn read(path: &Path) -> Result<Document, Problem> {

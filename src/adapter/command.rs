@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 mod argv;
 mod process;
 
-use super::{Adapter, Limit};
+use super::{Adapter, Limit, Secrets};
 use crate::call::{CallContext, Invocation, Output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, CommandSettings, OutputFormat, Run};
@@ -95,8 +95,9 @@ impl Adapter for CommandAdapter {
         let failed = |why: String| {
             // Some programs say on standard output why they failed.
             let stdout = String::from_utf8_lossy(&ended.stdout);
-            let said = if ended.stderr.trim().is_empty() { tail(stdout.trim()) } else { ended.stderr.trim() };
-            let tail = super::redact(said, secrets);
+            let said = if ended.stderr.trim().is_empty() { stdout.trim() } else { ended.stderr.trim() };
+            let hidden = Secrets::of(secrets).hide(said);
+            let tail = tail(&hidden);
             Output::failure(if tail.is_empty() { why } else { format!("{why}: {tail}") })
         };
         Ok(match ended.code {

@@ -11,7 +11,7 @@ use url::Url;
 mod answer;
 mod request;
 
-use super::{Adapter, Limit};
+use super::{Adapter, Limit, Secrets};
 use crate::call::{CallContext, Invocation, Output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, HttpSettings, Request, Response};
@@ -97,10 +97,11 @@ impl Adapter for HttpAdapter {
         let response = self.hop.send(built).await?;
         let head = answer::Head::of(&response);
         let body = read(response, Limit::smaller(self.max_bytes, "maxResponseBytes", cx)).await?;
-        let rules = request.response.as_ref().unwrap_or(&self.response);
-        let secrets: Vec<_> = credential.headers.iter().chain(&credential.query).cloned().collect();
-        Ok(answer::interpret(&head, body, rules, request.method)
-            .unwrap_or_else(|failure| Output::failure(super::redact(&failure, &secrets))))
+        let rules = answer::Rules {
+            response: request.response.as_ref().unwrap_or(&self.response),
+            secrets: Secrets::of(credential.headers.iter().chain(&credential.query)),
+        };
+        Ok(answer::interpret(&head, body, &rules, request.method).unwrap_or_else(Output::failure))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Manifests on disk: read at start, read again when they change.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,9 +11,10 @@ use std::{
 use notify_debouncer_full::{DebounceEventResult, new_debouncer, notify::RecursiveMode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_stream::{StreamExt as _, wrappers::SignalStream};
 
 use crate::error::Problem;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, State};
 use crate::manifest::Manifests;
 
 /// The largest manifest, in bytes.
@@ -83,16 +85,27 @@ pub(super) async fn follow(path: PathBuf, gateway: Arc<Gateway>) {
     let _watcher = watched
         .inspect_err(|error| tracing::warn!(%error, "manifests are not watched; send SIGHUP after a change"))
         .ok();
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    // A closed terminal hangs up too, and then we have to end.
+    let hangups = (!io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
+    let mut hangups = hangups.map(SignalStream::new);
+    // What changed between the first reading and the watch would never be noticed.
+    let mut first = true;
     loop {
-        tokio::select! {
-            Some(()) = notices.recv() => {}
-            _ = hangups.recv() => {}
+        if !std::mem::take(&mut first) {
+            tokio::select! {
+                Some(()) = notices.recv() => {}
+                Some(()) = next(&mut hangups) => {}
+                else => return,
+            }
         }
         let (path, gateway) = (path.clone(), Arc::clone(&gateway));
         // Reading and compiling schemas would hold up calls.
         let _ = tokio::task::spawn_blocking(move || reload(&path, &gateway)).await;
     }
+}
+
+async fn next(hangups: &mut Option<SignalStream>) -> Option<()> {
+    hangups.as_mut()?.next().await
 }
 
 fn reload(path: &Path, gateway: &Gateway) {
@@ -105,9 +118,17 @@ fn reload(path: &Path, gateway: &Gateway) {
     let live = gateway.prepare(manifests);
     for problem in live.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         if problem.is_error() {
-            tracing::error!("{problem} (what it breaks stays as it was)");
+            tracing::error!("{problem}");
         } else {
             tracing::warn!("{problem}");
+        }
+    }
+    for (id, connector) in &live.connectors {
+        let was = before.connectors.get(id).map(|connector| connector.state());
+        if let State::Unavailable(reason) = connector.state()
+            && was != Some(State::Unavailable(reason))
+        {
+            tracing::warn!("the connector {id} is unavailable: {reason}");
         }
     }
     let tools = live.catalog.entries().len();

@@ -24,8 +24,10 @@ pub struct Entry {
     pub tool: String,
     /// What `tools/list` says of it.
     pub descriptor: Value,
-    /// Any one of these lets a caller in.
+    /// Any one of these lets a caller in, as far as MCP has words for it.
     pub security: Vec<SecurityScheme>,
+    /// Whether anybody may call it, with no proof of any kind.
+    pub open: bool,
     /// How long a call may take, when its manifest says.
     pub timeout: Option<Duration>,
     schema: Value,
@@ -41,6 +43,10 @@ impl Entry {
             name,
             connector: connector.id.clone(),
             tool: tool.name.clone(),
+            open: match tool.security_schemes {
+                Some(_) => security.contains(&SecurityScheme::NoAuth),
+                None => connector.auth.kind == AuthKind::None,
+            },
             security,
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
             schema: Value::Object(tool.input_schema.clone()),

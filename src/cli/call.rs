@@ -1,13 +1,13 @@
 //! `call`: one tool, on the same road as every client's call.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use super::{CallArgs, Failure, Format, print};
-use crate::app::App;
+use crate::app::{App, Signals};
 use crate::call::{Caller, Content, Output, Progress, Step};
 use crate::config::Config;
 use crate::manifest::Arguments;
@@ -19,12 +19,13 @@ pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) ->
     let (progress, steps) = Progress::channel();
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(async {
+        let mut signals = Signals::new()?;
         let call = app.gateway().call(Caller::Local, &args.tool, arguments, progress);
         tokio::select! {
-            (outcome, ()) = async { tokio::join!(call, show(steps)) } => Some(outcome),
-            _ = tokio::signal::ctrl_c() => None,
+            (outcome, ()) = async { tokio::join!(call, show(steps)) } => io::Result::Ok(Some(outcome)),
+            () = signals.next() => Ok(None),
         }
-    });
+    })?;
     runtime.shutdown_background();
     let output = match outcome {
         Some(Ok(output)) => output,
@@ -57,6 +58,10 @@ async fn show(mut steps: Receiver<Step>) {
 
 fn readable(content: &Content) -> String {
     match content {
+        // An upstream's text may hold commands for the terminal.
+        Content::Text(text) if io::stdout().is_terminal() => {
+            text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+        }
         Content::Text(text) => text.clone(),
         Content::Image(data, media_type)
         | Content::Audio(data, media_type)

@@ -70,11 +70,10 @@ impl Connector {
     }
 
     pub(super) fn adapter(&self) -> Result<&dyn Adapter> {
-        let unavailable = |reason: &String| {
-            let id = &self.checked.connector.id;
-            Error::new(ErrorKind::Unavailable, format!("the connector {id} is unavailable: {reason}"))
-        };
-        self.adapter.as_deref().map_err(unavailable)
+        // The catalog offers no tool of a connector without an adapter.
+        self.adapter
+            .as_deref()
+            .map_err(|reason| Error::new(ErrorKind::Internal, "the connector is gone").because(reason.clone()))
     }
 
     pub(super) fn references(&self) -> References<'_> {

@@ -39,8 +39,11 @@ impl Gateway {
     }
 
     async fn walk(&self, caller: Caller, name: &str, arguments: Arguments, progress: Progress) -> Result<Output> {
+        if self.calls.is_closed() {
+            return Err(Error::new(ErrorKind::Unavailable, "the server is stopping; try again later"));
+        }
         let live = self.live();
-        let entry = live.catalog.resolve(name)?;
+        let entry = live.catalog.resolve(name).map_err(|error| told(caller, error))?;
         authorize(caller, entry)?;
         let arguments = entry.check(arguments)?;
         let connector = live.connectors.get(&entry.connector);
@@ -69,6 +72,14 @@ impl Gateway {
         let cx = CallContext { progress, max_result: self.limits.max_result };
         let output = connector.adapter()?.call(&invocation, &cx).await?;
         shape(entry, output, self.limits.max_result)
+    }
+}
+
+/// The person at this machine is told why a connector is unavailable.
+fn told(caller: Caller, error: Error) -> Error {
+    match std::error::Error::source(&error) {
+        Some(reason) if caller == Caller::Local => Error::new(error.kind(), format!("{error}: {reason}")),
+        _ => error,
     }
 }
 

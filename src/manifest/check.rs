@@ -7,11 +7,11 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value};
 
 use super::Validators;
-use super::command::{CommandSettings, Run};
+use super::command::{CommandSettings, OutputFormat, Run};
 use super::document::{Document, explain};
 use super::http::{Body, Method, Request, Response};
 use super::model::{AdapterSettings, Connector, Quotas, Tool};
-use super::template::{Expansion, Template, escape};
+use super::template::{Expansion, Part, Template, escape};
 use crate::error::{Problem, Severity};
 use crate::name::did_you_mean;
 use crate::secret::{Environment, Missing, Reference, Text};
@@ -239,7 +239,15 @@ impl Checker<'_> {
             templates.extend(map.iter().map(|(name, template)| (format!("{at}/{kind}/{}", escape(name)), template)));
         }
         for name in request.headers.keys() {
-            self.header(&format!("{at}/headers/{}", escape(name)), name);
+            let place = format!("{at}/headers/{}", escape(name));
+            self.header(&place, name);
+            if request.body.is_some() && name.eq_ignore_ascii_case("content-type") {
+                self.error(&place, "follows from the body; for `text` say it in `contentType`");
+            }
+        }
+        let literal = |part: &Part| matches!(part, Part::Text(text) if text.contains(['?', '#']));
+        if request.path.parts().iter().any(literal) {
+            self.error(&format!("{at}/path"), "a path holds no `?` or `#`; parameters stand in `query`");
         }
         self.path_arguments(at, tool, request);
         if let Some(body) = &request.body {
@@ -328,6 +336,9 @@ impl Checker<'_> {
             (None, None) => self.error(at, "names no program, and neither does the adapter"),
             (Some(program), _) => self.text(&format!("{at}/program"), program),
             (None, Some(_)) => {}
+        }
+        if tool.output_schema.is_some() && run.output == OutputFormat::Text {
+            self.error(&format!("{at}/output"), "has to be `json`, because the tool promises an `outputSchema`");
         }
         let mut templates = Vec::new();
         let mut used = Vec::new();

@@ -28,13 +28,13 @@ pub struct HttpSettings {
     #[serde(default)]
     pub response: Response,
     /// The largest answer to take, in bytes.
-    #[serde(default = "eight_mebibytes")]
+    #[serde(default = "two_mebibytes")]
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub max_response_bytes: usize,
 }
 
-fn eight_mebibytes() -> usize {
-    8 << 20
+fn two_mebibytes() -> usize {
+    2 << 20
 }
 
 /// One request, made from a tool's arguments.

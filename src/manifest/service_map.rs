@@ -156,7 +156,7 @@ impl ServiceMapConnector {
                 allow_private: false,
                 headers: self.headers.clone(),
                 response: Response::default(),
-                max_response_bytes: 8 << 20,
+                max_response_bytes: 2 << 20,
             })
         };
         let secrets = self.authentication.headers.into_iter().map(|Header { name, value }| (name, value));

@@ -1,13 +1,15 @@
 //! The MCP server: which method goes where.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
     CallToolRequestMethod, CallToolRequestParams, CallToolResponse, ClientNotification, ClientRequest,
     ConstString as _, CustomRequest, CustomResult, DiscoverResult, ErrorData, GetPromptRequestParams,
-    GetPromptResponse, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, ServerCapabilities, ServerConfig, ServerResult, SetLevelRequestMethod, SubscriptionFilter,
-    Tool,
+    GetPromptResponse, ListToolsResult, PaginatedRequestParams, PingRequestMethod, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, ServerResult,
+    SetLevelRequestMethod, SubscriptionFilter, Tool,
 };
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -41,19 +43,26 @@ impl OverHttp {
     }
 }
 
-/// The MCP server, cheap to clone: one for each session or request.
+/// The MCP server, cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Server {
     gateway: Arc<Gateway>,
     audience: Audience,
     caller: Caller,
     closing: CancellationToken,
+    joined: Arc<AtomicBool>,
 }
 
 impl Server {
     /// A server whose requests come from `caller`. When `closing` fires, subscriptions end.
     pub fn new(gateway: Arc<Gateway>, audience: Audience, caller: Caller, closing: CancellationToken) -> Self {
-        Self { gateway, audience, caller, closing }
+        Self { gateway, audience, caller, closing, joined: Arc::default() }
+    }
+
+    /// The same server for one more client.
+    #[must_use]
+    pub fn for_client(&self) -> Self {
+        Self { joined: Arc::default(), ..self.clone() }
     }
 
     /// The versions a request may pick for itself. Earlier ones are negotiated by `initialize`.
@@ -103,7 +112,10 @@ impl ServerHandler for Server {
     }
 
     async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
-        self.audience.join(cx.peer);
+        // A client that says so many times is still one client.
+        if !self.joined.swap(true, Ordering::Relaxed) {
+            self.audience.join(cx.peer);
+        }
     }
 
     #[expect(deprecated, reason = "clients of the handshake era still call it")]
@@ -198,6 +210,9 @@ impl Service<RoleServer> for Wire {
     ) -> Result<ServerResult, ErrorData> {
         if let Some(picked) = cx.meta.protocol_version().filter(|picked| !Server::PER_REQUEST.contains(picked)) {
             return Err(ErrorData::unsupported_protocol_version(picked, Server::PER_REQUEST));
+        }
+        if matches!(request, ClientRequest::PingRequest(_)) && Era::of(&cx) == Era::PerRequest {
+            return Err(ErrorData::method_not_found::<PingRequestMethod>());
         }
         let request = if let ClientRequest::ListToolsRequest(list) = request {
             let params = list.params.and_then(|params| serde_json::to_value(params).ok());

@@ -80,13 +80,15 @@ impl Guard {
     /// Why a request is refused, if it is.
     fn refusal(&self, peer: SocketAddr, request: &Request) -> Option<Response> {
         let headers = request.headers();
-        let named = self.forwarded(peer, headers, "x-forwarded-host");
-        let named = named.or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()));
-        let named = named.or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or_default();
-        if !Authority::try_from(named).is_ok_and(|authority| self.host_allowed(&authority)) {
+        let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let own = own.or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or_default();
+        // A page can send any forwarded header through a proxy we trust, but not any Host.
+        let named = [Some(own), self.forwarded(peer, headers, "x-forwarded-host")];
+        let foreign = |name: &&str| !Authority::try_from(*name).is_ok_and(|authority| self.host_allowed(&authority));
+        if let Some(foreign) = named.into_iter().flatten().find(foreign) {
             let message = format!(
                 "the host `{}` is not allowed here; add it to ALLOWED_HOSTS (--allowed-host), or set BASE_URL (--public-url) to the address you are reached at",
-                short(named)
+                short(foreign)
             );
             return Some(reply::error(StatusCode::FORBIDDEN, Code::InvalidRequest, &message));
         }
@@ -112,7 +114,7 @@ pub(super) async fn watch(
     let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = match guard.refusal(peer, &request) {
         Some(refusal) => {
-            tracing::warn!(%peer, path = request.uri().path(), "refused by its Host or Origin");
+            tracing::debug!(%peer, path = request.uri().path(), "refused by its Host or Origin");
             refusal
         }
         None if request.method() == Method::OPTIONS => reply::empty(StatusCode::NO_CONTENT),

@@ -1,6 +1,6 @@
 //! The HTTP server: routes, sizes, and an orderly end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{error::Error as _, net::SocketAddr, time::Duration};
 
 use axum::extract::{Extension, Query, Request, State, rejection::QueryRejection};
 use axum::serve::ListenerExt as _;
@@ -15,6 +15,7 @@ use http::{
     header::{ACCEPT, ALLOW},
     request::Parts,
 };
+use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -164,10 +165,11 @@ async fn messages(
 async fn read(body: body::Body, limit: usize) -> Result<Bytes, Response> {
     match tokio::time::timeout(BODY_TIMEOUT, body::to_bytes(body, limit)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => {
-            let message = format!("the body is larger than {limit} bytes or broke off");
+        Ok(Err(error)) if error.source().and_then(|cause| cause.downcast_ref::<LengthLimitError>()).is_some() => {
+            let message = format!("the body is larger than {limit} bytes");
             Err(reply::error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &message))
         }
+        Ok(Err(_)) => Err(reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, "the body broke off")),
         Err(_) => {
             Err(reply::error(StatusCode::REQUEST_TIMEOUT, Code::InvalidRequest, "the body did not arrive in time"))
         }

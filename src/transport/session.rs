@@ -32,6 +32,9 @@ impl fmt::Debug for Owner {
     }
 }
 
+/// A session that was opened and never used ends after this long: some clients open one a call.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
 /// All open sessions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sessions(Arc<Mutex<HashMap<Arc<str>, Session>>>);
@@ -42,6 +45,8 @@ struct Session {
     /// Requests and streams under way.
     open: usize,
     used: Instant,
+    /// Whether anything came after `initialize`.
+    used_again: bool,
     gone: CancellationToken,
 }
 
@@ -63,11 +68,15 @@ impl Sessions {
         self.lock().len()
     }
 
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
     /// Notes a session that was just opened, and its first use.
     pub(super) fn open(&self, id: &str, owner: Owner) -> Use {
         let id: Arc<str> = id.into();
         let gone = CancellationToken::new();
-        let session = Session { owner, open: 1, used: Instant::now(), gone: gone.clone() };
+        let session = Session { owner, open: 1, used: Instant::now(), used_again: false, gone: gone.clone() };
         self.lock().insert(Arc::clone(&id), session);
         Use { sessions: self.clone(), id, gone }
     }
@@ -82,6 +91,7 @@ impl Sessions {
             return None;
         }
         session.open += 1;
+        session.used_again = true;
         Some(Use { sessions: self.clone(), id, gone: session.gone.clone() })
     }
 
@@ -95,7 +105,10 @@ impl Sessions {
     /// Removes and returns the sessions that nobody has used for `idle`.
     pub(super) fn take_idle(&self, idle: Duration) -> Vec<Arc<str>> {
         let mut sessions = self.lock();
-        let is_idle = |session: &Session| session.open == 0 && session.used.elapsed() >= idle;
+        let is_idle = |session: &Session| {
+            let idle = if session.used_again { idle } else { idle.min(FORGOTTEN) };
+            session.open == 0 && session.used.elapsed() >= idle
+        };
         let ids: Vec<Arc<str>> =
             sessions.iter().filter(|(_, session)| is_idle(session)).map(|(id, _)| Arc::clone(id)).collect();
         for id in &ids {

@@ -84,7 +84,7 @@ impl Streams {
         }
         let stop = self.stop.child_token();
         let leave = Leave { streams: self.clone(), id, _stop: stop.clone().drop_guard() };
-        let (wire, ended) = (Wire(self.server.clone()), stop.clone());
+        let (wire, ended) = (Wire(self.server.for_client()), stop.clone());
         self.tasks.spawn(async move {
             if let Ok(running) =
                 serve_server_with_ct(wire, Ends { outbox, incoming, under_way: UnderWay::default() }, stop).await

@@ -12,6 +12,9 @@ use crate::protocol::{Server, Wire};
 /// Requests under way when the input ends have this long. Clients wait two seconds before they kill.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
+/// What was answered when everything ends has this long to leave.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// Serves the client that started us until it closes our input or `shutdown`.
 pub async fn serve(server: Server, shutdown: Shutdown) -> Result<(), TransportError> {
     let transport = Input {
@@ -21,13 +24,18 @@ pub async fn serve(server: Server, shutdown: Shutdown) -> Result<(), TransportEr
         server: server.clone(),
         shutdown: shutdown.clone(),
     };
+    let expired = shutdown.expired.clone();
     let running = match serve_server_with_ct(Wire(server), transport, shutdown.expired).await {
         Ok(running) => running,
         // A client that leaves before its first request is a client that left.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
         Err(error) => return Err(TransportError::Protocol(error.to_string())),
     };
-    running.waiting().await.map(drop).map_err(|error| TransportError::Protocol(error.to_string()))
+    // The SDK waits seconds for requests that will never be answered; ours are accounted for.
+    tokio::select! {
+        ended = running.waiting() => ended.map(drop).map_err(|error| TransportError::Protocol(error.to_string())),
+        () = async { expired.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
+    }
 }
 
 /// A transport whose end of input ends everything soon: a script that pipes requests in still

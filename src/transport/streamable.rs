@@ -3,11 +3,10 @@
 //! This front decides which of the SDK's services gets a request: one with sessions, one that
 //! answers each request on its own. No client needs a session; one that opens a session gets it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
@@ -19,6 +18,7 @@ use rmcp::transport::streamable_http_server::session::{
 };
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::value::RawValue;
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 mod envelope;
@@ -32,7 +32,10 @@ use envelope::{Envelope, PROTOCOL_VERSION, Reads, is_probe, rename_list};
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 /// Messages in one batch (2025-03-26 only); they are answered one after the other.
-const LARGEST_BATCH: usize = 50;
+const LARGEST_BATCH: usize = 20;
+
+/// How often idle sessions are looked for, at the least.
+const SWEEP: Duration = Duration::from_secs(15);
 
 /// The services behind `/mcp`.
 #[derive(Clone)]
@@ -62,7 +65,7 @@ impl Streamable {
         };
         let factory = |server: &Server| {
             let server = server.clone();
-            move || Ok(server.clone())
+            move || Ok(server.for_client())
         };
         let mut manager = LocalSessionManager::default();
         // Sessions end by `Sessions::take_idle`, which knows of calls under way.
@@ -79,12 +82,18 @@ impl Streamable {
         }
     }
 
-    /// Ends sessions that nobody uses, for as long as it is polled.
-    pub(super) async fn end_idle_sessions(&self, idle: std::time::Duration) {
-        let mut ticks = tokio::time::interval(idle / 4);
+    /// Ends sessions that nobody uses, for as long as it is polled. A session whose client left
+    /// in the middle of `initialize` was never noted; it ends when it is found unnoted twice.
+    pub(super) async fn end_idle_sessions(&self, idle: Duration) {
+        let mut ticks = tokio::time::interval((idle / 4).min(SWEEP));
+        let mut strays: HashSet<Arc<str>> = HashSet::new();
         loop {
             ticks.tick().await;
-            for id in self.sessions.take_idle(idle) {
+            let all: Vec<Arc<str>> = self.manager.sessions.read().await.keys().cloned().collect();
+            let unnoted = all.into_iter().filter(|id| !self.sessions.knows(id));
+            let (again, new): (HashSet<_>, HashSet<_>) = unnoted.partition(|id| strays.contains(id));
+            strays = new;
+            for id in self.sessions.take_idle(idle).into_iter().chain(again) {
                 let _ = self.manager.close_session(&id).await;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Request, Response, StatusCode, redirect::Policy};
 use url::{Host, Url};
 
@@ -75,7 +75,9 @@ impl Hop {
             let Some(target) = redirect_target(&response, &url)? else { return Ok(response) };
             method = redirected_method(method, response.status())?;
             url = target;
-            headers.remove(CONTENT_TYPE);
+            for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+                headers.remove(name);
+            }
             let same = url.origin() == origin;
             if !same {
                 headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);

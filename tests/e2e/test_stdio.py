@@ -97,16 +97,24 @@ def test_a_line_that_is_no_json_ends_nothing(stdio: Stdio) -> None:
     assert all(answer["error"]["code"] == -32700 for answer in answers[:-1])
 
 
-@pytest.mark.parametrize("attempt", range(4))  # Ending is a race between the input's end and what is under way.
-@pytest.mark.parametrize("busy", ["subscription", "call"])
-def test_the_end_of_input_is_not_held_up(stdio: Stdio, busy: str, attempt: int, mark: str) -> None:
-    method, params = {
-        "subscription": ("subscriptions/listen", {"notifications": {"toolsListChanged": True}}),
-        "call": ("tools/call", {"name": "kit_sleep", "arguments": {"seconds": mark}}),
-    }[busy]
-    stdio.ask("tools/list", {"_meta": META}, id=2)
-    stdio.say(request(method, {"_meta": META, **params}, id=3))
-    stdio.ask("tools/list", {"_meta": META}, id=4)
+LISTEN = request("subscriptions/listen", {"_meta": META, "notifications": {"toolsListChanged": True}}, id=3)
+CANCEL = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3}}
+
+
+@pytest.mark.parametrize("attempt", range(3))  # Ending is a race between the input's end and what is under way.
+@pytest.mark.parametrize("last_words", [[LISTEN], [LISTEN, CANCEL]], ids=["subscribed", "unsubscribed"])
+def test_a_subscription_does_not_hold_up_the_end(stdio: Stdio, last_words: list[Json], attempt: int) -> None:
+    stdio.ask("tools/list", {"_meta": META})
+    for message in last_words:
+        stdio.say(message)
+    stdio.process.stdin.close()
+    assert stdio.process.wait(SDK_PATIENCE) == 0
+
+
+def test_a_call_does_not_hold_up_the_end(stdio: Stdio, mark: str) -> None:
+    call = {"_meta": META, "name": "kit_sleep", "arguments": {"seconds": mark}}
+    stdio.say(request("tools/call", call))
+    until(lambda: running_with(mark), "the program")
     stdio.process.stdin.close()
     assert stdio.process.wait(SDK_PATIENCE) == 0
 

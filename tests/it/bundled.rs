@@ -9,6 +9,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
 }
 
+/// The bundled manifests and their texts.
+fn bundled() -> Vec<(PathBuf, String)> {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "json"));
+    let files = files.filter(|file| file.file_name().is_some_and(|name| name != "schema.json"));
+    files.map(|file| (file.clone(), fs::read_to_string(&file).unwrap())).collect()
+}
+
 #[test]
 fn the_committed_schema_is_the_one_the_types_make() {
     let committed = fs::read_to_string(folder().join("schema.json")).unwrap_or_default();
@@ -18,9 +26,7 @@ fn the_committed_schema_is_the_one_the_types_make() {
 
 #[test]
 fn bundled_manifests_have_nothing_to_complain_of() {
-    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let files = files.filter(|file| file.file_name().is_some_and(|name| name != "schema.json"));
-    let manifests = Manifests::read(files.map(|file| (file.clone(), fs::read_to_string(&file).unwrap())));
+    let manifests = Manifests::read(bundled());
     assert_eq!(manifests.problems, []);
     assert_eq!(manifests.connectors.len(), 6);
 }
@@ -28,12 +34,9 @@ fn bundled_manifests_have_nothing_to_complain_of() {
 #[test]
 fn bundled_manifests_fit_the_committed_schema() {
     let schema = jsonschema::options().build(&file_schema()).unwrap();
-    for entry in fs::read_dir(folder()).unwrap() {
-        let file = entry.unwrap().path();
-        let manifest: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-        if file.file_name().is_some_and(|name| name != "schema.json") {
-            let errors: Vec<String> = schema.iter_errors(&manifest).map(|error| error.to_string()).collect();
-            assert_eq!(errors, Vec::<String>::new(), "{}", file.display());
-        }
+    for (file, text) in bundled() {
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let errors: Vec<String> = schema.iter_errors(&manifest).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{}", file.display());
     }
 }

@@ -76,6 +76,16 @@ fn security_schemes_stand_in_both_places() {
 }
 
 #[test]
+fn a_tool_that_asks_for_any_proof_is_not_open() {
+    for (auth, open) in [("none", true), ("apiKey", false), ("bearer", false), ("oauth2", false)] {
+        let mut connector = http("a", &json!([tool("g", "GET")]));
+        connector["auth"] = json!({ "type": auth });
+        let (catalog, _) = catalog(&json!([connector]));
+        assert_eq!(catalog.entries()[0].open, open, "{auth}");
+    }
+}
+
+#[test]
 fn widget_keys_come_in_both_families() {
     let mut shown = tool("g", "GET");
     shown["widget"] = json!({ "template": "ui://a/b.html", "invoking": "Looking", "accessible": true });

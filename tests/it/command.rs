@@ -145,6 +145,30 @@ fn what_a_program_started_dies_with_it() {
 }
 
 #[test]
+fn a_daemon_that_holds_the_output_does_not_hold_the_answer() {
+    let script = "setsid sleep 3 & echo done";
+    let run = json!({ "program": "sh", "args": ["-c", script] });
+    let connector = programs("x", &json!([{ "name": "t", "description": "d", "timeoutMs": 2500, "run": run }]));
+    let (said, failed) = Program::with(&[("x.json", connector)]).call("x_t", &json!({}));
+    assert_eq!((said.as_str(), failed), ("done\n", false));
+}
+
+#[test]
+fn a_secret_is_hidden_wherever_the_text_is_cut() {
+    let secret = "s3cret-0123456789-abcdefghijklmnopqrstuvwxyz";
+    for padding in [0, 10, 4050, 4080, 4090, 4100, 8150, 8190] {
+        let script = format!("printf %s \"$KEY\" >&2; printf '%0{padding}d' 0 >&2; exit 1");
+        let run = json!({ "program": "sh", "args": ["-c", script] });
+        let mut connector = programs("x", &json!([{ "name": "t", "description": "d", "run": run }]));
+        connector["credentials"] = json!({ "env": { "KEY": "${KEY}" } });
+        let (said, _) = Program::with(&[("x.json", connector)]).variable("KEY", secret).call("x_t", &json!({}));
+        for part in ["0123456789-abc", "klmnopqrst", "uvwxyz"] {
+            assert!(!said.contains(part), "{padding}: {part} in {said}");
+        }
+    }
+}
+
+#[test]
 fn a_program_sees_only_the_environment_it_is_given() {
     let mut connector = programs("x", &json!([{ "name": "t", "description": "d", "run": { "program": "env" } }]));
     connector["adapter"] = json!({ "kind": "command", "env": { "GIVEN": "${FROM:default}" }, "inheritEnv": ["SEEN"] });

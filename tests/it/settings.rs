@@ -23,6 +23,22 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
+fn addresses_that_cannot_be_meant_are_refused() {
+    for (variable, value, said) in [
+        ("BASE_URL", "https://x.example/mcp", "leave that out"),
+        ("BASE_URL", "https://x.example/:a", "BASE_URL"),
+        ("ALLOWED_HOSTS", "https://x.example", "ALLOWED_HOSTS"),
+        ("TRUSTED_PROXIES", "10.0.0.0/99", "neither a network"),
+    ] {
+        let output = Program::with(&[]).variable(variable, value).run(&["check"]);
+        assert_eq!(output.status.code(), Some(2), "{value}");
+        assert!(text(&output.stderr).contains(said), "{value}: {}", text(&output.stderr));
+    }
+    let program = Program::with(&[]).variable("TRUSTED_PROXIES", "10.1.2.3,fd00::/8");
+    assert_eq!(settings(&program, &[])["trustedProxies"], serde_json::json!(["10.1.2.3/32", "fd00::/8"]));
+}
+
+#[test]
 fn every_wrong_setting_is_named_at_once() {
     let program = Program::with(&[]).variable("PORT", "many").variable("BASE_URL", "example.com");
     let file = program.path().join("conf.yaml");

@@ -6,18 +6,23 @@ use std::{
     path::Path,
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
+use tokio_util::sync::CancellationToken;
 
 use super::super::launch::{LAUNCH, launcher};
 use crate::call::Progress;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How much of a program's last words is kept, in bytes.
+/// How much of a program's last words is shown, in bytes. Twice as much is kept, so that a secret
+/// is found whole before the rest is cut.
 pub(super) const TAIL: usize = 4096;
+/// What a program left behind may hold its output open; it is not waited for longer than this.
+const LINGER: Duration = Duration::from_millis(500);
 /// A line of progress is cut here.
 const LONGEST_PROGRESS: usize = 500;
 
@@ -57,40 +62,50 @@ pub(super) async fn run(program: Program<'_>, progress: &Progress) -> Result<End
     let group = Group::led_by(child.id());
 
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (mut out, mut tail) = (Vec::new(), Vec::new());
+    let exited = CancellationToken::new();
     let waited = async {
         let status = child.wait().await;
-        // What the program left behind would keep its output open.
         group.kill();
+        exited.cancel();
         status
     };
     let read = async {
-        let out = read_lines(stdout, program.max_output, progress).await;
-        if matches!(out, Ok((_, true))) {
-            group.kill();
+        let lines = async {
+            let truncated = read_lines(stdout, program.max_output, progress, &mut out).await;
+            if matches!(truncated, Ok(true)) {
+                group.kill();
+            }
+            truncated
+        };
+        let all = async { tokio::join!(lines, read_tail(stderr, &mut tail), write(stdin, program.stdin)).0 };
+        tokio::select! {
+            truncated = all => truncated,
+            () = async { exited.cancelled().await; tokio::time::sleep(LINGER).await } => Ok(false),
         }
-        out
     };
-    let (status, out, stderr, ()) = tokio::join!(waited, read, read_tail(stderr), write(stdin, program.stdin));
+    let (status, truncated) = tokio::join!(waited, read);
     let broken = |error| Error::new(ErrorKind::Unreachable, "the program's output could not be read").because(error);
-    let (stdout, truncated) = out.map_err(broken)?;
-    let status = status.map_err(broken)?;
-    Ok(Ended { code: status.code(), signal: status.signal(), stdout, stderr, truncated })
+    let (status, truncated) = (status.map_err(broken)?, truncated.map_err(broken)?);
+    out.truncate(program.max_output);
+    let stderr = String::from_utf8_lossy(&tail).into_owned();
+    Ok(Ended { code: status.code(), signal: status.signal(), stdout: out, stderr, truncated })
 }
 
-/// Standard output up to `limit`, each line reported as it comes; and whether there was more.
+/// Reads standard output up to `limit`, each line reported as it comes; says whether there was more.
 async fn read_lines(
     stdout: Option<impl AsyncRead + Unpin>,
     limit: usize,
     progress: &Progress,
-) -> std::io::Result<(Vec<u8>, bool)> {
-    let mut out = Vec::new();
-    let Some(stdout) = stdout else { return Ok((out, false)) };
+    out: &mut Vec<u8>,
+) -> std::io::Result<bool> {
+    let Some(stdout) = stdout else { return Ok(false) };
     let mut reader = BufReader::new(stdout.take(limit as u64 + 1));
     let mut lines = 0;
     loop {
         let start = out.len();
-        if reader.read_until(b'\n', &mut out).await? == 0 {
-            break;
+        if reader.read_until(b'\n', out).await? == 0 {
+            return Ok(out.len() > limit);
         }
         lines += 1;
         if progress.is_wanted() {
@@ -98,23 +113,18 @@ async fn read_lines(
             progress.report(lines, line.trim_end().chars().take(LONGEST_PROGRESS).collect());
         }
     }
-    let truncated = out.len() > limit;
-    out.truncate(limit);
-    Ok((out, truncated))
 }
 
-/// The end of standard error. Read errors end it: it only explains.
-async fn read_tail(stderr: Option<impl AsyncRead + Unpin>) -> String {
-    let mut tail = Vec::new();
-    let Some(mut stderr) = stderr else { return String::new() };
+/// Reads the end of standard error. Read errors end it: it only explains.
+async fn read_tail(stderr: Option<impl AsyncRead + Unpin>, tail: &mut Vec<u8>) {
+    let Some(mut stderr) = stderr else { return };
     let mut chunk = [0; 4096];
     while let Ok(read @ 1..) = stderr.read(&mut chunk).await {
         tail.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        if tail.len() > TAIL {
-            tail.drain(..tail.len() - TAIL);
+        if tail.len() > 2 * TAIL {
+            tail.drain(..tail.len() - 2 * TAIL);
         }
     }
-    String::from_utf8_lossy(&tail).into_owned()
 }
 
 /// A program that closes its input early does not care for the rest.

@@ -7,6 +7,7 @@ use reqwest::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::adapter::Secrets;
 use crate::call::{Content, Output};
 use crate::manifest::{self, Method};
 
@@ -23,6 +24,15 @@ const USUAL_MESSAGES: &[&str] = &[
 ];
 /// An upstream's own words are cut here, in characters.
 const LONGEST_MESSAGE: usize = 1000;
+
+/// How an answer is to be read.
+#[derive(Debug)]
+pub(super) struct Rules<'a> {
+    /// What the manifest says.
+    pub(super) response: &'a manifest::Response,
+    /// What must not come back in words of the upstream.
+    pub(super) secrets: Secrets<'a>,
+}
 
 /// A response without its body.
 #[derive(Debug)]
@@ -53,18 +63,13 @@ impl Head {
 }
 
 /// What the answer means, or the words of its failure.
-pub(super) fn interpret(
-    head: &Head,
-    body: Bytes,
-    rules: &manifest::Response,
-    method: Method,
-) -> Result<Output, String> {
+pub(super) fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Result<Output, String> {
     // A byte order mark is no JSON, and services on some platforms send one.
     let body = if body.starts_with(b"\xef\xbb\xbf") { body.slice(3..) } else { body };
     let media_type = head.media_type();
     let kind = media_type.as_deref().unwrap_or_default();
     let is_json = kind == "application/json" || kind.ends_with("+json") || kind == "text/json";
-    let says_nothing = media_type.is_none() || rules.pick.is_some() || !rules.failure.is_empty();
+    let says_nothing = media_type.is_none() || rules.response.pick.is_some() || !rules.response.failure.is_empty();
     let json = if is_json || says_nothing { serde_json::from_slice::<Value>(&body).ok() } else { None };
 
     if !head.status.is_success() {
@@ -84,20 +89,20 @@ pub(super) fn interpret(
         return Err(format!(
             "the upstream answered {} but its JSON is broken: {}",
             head.status,
-            excerpt(&text(head, &body))
+            excerpt(&rules.secrets.hide(&text(head, &body)))
         ));
     }
-    if let Some(pick) = &rules.pick {
+    if let Some(pick) = &rules.response.pick {
         return Err(format!("the upstream's answer is not JSON, so it has nothing at `{pick}`"));
     }
     Ok(Output { content: vec![content(head, kind, body)], ..Output::default() })
 }
 
-fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &manifest::Response) -> Result<Output, String> {
-    if rules.failure.iter().any(|mark| matches_mark(&value, mark)) {
+fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &Rules<'_>) -> Result<Output, String> {
+    if rules.response.failure.iter().any(|mark| matches_mark(&value, mark)) {
         return Err(failure(head, Some(&value), body, rules));
     }
-    if let Some(pick) = &rules.pick {
+    if let Some(pick) = &rules.response.pick {
         let picked = value.pointer_mut(pick).map(Value::take);
         value = picked.ok_or_else(|| format!("the upstream's answer has nothing at `{pick}`"))?;
     }
@@ -113,8 +118,8 @@ fn matches_mark(value: &Value, mark: &manifest::FailureMark) -> bool {
 }
 
 /// The upstream's own words for its failure, with the status when that says so.
-fn failure(head: &Head, json: Option<&Value>, body: &Bytes, rules: &manifest::Response) -> String {
-    let pointers = rules.message.iter().map(String::as_str).chain(USUAL_MESSAGES.iter().copied());
+fn failure(head: &Head, json: Option<&Value>, body: &Bytes, rules: &Rules<'_>) -> String {
+    let pointers = rules.response.message.iter().map(String::as_str).chain(USUAL_MESSAGES.iter().copied());
     let words = json.and_then(|json| pointers.filter_map(|pointer| json.pointer(pointer)).find_map(words));
     let words = words.unwrap_or_else(|| text(head, body));
     let mut message = if head.status.is_success() {
@@ -123,7 +128,8 @@ fn failure(head: &Head, json: Option<&Value>, body: &Bytes, rules: &manifest::Re
         format!("the upstream answered {}", head.status)
     };
     if !words.trim().is_empty() {
-        message = format!("{message}: {}", excerpt(&words));
+        // Before it is cut, or half a secret would not be known for one.
+        message = format!("{message}: {}", excerpt(&rules.secrets.hide(&words)));
     }
     if let Some(after) = head.header(RETRY_AFTER) {
         message = format!("{message} (it asks to be called again after: {})", excerpt(after));
