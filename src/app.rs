@@ -31,9 +31,6 @@ pub enum AppError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, std::io::Error),
-    /// TLS for the way out cannot be set up.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(#[from] reqwest::Error),
     /// A transport failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -56,7 +53,7 @@ pub struct App {
 impl App {
     /// Builds the parts and reads the manifests. With `strict`, any error in them is fatal.
     pub fn open(config: Config, environment: Environment) -> Result<Self, AppError> {
-        let gateway = Arc::new(Gateway::new(environment, Upstream::new()?, config.gateway()));
+        let gateway = Arc::new(Gateway::new(environment, Upstream::default(), config.gateway()));
         let manifests = manifests::read(&config.manifests).map_err(|problem| AppError::Problems(vec![problem]))?;
         let live = gateway.prepare(manifests);
         if config.strict && live.problems.iter().any(Problem::is_error) {

@@ -10,5 +10,6 @@ mod server;
 mod tools;
 
 pub use announce::Audience;
+pub use present::to_json;
 pub use server::{OverHttp, Server, Wire};
 pub use tools::LIST_TOOLS;

@@ -2,8 +2,6 @@
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use super::{CallArgs, Failure, Format, print};
@@ -11,6 +9,7 @@ use crate::app::{App, Signals};
 use crate::call::{Caller, Content, Output, Progress, Step};
 use crate::config::Config;
 use crate::manifest::Arguments;
+use crate::protocol::to_json;
 use crate::secret::Environment;
 
 pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) -> Result<(), Failure> {
@@ -32,11 +31,12 @@ pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) ->
         Some(Err(error)) => Output::failure(error.message()),
         None => Output::failure("the call was cancelled"),
     };
+    let failed = output.is_error;
     match args.format.format {
-        Format::Json => print(&format!("{:#}", result(&output)))?,
+        Format::Json => print(&format!("{:#}", to_json(output)))?,
         Format::Text => output.content.iter().try_for_each(|content| print(&readable(content)))?,
     }
-    if output.is_error { Err(Failure::No) } else { Ok(()) }
+    if failed { Err(Failure::No) } else { Ok(()) }
 }
 
 fn arguments(given: &str) -> Result<Arguments, Failure> {
@@ -69,24 +69,4 @@ fn readable(content: &Content) -> String {
             format!("[{media_type}, {} bytes; `--format json` prints them]", data.len())
         }
     }
-}
-
-fn result(output: &Output) -> Value {
-    let content = |content: &Content| match content {
-        Content::Text(text) => json!({ "type": "text", "text": text }),
-        Content::Image(data, kind) => {
-            json!({ "type": "image", "mimeType": kind, "data": BASE64_STANDARD.encode(data) })
-        }
-        Content::Audio(data, kind) => {
-            json!({ "type": "audio", "mimeType": kind, "data": BASE64_STANDARD.encode(data) })
-        }
-        Content::Blob { uri, media_type, data } => {
-            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "blob": BASE64_STANDARD.encode(data) } })
-        }
-    };
-    json!({
-        "content": output.content.iter().map(content).collect::<Vec<_>>(),
-        "structuredContent": output.structured,
-        "isError": output.is_error,
-    })
 }

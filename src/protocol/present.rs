@@ -51,6 +51,12 @@ pub(super) fn present(outcome: Result<Output, Error>, era: Era) -> Result<CallTo
     Ok(result)
 }
 
+/// A result as clients get it, for those who print one.
+pub fn to_json(output: Output) -> Value {
+    let presented = present(Ok(output), Era::Handshake).ok();
+    presented.and_then(|result| serde_json::to_value(result).ok()).unwrap_or_default()
+}
+
 fn block(content: Content) -> ContentBlock {
     match content {
         Content::Text(text) => ContentBlock::text(text),

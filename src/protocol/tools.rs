@@ -21,7 +21,7 @@ use crate::gateway::Gateway;
 pub const LIST_TOOLS: &str = "switchboard/tools/list";
 
 /// How long a client may keep a list without asking again. Changes are announced anyway.
-const LIST_TTL: Duration = Duration::from_secs(60);
+const LIST_TTL: Duration = Duration::from_mins(1);
 /// How long the last reports of a finished call may take to leave.
 const PROGRESS_FLUSH: Duration = Duration::from_secs(1);
 

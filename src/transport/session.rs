@@ -33,7 +33,7 @@ impl fmt::Debug for Owner {
 }
 
 /// A session that was opened and never used ends after this long: some clients open one a call.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+const FORGOTTEN: Duration = Duration::from_mins(1);
 
 /// All open sessions.
 #[derive(Debug, Clone, Default)]

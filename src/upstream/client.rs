@@ -1,6 +1,9 @@
 //! The shared client, and one exchange with its redirects.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Request, Response, StatusCode, redirect::Policy};
@@ -13,12 +16,10 @@ use crate::error::{Error, ErrorKind, Result};
 const MOST_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The HTTP clients every connector shares.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    public: Client,
-    private: Client,
-}
+/// The HTTP clients that connectors share: one for each kind of access and connect timeout, because
+/// each has its own pool and its own copy of the machine's certificates.
+#[derive(Debug, Default)]
+pub struct Upstream(Mutex<HashMap<(bool, Duration), Client>>);
 
 /// Where a connector's requests may go.
 #[derive(Debug, Clone)]
@@ -29,19 +30,21 @@ pub struct Hop {
 }
 
 impl Upstream {
-    /// Makes the clients. Fails when the machine has no usable TLS roots.
-    pub fn new() -> reqwest::Result<Self> {
-        Ok(Self { public: client(false, CONNECT_TIMEOUT)?, private: client(true, CONNECT_TIMEOUT)? })
+    /// The way to one connector. Fails when the machine has no usable TLS roots.
+    pub fn hop(&self, allow_private: bool, connect_timeout: Option<Duration>) -> reqwest::Result<Hop> {
+        let timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let client = self.client(allow_private, timeout)?;
+        Ok(Hop { client, allow_private, public: self.client(false, timeout)? })
     }
 
-    /// The way to one connector. A connect timeout of its own costs it a pool of its own.
-    pub fn hop(&self, allow_private: bool, connect_timeout: Option<Duration>) -> reqwest::Result<Hop> {
-        let client = match connect_timeout {
-            Some(timeout) => client(allow_private, timeout)?,
-            None if allow_private => self.private.clone(),
-            None => self.public.clone(),
-        };
-        Ok(Hop { client, allow_private, public: self.public.clone() })
+    fn client(&self, allow_private: bool, timeout: Duration) -> reqwest::Result<Client> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&(allow_private, timeout)) {
+            return Ok(client.clone());
+        }
+        let client = client(allow_private, timeout)?;
+        clients.insert((allow_private, timeout), client.clone());
+        Ok(client)
     }
 }
 
@@ -53,7 +56,7 @@ fn client(allow_private: bool, connect_timeout: Duration) -> reqwest::Result<Cli
         // A proxy would resolve names itself, behind the guard's back.
         .no_proxy()
         .connect_timeout(connect_timeout)
-        .pool_idle_timeout(Duration::from_secs(60));
+        .pool_idle_timeout(Duration::from_mins(1));
     if allow_private { builder } else { builder.dns_resolver(Arc::new(PublicOnly)) }.build()
 }
 
