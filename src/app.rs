@@ -48,19 +48,21 @@ pub struct App {
     config: Config,
     gateway: Arc<Gateway>,
     audience: Audience,
+    stamp: manifests::Stamp,
 }
 
 impl App {
     /// Builds the parts and reads the manifests. With `strict`, any error in them is fatal.
     pub fn open(config: Config, environment: Environment) -> Result<Self, AppError> {
         let gateway = Arc::new(Gateway::new(environment, Upstream::default(), config.gateway()));
+        let stamp = manifests::stamp(&config.manifests);
         let manifests = manifests::read(&config.manifests).map_err(|problem| AppError::Problems(vec![problem]))?;
         let live = gateway.prepare(manifests);
         if config.strict && live.problems.iter().any(Problem::is_error) {
             return Err(AppError::Problems(live.problems));
         }
         gateway.install(live);
-        Ok(Self { config, gateway, audience: Audience::default() })
+        Ok(Self { config, gateway, audience: Audience::default(), stamp })
     }
 
     /// What answers calls.
@@ -106,10 +108,8 @@ impl App {
         let over = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(self.gateway.watch())));
-        tasks.spawn(
-            over.clone()
-                .run_until_cancelled_owned(manifests::follow(self.config.manifests.clone(), Arc::clone(&self.gateway))),
-        );
+        let follow = manifests::follow(self.config.manifests.clone(), Arc::clone(&self.gateway), self.stamp.clone());
+        tasks.spawn(over.clone().run_until_cancelled_owned(follow));
         let mut signals = Signals::new().map_err(AppError::Signals)?;
 
         tokio::pin!(serving);

@@ -1,5 +1,6 @@
 //! Manifests on disk: read at start, read again when they change.
 
+use std::time::SystemTime;
 use std::{
     fs,
     io::{self, IsTerminal as _},
@@ -64,8 +65,23 @@ fn read_file(file: &Path) -> io::Result<String> {
     fs::read_to_string(file)
 }
 
+/// What a change would change: the files with their sizes and times.
+pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+/// The stamp of now. To be taken before reading, so that no change falls between the two.
+pub(super) fn stamp(path: &Path) -> Stamp {
+    let of = |file: PathBuf| {
+        let metadata = fs::metadata(&file).ok();
+        (file, metadata.as_ref().map_or(0, fs::Metadata::len), metadata.and_then(|metadata| metadata.modified().ok()))
+    };
+    let mut stamp: Stamp = list(path).unwrap_or_default().into_iter().map(of).collect();
+    stamp.sort();
+    stamp
+}
+
 /// Reads the manifests again whenever they change or SIGHUP comes, for as long as it is polled.
-pub(super) async fn follow(path: PathBuf, gateway: Arc<Gateway>) {
+/// `read` is the stamp of what was read already.
+pub(super) async fn follow(path: PathBuf, gateway: Arc<Gateway>, read: Stamp) {
     let (notify, mut notices) = mpsc::channel::<()>(1);
     // When one notice waits already, it covers this change too.
     let notice = move |events: DebounceEventResult| {
@@ -89,9 +105,9 @@ pub(super) async fn follow(path: PathBuf, gateway: Arc<Gateway>) {
     let hangups = (!io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
     let mut hangups = hangups.map(SignalStream::new);
     // What changed between the first reading and the watch would never be noticed.
-    let mut first = true;
+    let mut changed_before = stamp(&path) != read;
     loop {
-        if !std::mem::take(&mut first) {
+        if !std::mem::take(&mut changed_before) {
             tokio::select! {
                 Some(()) = notices.recv() => {}
                 Some(()) = next(&mut hangups) => {}
