@@ -1,4 +1,5 @@
 //! The command line.
+#![expect(clippy::doc_markdown, reason = "these comments are help texts, shown as they are")]
 
 use std::{io, net::IpAddr, path::PathBuf, process::ExitCode};
 
@@ -44,10 +45,10 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Configuration file (YAML or JSON) [env: `SWITCHBOARD_CONFIG`]
+    /// Configuration file (YAML or JSON) [env: SWITCHBOARD_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of manifests, or one manifest [env: `CONNECTORS_MANIFEST_PATH`] [default: manifests]
+    /// Folder of manifests, or one manifest [env: CONNECTORS_MANIFEST_PATH] [default: manifests]
     #[arg(long, global = true, value_name = "PATH")]
     manifests: Option<PathBuf>,
     /// Stop when a manifest has a problem, instead of leaving the connector out
@@ -63,16 +64,16 @@ struct ServeArgs {
     /// Port to listen on, 0 for any free one [env: PORT] [default: 3026]
     #[arg(long)]
     port: Option<u16>,
-    /// Address clients use when a tunnel or proxy stands before this one [env: `BASE_URL`]
+    /// Address clients use when a tunnel or proxy stands before this one [env: BASE_URL]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Another host requests may name; repeat or separate by commas [env: `ALLOWED_HOSTS`]
+    /// Another host requests may name; repeat or separate by commas [env: ALLOWED_HOSTS]
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     allowed_host: Vec<String>,
-    /// Another web origin that may call [env: `ALLOWED_ORIGINS`]
+    /// Another web origin that may call [env: ALLOWED_ORIGINS]
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     allowed_origin: Vec<String>,
-    /// Network of a proxy whose X-Forwarded-* headers are believed [env: `TRUSTED_PROXIES`]
+    /// Address or network of a proxy whose X-Forwarded-* headers are believed [env: TRUSTED_PROXIES]
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trusted_proxy: Vec<String>,
 }
