@@ -77,6 +77,8 @@ impl App {
 
     /// Serves over HTTP until a signal. `ready` is told the address.
     pub async fn serve(self, ready: impl FnOnce(std::net::SocketAddr)) -> Result<(), AppError> {
+        // Before anybody is told that we run, so that a signal finds its handler.
+        let signals = Signals::new().map_err(AppError::Signals)?;
         let wanted = (self.config.host, self.config.port);
         let failed = |error| AppError::Listen(format!("{}:{}", wanted.0, wanted.1), error);
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
@@ -84,15 +86,16 @@ impl App {
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Anonymous, &shutdown);
         let serving = Box::pin(serve_http(server, listener, self.config.http(), shutdown.clone()));
-        self.run(shutdown, serving).await
+        self.run(signals, shutdown, serving).await
     }
 
     /// Serves the client that started us, until it closes our input or a signal comes.
     pub async fn stdio(self) -> Result<(), AppError> {
+        let signals = Signals::new().map_err(AppError::Signals)?;
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Local, &shutdown);
         let serving = Box::pin(serve_stdio(server, shutdown.clone()));
-        self.run(shutdown, serving).await
+        self.run(signals, shutdown, serving).await
     }
 
     fn server(&self, caller: Caller, shutdown: &Shutdown) -> Server {
@@ -102,6 +105,7 @@ impl App {
     /// Runs a transport beside what every transport needs, and ends them all.
     async fn run(
         self,
+        mut signals: Signals,
         shutdown: Shutdown,
         serving: impl Future<Output = Result<(), TransportError>>,
     ) -> Result<(), AppError> {
@@ -110,7 +114,6 @@ impl App {
         tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(self.gateway.watch())));
         let follow = manifests::follow(self.config.manifests.clone(), Arc::clone(&self.gateway), self.stamp.clone());
         tasks.spawn(over.clone().run_until_cancelled_owned(follow));
-        let mut signals = Signals::new().map_err(AppError::Signals)?;
 
         tokio::pin!(serving);
         let ended = tokio::select! {
