@@ -70,7 +70,9 @@ struct Secrets<'a>(Vec<&'a SecretString>);
 
 impl<'a> Secrets<'a> {
     fn of(named: impl IntoIterator<Item = &'a (String, SecretString)>) -> Self {
-        Self(named.into_iter().map(|(_, secret)| secret).collect())
+        let secrets = named.into_iter().map(|(_, secret)| secret);
+        // An optional credential may be empty, and nothing stands between any two characters.
+        Self(secrets.filter(|secret| !secret.expose_secret().is_empty()).collect())
     }
 
     /// `text` without them. To be asked before a text is cut.

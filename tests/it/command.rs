@@ -169,6 +169,15 @@ fn a_secret_is_hidden_wherever_the_text_is_cut() {
 }
 
 #[test]
+fn an_empty_credential_hides_nothing() {
+    let run = json!({ "program": "sh", "args": ["-c", "echo plain words >&2; exit 1"] });
+    let mut connector = programs("x", &json!([{ "name": "t", "description": "d", "run": run }]));
+    connector["credentials"] = json!({ "env": { "KEY": "${KEY:}" } });
+    let (said, _) = Program::with(&[("x.json", connector)]).call("x_t", &json!({}));
+    assert_eq!(said, "sh failed with exit code 1: plain words");
+}
+
+#[test]
 fn a_program_sees_only_the_environment_it_is_given() {
     let mut connector = programs("x", &json!([{ "name": "t", "description": "d", "run": { "program": "env" } }]));
     connector["adapter"] = json!({ "kind": "command", "env": { "GIVEN": "${FROM:default}" }, "inheritEnv": ["SEEN"] });
