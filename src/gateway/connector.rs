@@ -102,8 +102,11 @@ fn references(checked: &Checked) -> References<'_> {
     }
 }
 
-/// A connector whose credentials are missing is not tried at all.
+/// A connector that is switched off, or whose credentials are missing, is not tried at all.
 fn usable(checked: &Checked, environment: &Environment) -> Result<(), String> {
+    if !checked.connector.enabled {
+        return Err("its manifest switches it off".into());
+    }
     if matches!(checked.connector.adapter, AdapterSettings::Http(_))
         && checked.connector.tools.iter().all(|tool| tool.request.is_none())
     {
