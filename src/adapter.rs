@@ -1,42 +1,133 @@
 //! Adapters: one per kind of connector, each speaking for what stands behind it.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+use url::Url;
 
 mod command;
 mod http;
 mod launch;
+mod mcp;
+mod process;
+mod status;
 
 pub use launch::{LAUNCH, launch};
+pub use mcp::{McpAdapter, Watching};
+pub use status::{Phase, Status};
 
-use crate::call::{CallContext, Invocation, Output};
+use crate::call::{CallContext, Invocation, Outcome};
+use crate::catalog::Offer;
+use crate::credential::References;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{AdapterSettings, Checked};
-use crate::secret::Environment;
+use crate::secret::{Environment, Text};
 use crate::upstream::Upstream;
 
-/// One kind of connector. Adapters do IO; they never retry, cache, authorize or log arguments:
-/// the road does.
+/// One kind of connector. Adapters do IO; they never retry what may have been executed, cache,
+/// authorize or log arguments: the road does.
 #[async_trait]
 pub trait Adapter: fmt::Debug + Send + Sync {
     /// Makes one call. The arguments fit the tool's schema. Dropping the future cancels the call
     /// and frees what it holds, processes included. Progress may be reported any number of times.
-    async fn call(&self, invocation: &Invocation, cx: &CallContext) -> Result<Output>;
+    async fn call(&self, invocation: &Invocation, cx: &CallContext) -> Result<Outcome>;
+
+    /// Keeps running what it needs until `stop` fires, and leaves nothing behind then.
+    async fn tend(&self, stop: CancellationToken) {
+        stop.cancelled().await;
+    }
+
+    /// How it is now.
+    fn status(&self) -> Status {
+        Status::now(Phase::Up, None)
+    }
+
+    /// What is behind it, as far as that is learned and not declared. Kept while it is down.
+    fn offer(&self) -> Option<Arc<Offer>> {
+        None
+    }
+
+    /// Another MCP server, which has more than tools.
+    fn mcp(self: Arc<Self>) -> Option<Arc<McpAdapter>> {
+        None
+    }
+}
+
+/// What adapters tell everybody. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bulletin {
+    /// Notified when an adapter's offer changed.
+    pub changed: Arc<Notify>,
+    /// The published URIs of resources that changed. A slow reader loses the oldest.
+    pub updates: broadcast::Sender<Arc<str>>,
+}
+
+/// What an adapter is built in.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Variables that manifests refer to.
+    pub environment: &'a Environment,
+    /// The way out.
+    pub upstream: &'a Upstream,
+    /// Where to tell of changes.
+    pub bulletin: &'a Bulletin,
+    /// The most bytes a result may have.
+    pub max_result: usize,
 }
 
 /// The adapter of a connector, or the reason why it cannot be used on this machine.
-pub fn build(checked: &Checked, environment: &Environment, upstream: &Upstream) -> Result<Arc<dyn Adapter>, String> {
+pub fn build(checked: &Checked, around: Surroundings<'_>) -> Result<Arc<dyn Adapter>, String> {
     match &checked.connector.adapter {
         AdapterSettings::Http(settings) => {
-            Ok(Arc::new(http::HttpAdapter::new(checked, settings, environment, upstream)?))
+            Ok(Arc::new(http::HttpAdapter::new(checked, settings, around.environment, around.upstream)?))
         }
         AdapterSettings::Command(settings) => {
-            Ok(Arc::new(command::CommandAdapter::new(checked, settings, environment)?))
+            Ok(Arc::new(command::CommandAdapter::new(checked, settings, around.environment)?))
         }
-        AdapterSettings::Mcp(_) => Err("it is an MCP server, which this version cannot connect to".into()),
+        AdapterSettings::Mcp(settings) => Ok(Arc::new(McpAdapter::new(checked, settings, around)?)),
     }
+}
+
+/// Where a connector's credentials come from.
+pub fn references(checked: &Checked) -> References<'_> {
+    let credentials = &checked.connector.credentials;
+    References {
+        headers: &credentials.headers,
+        query: &credentials.query,
+        env: &credentials.env,
+        folder: checked.folder(),
+    }
+}
+
+fn connect_timeout(checked: &Checked) -> Option<Duration> {
+    checked.connector.timeouts.connect_ms.map(|ms| Duration::from_millis(ms.get()))
+}
+
+/// A web address from the setting `name`; the reason when it is none.
+fn web_address(name: &str, address: &Text, environment: &Environment) -> Result<Url, String> {
+    let address = address.resolve(environment).map_err(|missing| missing.to_string())?;
+    let plain =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    let address = Url::parse(&address).ok().filter(plain);
+    address.ok_or_else(|| format!("its {name} is no http or https address without a user name"))
+}
+
+/// Headers that are no secret; the reason when one has no value.
+fn plain_headers(headers: &BTreeMap<String, Text>, environment: &Environment) -> Result<HeaderMap, String> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let value = value.resolve(environment).map_err(|missing| missing.to_string())?;
+        let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+        let (name, value) = header.ok_or_else(|| format!("its header {name} has a value that no header can have"))?;
+        map.insert(name, value);
+    }
+    Ok(map)
 }
 
 /// How much a call may give, and the setting that says so.
@@ -62,6 +153,26 @@ impl Limit {
             ErrorKind::TooLarge,
             format!("{what} is larger than {bytes} bytes (`{setting}`); ask for less at a time"),
         )
+    }
+
+    /// The body of a response, when it is not larger once decompressed.
+    async fn read(self, response: reqwest::Response) -> Result<Bytes> {
+        let announced = response.content_length().unwrap_or(0);
+        if announced > self.bytes as u64 {
+            return Err(self.exceeded("the upstream's answer"));
+        }
+        let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| {
+                Error::new(ErrorKind::Unreachable, "the upstream's answer broke off").because(error.without_url())
+            })?;
+            if body.len() + chunk.len() > self.bytes {
+                return Err(self.exceeded("the upstream's answer"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
     }
 }
 

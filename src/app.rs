@@ -57,17 +57,28 @@ impl App {
         let gateway = Arc::new(Gateway::new(environment, Upstream::default(), config.gateway()));
         let stamp = manifests::stamp(&config.manifests);
         let manifests = manifests::read(&config.manifests).map_err(|problem| AppError::Problems(vec![problem]))?;
-        let live = gateway.prepare(manifests);
+        let (_, live) = gateway.load(manifests);
         if config.strict && live.problems.iter().any(Problem::is_error) {
-            return Err(AppError::Problems(live.problems));
+            return Err(AppError::Problems(live.problems.clone()));
         }
-        gateway.install(live);
         Ok(Self { config, gateway, audience: Audience::default(), stamp })
     }
 
     /// What answers calls.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// Does something with every connector started, as far as it can be.
+    pub async fn with_connectors<T>(&self, work: impl Future<Output = T>) -> T {
+        let stop = CancellationToken::new();
+        let settled = async {
+            self.gateway.settled().await;
+            let done = work.await;
+            stop.cancel();
+            done
+        };
+        tokio::join!(settled, self.gateway.tend(stop.clone())).0
     }
 
     /// The settings in force.
@@ -111,9 +122,11 @@ impl App {
     ) -> Result<(), AppError> {
         let over = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(self.gateway.watch())));
+        tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(Arc::clone(&self.gateway))));
         let follow = manifests::follow(self.config.manifests.clone(), Arc::clone(&self.gateway), self.stamp.clone());
         tasks.spawn(over.clone().run_until_cancelled_owned(follow));
+        let (gateway, stop) = (Arc::clone(&self.gateway), over.clone());
+        tasks.spawn(async move { gateway.tend(stop).await });
 
         tokio::pin!(serving);
         let ended = tokio::select! {

@@ -1,17 +1,21 @@
 //! A call on its way: the checked invocation, its surroundings, and what came out.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::Value;
-use tokio::sync::mpsc;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::catalog::Entry;
 use crate::credential::Credential;
+use crate::error::Rejection;
 use crate::manifest::Arguments;
 
-/// Progress reports waiting to be sent; one more is dropped, because only the newest matter.
-const PROGRESS_QUEUE: usize = 64;
+/// Notices waiting to be sent; one more is dropped, because only the newest matter.
+const NOTICES: usize = 64;
 
 /// Who is calling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,34 @@ pub enum Caller {
     Anonymous,
 }
 
+/// The protocol generation a request or a connection speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Era {
+    /// Sessions with an `initialize` handshake (to 2025-11-25).
+    #[default]
+    Handshake,
+    /// Every request says for itself what it needs (2026-07-28).
+    PerRequest,
+}
+
+/// A call as it came in.
+#[derive(Debug, Clone, Default)]
+pub struct ToolCall {
+    /// The tool's published name.
+    pub name: String,
+    /// What it is called with.
+    pub arguments: Arguments,
+    /// Whatever else the client sent, which is between it and another MCP server.
+    pub rest: Map<String, Value>,
+}
+
+impl ToolCall {
+    /// A call with nothing beyond name and arguments.
+    pub fn new(name: impl Into<String>, arguments: Arguments) -> Self {
+        Self { name: name.into(), arguments, rest: Map::new() }
+    }
+}
+
 /// A call whose arguments fit its tool.
 #[derive(Debug)]
 pub struct Invocation {
@@ -29,6 +61,8 @@ pub struct Invocation {
     pub entry: Arc<Entry>,
     /// What it is called with, defaults filled in.
     pub arguments: Arguments,
+    /// Whatever else the client sent.
+    pub rest: Map<String, Value>,
     /// What to show the upstream.
     pub credential: Credential,
 }
@@ -36,42 +70,145 @@ pub struct Invocation {
 /// What surrounds a call while it runs.
 #[derive(Debug, Clone)]
 pub struct CallContext {
-    /// Where to report progress.
-    pub progress: Progress,
+    /// The way back to the client.
+    pub downstream: Downstream,
     /// The most bytes a result may have.
     pub max_result: usize,
 }
 
-/// Reports progress to whoever wants it, or to nobody.
-#[derive(Debug, Clone, Default)]
-pub struct Progress(Option<mpsc::Sender<Step>>);
-
-/// One report of progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// How far it is; grows with each report.
-    pub progress: u32,
-    /// What is happening.
-    pub message: String,
+/// A client that can be asked things and told things.
+#[async_trait]
+pub trait Client: fmt::Debug + Send + Sync {
+    /// Asks it (sampling, elicitation, roots) and waits for its answer. Dropping the future
+    /// takes the question back.
+    async fn ask(&self, method: &str, params: Option<Value>) -> Result<Value, Rejection>;
+    /// Sends it a notification. One that does not read misses it.
+    async fn tell(&self, method: &str, params: Option<Value>);
 }
 
-impl Progress {
-    /// A reporter and the end where its reports come out.
-    pub fn channel() -> (Self, mpsc::Receiver<Step>) {
-        let (sender, receiver) = mpsc::channel(PROGRESS_QUEUE);
-        (Self(Some(sender)), receiver)
+/// A client that stays connected, by a session of the handshake era.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Names it, for as long as it lives.
+    pub id: Uuid,
+    /// What it declared it can do.
+    pub capabilities: Arc<Value>,
+    /// Who it says it is.
+    pub info: Arc<Value>,
+    /// The client itself, outside any request.
+    pub client: Arc<dyn Client>,
+    /// The least severe log messages it wants, once it said so.
+    pub log_level: watch::Receiver<Option<String>>,
+    /// Fires when it is over.
+    pub gone: CancellationToken,
+}
+
+impl Session {
+    /// Whether an upstream may have reason to talk to this very client: it can be asked things,
+    /// or it wants to hear log messages.
+    pub fn takes_questions(&self) -> bool {
+        ["sampling", "elicitation", "roots"].iter().any(|name| self.capabilities.get(name).is_some())
+            || self.log_level.borrow().is_some()
+    }
+}
+
+/// The client a request came from, as far as an upstream may talk back while the request runs.
+#[derive(Debug, Clone, Default)]
+pub struct Downstream {
+    /// The request's `_meta`, as sent.
+    pub meta: Arc<Map<String, Value>>,
+    /// The generation it speaks.
+    pub era: Era,
+    /// The session it belongs to, if any.
+    pub session: Option<Session>,
+    /// The client, through the stream of this request. None cannot be asked anything.
+    pub client: Option<Arc<dyn Client>>,
+    /// Whether it wants to hear of progress.
+    pub wants_progress: bool,
+    notices: Option<mpsc::Sender<Notice>>,
+}
+
+/// What is told while a request runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// How far it is.
+    Progress(Step),
+    /// Any other notification: its method and parameters.
+    Other(String, Option<Value>),
+}
+
+/// One report of progress.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    /// How far it is; grows with each report.
+    pub progress: f64,
+    /// How far it can get, if that is known.
+    pub total: Option<f64>,
+    /// What is happening.
+    pub message: Option<String>,
+}
+
+impl Downstream {
+    /// A way back that hears notices, and the end where they come out.
+    pub fn listening() -> (Self, mpsc::Receiver<Notice>) {
+        let (sender, receiver) = mpsc::channel(NOTICES);
+        (Self { notices: Some(sender), ..Self::default() }, receiver)
     }
 
-    /// Whether somebody listens.
-    pub fn is_wanted(&self) -> bool {
-        self.0.is_some()
+    /// Whether anybody listens at all.
+    pub fn listens(&self) -> bool {
+        self.notices.is_some()
     }
 
-    /// Reports a step. Never waits: when the listener is slow, the step is dropped.
-    pub fn report(&self, progress: u32, message: String) {
-        if let Some(sender) = &self.0 {
-            let _ = sender.try_send(Step { progress, message });
+    /// Tells something. Never waits: when the listener is slow, it is dropped.
+    pub fn tell(&self, notice: Notice) {
+        if let Some(notices) = &self.notices {
+            let _ = notices.try_send(notice);
         }
+    }
+}
+
+/// How a call ended well.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// With a result of our making.
+    Made(Output),
+    /// With another MCP server's result, as it was sent.
+    Sent(Sent),
+}
+
+/// Another MCP server's result, as it was sent.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// A JSON value.
+    pub json: Bytes,
+    /// Whether it says that the tool failed.
+    pub is_error: bool,
+    /// The generation it is written for.
+    pub era: Era,
+}
+
+impl Outcome {
+    /// Whether the tool failed.
+    pub fn is_error(&self) -> bool {
+        match self {
+            Self::Made(output) => output.is_error,
+            Self::Sent(sent) => sent.is_error,
+        }
+    }
+
+    /// About how many bytes it has.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Made(output) => output.size(),
+            Self::Sent(sent) => sent.json.len(),
+        }
+    }
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self::Made(output)
     }
 }
 

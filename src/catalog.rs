@@ -1,29 +1,84 @@
-//! The catalog: every tool of every connector, as one immutable snapshot.
+//! The catalog: what every connector offers, as one immutable snapshot.
 //!
-//! A change builds the next snapshot; readers keep theirs. Descriptors are rendered once per
-//! snapshot, and the order is always the same: connectors by id, tools as their manifest has them.
+//! A change builds the next snapshot; readers keep theirs. Lists are rendered once per snapshot,
+//! and the order is always the same: connectors by id, items as their manifest or server has them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 mod build;
+pub mod mirror;
+mod names;
+mod offer;
+mod sent;
 mod tool;
 
 pub use build::Offered;
+pub use mirror::Mirrored;
+pub use names::Names;
+pub use offer::Offer;
 pub use tool::Entry;
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::name::{ConnectorId, nearest, shown};
 
-/// All tools at one moment.
+/// Everything on offer at one moment.
 #[derive(Debug, Default)]
 pub struct Catalog {
     entries: Vec<Arc<Entry>>,
     by_name: BTreeMap<String, usize>,
     unavailable: BTreeMap<String, Unavailable>,
     renames: Vec<Rename>,
-    tools: Arc<Value>,
+    lists: Lists,
+    /// Connectors that are MCP servers, and whether they have resources.
+    servers: BTreeMap<ConnectorId, Server>,
+    prompts: BTreeMap<String, Place>,
+    resources: HashMap<String, Place>,
+}
+
+/// What a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `tools/list`.
+    Tools,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`.
+    Templates,
+    /// `prompts/list`.
+    Prompts,
+}
+
+/// The lists as they go out: JSON arrays.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Lists {
+    tools: Bytes,
+    resources: Bytes,
+    templates: Bytes,
+    prompts: Bytes,
+}
+
+/// A connector that is an MCP server.
+#[derive(Debug, Clone)]
+struct Server {
+    names: Names,
+    has_resources: bool,
+    /// What its templates begin with, as they are published.
+    templates: Vec<String>,
+}
+
+/// Where something with a published name is: the connector, and its name there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The connector.
+    pub connector: ConnectorId,
+    /// The connector's own name or URI.
+    pub own: String,
 }
 
 /// A tool that cannot be called now, with its connector's reason.
@@ -61,8 +116,60 @@ impl Catalog {
     }
 
     /// The descriptors, `{"tools": […]}`.
-    pub fn tools(&self) -> &Arc<Value> {
-        &self.tools
+    pub fn tools(&self) -> Value {
+        json!({ "tools": self.entries.iter().map(|entry| &entry.descriptor).collect::<Vec<_>>() })
+    }
+
+    /// A list as it goes out: a JSON array.
+    pub fn list(&self, list: List) -> &Bytes {
+        match list {
+            List::Tools => &self.lists.tools,
+            List::Resources => &self.lists.resources,
+            List::Templates => &self.lists.templates,
+            List::Prompts => &self.lists.prompts,
+        }
+    }
+
+    /// Whether both list the same.
+    pub fn lists_the_same(&self, other: &Self, list: List) -> bool {
+        self.list(list) == other.list(list)
+    }
+
+    /// The prompt of this name.
+    pub fn prompt(&self, name: &str) -> Result<&Place> {
+        self.prompts.get(name).ok_or_else(|| {
+            let near = nearest(name, self.prompts.keys().map(String::as_str));
+            let hint = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
+            Error::new(ErrorKind::UnknownTool, format!("unknown prompt `{}`{hint}", shown(name)))
+        })
+    }
+
+    /// Where the resource of this URI is: one that is listed, one whose URI says so, one that
+    /// fits a template, or the only place where it can be.
+    pub fn resource(&self, uri: &str) -> Result<Place> {
+        let place = |server: &Server| {
+            Some(Place { connector: server.names.connector.clone(), own: server.names.own_uri(uri)? })
+        };
+        let listed = self.resources.get(uri).cloned();
+        let prefixed = || self.servers.values().filter(|server| server.names.prefix).find_map(place);
+        let bare = || {
+            let mut bare = self.servers.values().filter(|server| server.has_resources && !server.names.prefix);
+            let fits = |server: &&Server| server.templates.iter().any(|start| uri.starts_with(start));
+            let first = bare.next();
+            bare.clone().chain(first).find(fits).or(first.filter(|_| bare.next().is_none())).and_then(place)
+        };
+        listed.or_else(prefixed).or_else(bare).ok_or_else(|| {
+            Error::new(ErrorKind::UnknownResource, format!("unknown resource `{}`", shown(uri)))
+        })
+    }
+
+    /// The connector a task is of, and its id there.
+    pub fn task(&self, id: &str) -> Result<Place> {
+        let found = id.split_once('.').and_then(|(connector, own)| {
+            let (connector, _) = self.servers.iter().find(|(known, _)| known.as_str() == connector)?;
+            Some(Place { connector: connector.clone(), own: own.to_owned() })
+        });
+        found.ok_or_else(|| Error::new(ErrorKind::UnknownTool, format!("unknown task `{}`", shown(id))))
     }
 
     /// The tool of this name. An unknown name is answered with the nearest ones, a tool of a
@@ -80,14 +187,4 @@ impl Catalog {
         let hint = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
         Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{hint}", shown(name))))
     }
-
-    /// Whether both offer the same tools with the same descriptors.
-    pub fn lists_the_same(&self, other: &Self) -> bool {
-        self.tools == other.tools
-    }
-}
-
-fn render(entries: &[Arc<Entry>]) -> Arc<Value> {
-    let tools: Vec<&Value> = entries.iter().map(|entry| &entry.descriptor).collect();
-    Arc::new(json!({ "tools": tools }))
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use secrecy::SecretString;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{Environment, Missing, Reference};
@@ -26,6 +28,25 @@ impl fmt::Debug for Credential {
             .field("query", &names(&self.query))
             .field("env", &names(&self.env))
             .finish()
+    }
+}
+
+impl Credential {
+    /// Puts it into a request: its headers, marked as secret, and its query parameters.
+    pub fn apply(&self, url: &mut Url, headers: &mut HeaderMap) -> Result<()> {
+        for (name, value) in &self.headers {
+            let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value.expose_secret()).ok());
+            let (name, mut value) = header.ok_or_else(|| {
+                Error::new(ErrorKind::Unavailable, "the credential of this connector cannot stand in a header")
+            })?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        if !self.query.is_empty() {
+            let secrets = self.query.iter().map(|(name, value)| (name, value.expose_secret()));
+            url.query_pairs_mut().extend_pairs(secrets);
+        }
+        Ok(())
     }
 }
 

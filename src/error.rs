@@ -5,6 +5,9 @@
 
 use std::{error, fmt, result};
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 mod problem;
 
 pub use problem::{Place, Problem, Severity};
@@ -15,8 +18,10 @@ pub type Result<T, E = Error> = result::Result<T, E>;
 /// What a failure means to whoever called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// No tool of this name.
+    /// No tool, prompt or task of this name.
     UnknownTool,
+    /// No resource of this URI.
+    UnknownResource,
     /// The arguments do not fit the tool; the model can mend them.
     InvalidArguments,
     /// The caller has to sign in, or lacks a scope.
@@ -33,6 +38,8 @@ pub enum ErrorKind {
     Upstream,
     /// The upstream could not be reached, or spoke nonsense.
     Unreachable,
+    /// Another MCP server refused the request in JSON-RPC's own words, which are passed on as sent.
+    Rejected,
     /// The answer is larger than its cap.
     TooLarge,
     /// A fault of ours.
@@ -48,12 +55,26 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn error::Error + Send + Sync>>,
+    rejection: Option<Box<Rejection>>,
+}
+
+/// A JSON-RPC error, as it stands on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// What kind it is.
+    pub code: i32,
+    /// What it is about.
+    #[serde(default)]
+    pub message: String,
+    /// Anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
 }
 
 impl Error {
     /// A failure of this kind, in words for the client.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, rejection: None }
     }
 
     /// Keeps what caused it, for the log only.
@@ -61,6 +82,11 @@ impl Error {
     pub fn because(mut self, cause: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         self.source = Some(cause.into());
         self
+    }
+
+    /// The JSON-RPC error of another MCP server.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        self.rejection.as_deref()
     }
 
     /// What it means to whoever called.
@@ -71,6 +97,13 @@ impl Error {
     /// The words for the client.
     pub fn message(&self) -> &str {
         &self.message
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        let error = Self::new(ErrorKind::Rejected, rejection.message.clone());
+        Self { rejection: Some(Box::new(rejection)), ..error }
     }
 }
 

@@ -1,23 +1,38 @@
 //! The gateway: connectors made live, and the road every call takes.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use serde_json::{Map, Value};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod authorize;
 mod connector;
 mod road;
 mod shape;
+mod tend;
 
 pub use connector::{Connector, State};
+pub use road::Request;
 
-use crate::catalog::{Catalog, Offered};
+use crate::adapter::{Bulletin, Surroundings, Watching};
+use crate::call::Session;
+use crate::catalog::{Catalog, List, Offer, Offered, Place};
 use crate::error::Problem;
-use crate::manifest::{Checked, Manifests};
+use crate::manifest::{Arguments, Checked, Manifests};
 use crate::name::ConnectorId;
 use crate::secret::Environment;
 use crate::upstream::Upstream;
+
+/// Resource updates waiting for a slow reader; older ones are lost to it.
+const UPDATES: usize = 256;
+
+/// Extensions of MCP whose every message we pass on.
+const PASSING: &[&str] = &["io.modelcontextprotocol/tasks", "io.modelcontextprotocol/ui"];
 
 /// Limits that hold for every connector.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +48,9 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Gateway {
     live: watch::Sender<Arc<Live>>,
+    /// Held while the next snapshot is made, so that none is lost.
+    building: Mutex<()>,
+    bulletin: Bulletin,
     environment: Environment,
     upstream: Upstream,
     limits: Limits,
@@ -43,19 +61,47 @@ pub struct Gateway {
 /// The connectors and their catalog at one moment.
 #[derive(Debug, Default)]
 pub struct Live {
-    /// All tools.
+    /// Everything on offer.
     pub catalog: Catalog,
     /// All connectors, disabled ones included.
     pub connectors: BTreeMap<ConnectorId, Arc<Connector>>,
-    /// What is wrong with the manifests.
+    /// What is wrong with the manifests, and between connectors.
     pub problems: Vec<Problem>,
+    /// What is wrong with the manifests alone.
+    faults: Vec<Problem>,
+}
+
+impl Live {
+    fn new(connectors: BTreeMap<ConnectorId, Arc<Connector>>, faults: Vec<Problem>) -> Self {
+        let enabled = connectors.values().filter(|connector| connector.checked.connector.enabled);
+        let offered: Vec<Offered<'_>> = enabled.map(|connector| connector.offered()).collect();
+        let (catalog, collisions) = Catalog::build(&offered);
+        let problems = faults.iter().cloned().chain(collisions).collect();
+        Self { catalog, connectors, problems, faults }
+    }
+
+    /// The extensions that servers among the connectors declare and that pass through us.
+    pub fn extensions(&self) -> Map<String, Value> {
+        let offers: Vec<Arc<Offer>> = self.connectors.values().filter_map(|connector| connector.offer()).collect();
+        let declared = offers.iter().filter_map(|offer| offer.capabilities.get("extensions")?.as_object());
+        let passing = declared.flatten().filter(|(name, _)| PASSING.contains(&name.as_str()));
+        passing.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Whether both list the same.
+    pub fn lists_the_same(&self, other: &Self, list: List) -> bool {
+        self.catalog.lists_the_same(&other.catalog, list)
+    }
 }
 
 impl Gateway {
     /// A gateway without connectors.
     pub fn new(environment: Environment, upstream: Upstream, limits: Limits) -> Self {
+        let bulletin = Bulletin { changed: Arc::new(Notify::new()), updates: broadcast::Sender::new(UPDATES) };
         Self {
             live: watch::Sender::new(Arc::default()),
+            building: Mutex::default(),
+            bulletin,
             environment,
             upstream,
             limits,
@@ -74,31 +120,56 @@ impl Gateway {
         self.live.subscribe()
     }
 
-    /// The snapshot that these manifests make. Connectors that did not change keep their state.
-    pub fn prepare(&self, manifests: Manifests) -> Live {
+    /// Makes these manifests the ones in force and gives the snapshots before and after.
+    /// Connectors that did not change keep their state.
+    pub fn load(&self, manifests: Manifests) -> (Arc<Live>, Arc<Live>) {
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
-        let Manifests { connectors, mut problems } = manifests;
+        let Manifests { connectors, problems } = manifests;
+        let around = Surroundings {
+            environment: &self.environment,
+            upstream: &self.upstream,
+            bulletin: &self.bulletin,
+            max_result: self.limits.max_result,
+        };
         let make = |checked: Checked| {
             let kept = before.connectors.get(&checked.connector.id).filter(|kept| kept.serves(&checked));
-            kept.map_or_else(|| Arc::new(Connector::new(checked, &self.environment, &self.upstream)), Arc::clone)
+            kept.map_or_else(|| Arc::new(Connector::new(checked, around)), Arc::clone)
         };
-        let connectors: BTreeMap<_, _> =
-            connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
-        let offered: Vec<Offered<'_>> = connectors
-            .values()
-            .filter(|connector| connector.checked.connector.enabled)
-            .map(|connector| Offered { checked: &connector.checked, unavailable: connector.unavailable() })
-            .collect();
-        let (catalog, collisions) = Catalog::build(&offered);
-        problems.extend(collisions);
-        Live { catalog, connectors, problems }
+        let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
+        let after = Arc::new(Live::new(connectors, problems));
+        self.live.send_replace(Arc::clone(&after));
+        (before, after)
     }
 
-    /// Makes a snapshot the present one. Says whether callers see other tools than before.
-    pub fn install(&self, live: Live) -> bool {
-        let changed = !self.live().catalog.lists_the_same(&live.catalog);
-        self.live.send_replace(Arc::new(live));
-        changed
+    /// Makes the snapshot of what connectors offer now.
+    fn refresh(&self) {
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.live();
+        let after = Live::new(before.connectors.clone(), before.faults.clone());
+        for problem in after.problems.iter().filter(|problem| !before.problems.contains(problem)) {
+            tracing::warn!("{problem}");
+        }
+        self.live.send_replace(Arc::new(after));
+    }
+
+    /// The published URIs of resources that change.
+    pub fn updates(&self) -> broadcast::Receiver<Arc<str>> {
+        self.bulletin.updates.subscribe()
+    }
+
+    /// Wants to hear of a resource's changes until the guard is dropped. None, when its
+    /// connector is gone.
+    pub fn watch_resource(&self, place: &Place) -> Option<Watching> {
+        let mcp = self.live().connectors.get(&place.connector)?.mcp()?;
+        Some(mcp.watch(place.own.clone()))
+    }
+
+    /// Tells the upstreams that a session has connections to what its client says of itself.
+    pub async fn tell(&self, session: &Session, method: &str, params: Arguments) {
+        for mcp in self.live().connectors.values().filter_map(|connector| connector.mcp()) {
+            mcp.tell(session, method, params.clone()).await;
+        }
     }
 
     /// Ends the calls under way, each with an answer that says why.

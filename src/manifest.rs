@@ -16,6 +16,7 @@ mod check;
 mod command;
 mod document;
 mod http;
+mod mcp;
 mod model;
 mod schema;
 mod service_map;
@@ -24,6 +25,7 @@ mod template;
 pub use command::{Arg, Choice, CommandSettings, OutputFormat, Run};
 pub use document::{Document, explain, overlay};
 pub use http::{Body, Encoding, FailureMark, FilePart, HttpSettings, Method, Multipart, Request, Response};
+pub use mcp::{McpProtocol, McpSettings, McpStart, McpTransport};
 pub use model::{
     AdapterSettings, Annotations, Auth, AuthKind, Connector, Credentials, Quotas, SecurityScheme, Timeouts, Tool,
     Widget,

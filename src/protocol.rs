@@ -1,15 +1,21 @@
 //! MCP on top of the gateway: methods in, answers out, for both eras of the protocol.
 //!
-//! The SDK's service loop dispatches; descriptors pass as the JSON the catalog rendered, because
-//! the SDK's `Tool` would drop members it does not know (`securitySchemes`).
+//! The SDK's service loop dispatches what is between two neighbours: handshake, subscriptions,
+//! cancellation. What connectors answer passes it under other names and as labels, because its
+//! types would drop members they do not know.
 
+mod alone;
 mod announce;
+mod downstream;
 mod era;
+mod parcel;
 mod present;
+mod request;
 mod server;
-mod tools;
 
+pub use alone::{Notices, Single};
 pub use announce::Audience;
+pub use parcel::Parcels;
 pub use present::to_json;
+pub use request::{OURS, PREFIX, REMOVED, renamed};
 pub use server::{OverHttp, Server, Wire};
-pub use tools::LIST_TOOLS;

@@ -3,5 +3,5 @@
 mod client;
 mod guard;
 
-pub use client::{Hop, Upstream};
+pub use client::{Hop, Upstream, never_sent};
 pub use guard::{Refused, is_public};

@@ -11,8 +11,9 @@ use secrecy::ExposeSecret as _;
 mod argv;
 mod process;
 
+use super::process::{cut as last, find, search_path, variables};
 use super::{Adapter, Limit, Secrets};
-use crate::call::{CallContext, Invocation, Output};
+use crate::call::{CallContext, Invocation, Outcome, Output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, CommandSettings, OutputFormat, Run};
 use crate::secret::{Environment, Text};
@@ -38,22 +39,13 @@ impl CommandAdapter {
         let resolve = |text: &Text| text.resolve(environment).map_err(|missing| missing.to_string());
         let cwd = checked.folder().join(resolve(&settings.cwd)?);
         let cwd = cwd.canonicalize().map_err(|_| format!("its folder {} does not exist", cwd.display()))?;
-        let path = environment.get("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
-
-        let mut env = vec![("PATH".to_owned(), path.to_owned())];
-        for name in &settings.inherit_env {
-            env.extend(environment.get(name).map(|value| (name.clone(), value.to_owned())));
-        }
-        for (name, value) in &settings.env {
-            env.push((name.clone(), resolve(value)?));
-        }
+        let env = variables(&settings.env, &settings.inherit_env, environment)?;
         let mut runs = HashMap::new();
         for tool in &checked.connector.tools {
             let Some(run) = &tool.run else { continue };
             let program = run.program.as_ref().or(settings.program.as_ref()).ok_or("it names no program")?;
             let program = resolve(program)?;
-            let found = which::which_in(&program, Some(path), checked.folder());
-            let found = found.map_err(|_| format!("the program {program} was not found"))?;
+            let found = find(&program, search_path(environment), checked.folder())?;
             runs.insert(tool.name.clone(), (found, run.clone()));
         }
         Ok(Self {
@@ -68,7 +60,7 @@ impl CommandAdapter {
 
 #[async_trait]
 impl Adapter for CommandAdapter {
-    async fn call(&self, invocation: &Invocation, cx: &CallContext) -> Result<Output> {
+    async fn call(&self, invocation: &Invocation, cx: &CallContext) -> Result<Outcome> {
         let found = self.runs.get(&invocation.entry.tool);
         let (path, run) = found.ok_or_else(|| Error::new(ErrorKind::Internal, "the tool has no program"))?;
         let mut arguments = invocation.arguments.clone();
@@ -90,29 +82,24 @@ impl Adapter for CommandAdapter {
             max_memory: self.max_memory,
             max_output: limit.bytes,
         };
-        let ended = process::run(program, &cx.progress).await?;
+        let ended = process::run(program, &cx.downstream).await?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let failed = |why: String| {
             // Some programs say on standard output why they failed.
             let stdout = String::from_utf8_lossy(&ended.stdout);
             let said = if ended.stderr.trim().is_empty() { stdout.trim() } else { ended.stderr.trim() };
             let hidden = Secrets::of(secrets).hide(said);
-            let tail = tail(&hidden);
+            let tail = last(&hidden);
             Output::failure(if tail.is_empty() { why } else { format!("{why}: {tail}") })
         };
-        Ok(match ended.code {
+        let output = match ended.code {
             _ if ended.truncated => cut(run.output, &ended, limit)?,
             Some(code) if run.ok_exit_codes.contains(&code) => output(run.output, &ended).unwrap_or_else(failed),
             Some(code) => failed(format!("{name} failed with exit code {code}")),
             None => failed(format!("{name} was killed by signal {}", ended.signal.unwrap_or_default())),
-        })
+        };
+        Ok(output.into())
     }
-}
-
-/// The last part of a text that may be long.
-fn tail(text: &str) -> &str {
-    let start = text.len().saturating_sub(process::TAIL);
-    (start..text.len()).find_map(|start| text.get(start..)).unwrap_or_default()
 }
 
 fn output(format: OutputFormat, ended: &Ended) -> Result<Output, String> {

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::SignalStream};
 
+use crate::catalog::List;
 use crate::error::Problem;
 use crate::gateway::{Gateway, State};
 use crate::manifest::Manifests;
@@ -131,7 +132,7 @@ fn reload(path: &Path, gateway: &Gateway) {
     };
     let before = gateway.live();
     manifests.keep_last_good(before.connectors.values().map(|connector| &connector.checked));
-    let live = gateway.prepare(manifests);
+    let (before, live) = gateway.load(manifests);
     for problem in live.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         if problem.is_error() {
             tracing::error!("{problem}");
@@ -141,14 +142,14 @@ fn reload(path: &Path, gateway: &Gateway) {
     }
     for (id, connector) in &live.connectors {
         let was = before.connectors.get(id).map(|connector| connector.state());
-        if let State::Unavailable(reason) = connector.state()
-            && was != Some(State::Unavailable(reason))
+        let now = connector.state();
+        if let State::Unavailable(reason) = &now
+            && was.as_ref() != Some(&now)
         {
             tracing::warn!("the connector {id} is unavailable: {reason}");
         }
     }
-    let tools = live.catalog.entries().len();
-    if gateway.install(live) {
-        tracing::info!(tools, "the tools changed");
+    if !live.lists_the_same(&before, List::Tools) {
+        tracing::info!(tools = live.catalog.entries().len(), "the tools changed");
     }
 }

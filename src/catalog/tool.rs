@@ -4,6 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use serde_json::{Map, Value, json};
 
+use super::mirror::{self, Mirrored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
     Annotations, Arguments, AuthKind, Connector, Method, SecurityScheme, Tool, Validators, Widget, explain,
@@ -30,16 +31,29 @@ pub struct Entry {
     pub open: bool,
     /// How long a call may take, when its manifest says.
     pub timeout: Option<Duration>,
+    /// Arguments that a header mirrors.
+    pub mirrored: Vec<Mirrored>,
     schema: Value,
-    validators: Validators,
+    /// None, when another MCP server judges what it is called with.
+    validators: Option<Validators>,
 }
 
 impl Entry {
-    pub(super) fn new(name: String, connector: &Connector, tool: &Tool, validators: Validators) -> Self {
+    pub(super) fn new(name: String, connector: &Connector, tool: &Tool, validators: Option<Validators>) -> Self {
+        let security = security(connector, tool);
+        let schema = Value::Object(tool.input_schema.clone());
+        let descriptor = descriptor(&name, connector, tool, &security);
+        Self { schema, validators, security, ..Self::sent(name, connector, tool, descriptor) }
+    }
+
+    /// A tool of another MCP server.
+    pub(super) fn sent(name: String, connector: &Connector, tool: &Tool, descriptor: Value) -> Self {
         let security = security(connector, tool);
         let timeout = tool.timeout_ms.or(connector.timeouts.request_ms);
+        let schema = descriptor.get("inputSchema").and_then(Value::as_object);
         Self {
-            descriptor: descriptor(&name, connector, tool, &security),
+            mirrored: schema.and_then(|schema| mirror::mirrored(schema).ok()).unwrap_or_default(),
+            descriptor,
             name,
             connector: connector.id.clone(),
             tool: tool.name.clone(),
@@ -49,14 +63,15 @@ impl Entry {
             },
             security,
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
-            schema: Value::Object(tool.input_schema.clone()),
-            validators,
+            schema: Value::Null,
+            validators: None,
         }
     }
 
     /// The arguments with the schema's defaults filled in, when they fit; else every violation,
     /// so that the model can mend them all at once.
     pub fn check(&self, mut arguments: Arguments) -> Result<Arguments> {
+        let Some(validators) = &self.validators else { return Ok(arguments) };
         let properties = self.schema.get("properties").and_then(Value::as_object);
         for (name, property) in properties.into_iter().flatten() {
             if let Some(default) = property.get("default") {
@@ -64,8 +79,7 @@ impl Entry {
             }
         }
         let arguments = Value::Object(arguments);
-        let violations: Vec<(String, String)> = self
-            .validators
+        let violations: Vec<(String, String)> = validators
             .input
             .iter_errors(&arguments)
             .flat_map(|error| explain(&error, &self.schema))
@@ -80,7 +94,7 @@ impl Entry {
     /// How a structured result breaks the output schema: pointers and messages, none when it
     /// does not, or when the tool promises nothing.
     pub fn check_output(&self, structured: Option<&Value>) -> Vec<(String, String)> {
-        let Some(validator) = &self.validators.output else { return Vec::new() };
+        let Some(validator) = self.validators.as_ref().and_then(|validators| validators.output.as_ref()) else { return Vec::new() };
         let Some(structured) = structured else { return vec![(String::new(), "is not JSON".into())] };
         let violations = validator.iter_errors(structured).flat_map(|error| explain(&error, &Value::Null));
         violations.take(MOST_VIOLATIONS).collect()
@@ -106,7 +120,7 @@ impl Entry {
 
 /// What a caller must show: the tool's own word, else what the connector's `auth` means in the
 /// words MCP clients know. API keys are a matter of the transport and have no word here.
-fn security(connector: &Connector, tool: &Tool) -> Vec<SecurityScheme> {
+pub(super) fn security(connector: &Connector, tool: &Tool) -> Vec<SecurityScheme> {
     if let Some(schemes) = &tool.security_schemes {
         return schemes.clone();
     }
@@ -157,7 +171,7 @@ fn annotations(tool: &Tool) -> Value {
 }
 
 /// Both families of keys that say how a tool shows itself: MCP Apps' and ChatGPT's.
-fn widget_meta(meta: &mut Map<String, Value>, widget: &Widget) {
+pub(super) fn widget_meta(meta: &mut Map<String, Value>, widget: &Widget) {
     let mut set = |key: &str, value: Value| {
         meta.entry(key).or_insert(value);
     };

@@ -2,11 +2,12 @@
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
+use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
 use super::{CallArgs, Failure, Format, print};
 use crate::app::{App, Signals};
-use crate::call::{Caller, Content, Output, Progress, Step};
+use crate::call::{Caller, Downstream, Notice, Output, Step, ToolCall};
 use crate::config::Config;
 use crate::manifest::Arguments;
 use crate::protocol::to_json;
@@ -15,26 +16,32 @@ use crate::secret::Environment;
 pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) -> Result<(), Failure> {
     let arguments = arguments(&args.json)?;
     let app = App::open(config, environment)?;
-    let (progress, steps) = Progress::channel();
+    let (mut downstream, steps) = Downstream::listening();
+    downstream.wants_progress = true;
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let call = app.gateway().call(Caller::Local, &args.tool, arguments, progress);
+        let call = app.gateway().call(Caller::Local, ToolCall::new(&args.tool, arguments), downstream);
+        let shown = async { tokio::join!(call, show(steps)).0 };
         tokio::select! {
-            (outcome, ()) = async { tokio::join!(call, show(steps)) } => io::Result::Ok(Some(outcome)),
+            outcome = app.with_connectors(shown) => io::Result::Ok(Some(outcome)),
             () = signals.next() => Ok(None),
         }
     })?;
     runtime.shutdown_background();
-    let output = match outcome {
-        Some(Ok(output)) => output,
-        Some(Err(error)) => Output::failure(error.message()),
-        None => Output::failure("the call was cancelled"),
+    let outcome = match outcome {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Output::failure(error.message()).into(),
+        None => Output::failure("the call was cancelled").into(),
     };
-    let failed = output.is_error;
+    let failed = outcome.is_error();
+    let result = to_json(outcome);
     match args.format.format {
-        Format::Json => print(&format!("{:#}", to_json(output)))?,
-        Format::Text => output.content.iter().try_for_each(|content| print(&readable(content)))?,
+        Format::Json => print(&format!("{result:#}"))?,
+        Format::Text => {
+            let content = result.get("content").and_then(Value::as_array);
+            content.into_iter().flatten().try_for_each(|content| print(&readable(content)))?;
+        }
     }
     if failed { Err(Failure::No) } else { Ok(()) }
 }
@@ -50,23 +57,26 @@ fn arguments(given: &str) -> Result<Arguments, Failure> {
     serde_json::from_str(&text).map_err(|error| Failure::Usage(format!("--json wants a JSON object: {error}")))
 }
 
-async fn show(mut steps: Receiver<Step>) {
-    while let Some(step) = steps.recv().await {
-        let _ = writeln!(io::stderr(), "… {}", step.message);
+async fn show(mut notices: Receiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        if let Notice::Progress(Step { message: Some(message), .. }) = notice {
+            let _ = writeln!(io::stderr(), "… {}", for_terminal(&message));
+        }
     }
 }
 
-fn readable(content: &Content) -> String {
-    match content {
-        // An upstream's text may hold commands for the terminal.
-        Content::Text(text) if io::stdout().is_terminal() => {
-            text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
-        }
-        Content::Text(text) => text.clone(),
-        Content::Image(data, media_type)
-        | Content::Audio(data, media_type)
-        | Content::Blob { data, media_type, .. } => {
-            format!("[{media_type}, {} bytes; `--format json` prints them]", data.len())
-        }
+/// An upstream's text may hold commands for the terminal.
+fn for_terminal(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+fn readable(content: &Value) -> String {
+    let text = |key: &str| content.get(key).and_then(Value::as_str);
+    if let Some(text) = text("text") {
+        return if io::stdout().is_terminal() { for_terminal(text) } else { text.to_owned() };
     }
+    let resource = content.get("resource").unwrap_or(content);
+    let kind = resource.get("mimeType").and_then(Value::as_str).or(text("type")).unwrap_or("something");
+    let data = ["data", "blob", "text"].iter().find_map(|key| resource.get(*key)?.as_str()).unwrap_or_default();
+    format!("[{kind}, {} characters; `--format json` prints them]", data.len())
 }

@@ -7,14 +7,15 @@ use super::{Failure, Format, print, show_problems};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Problem, Severity};
-use crate::gateway::{Connector, Live, State};
+use crate::gateway::{Connector, Live};
 use crate::secret::Environment;
 
 pub(super) fn check(config: Config, environment: Environment, format: Format) -> Result<(), Failure> {
     // Strictness decides the exit code here, not whether anything is shown.
     let strict = config.strict;
     let app = App::open(Config { strict: false, ..config }, environment)?;
-    let live = app.gateway().live();
+    // Other MCP servers say only when asked what they have.
+    let live = super::runtime()?.block_on(app.with_connectors(async { app.gateway().live() }));
     match format {
         Format::Json => print(&format!("{:#}", report(app.config(), &live)))?,
         Format::Text => {
@@ -42,10 +43,10 @@ fn connectors(live: &Live) -> Table {
     table.load_style(presets::NOTHING).set_header(["connector", "tools", "tokens", "state"]);
     for connector in live.connectors.values() {
         let (names, tokens) = tools(live, connector);
-        let state = match connector.state() {
-            State::Ready => "ready".to_owned(),
-            State::Disabled => "disabled".to_owned(),
-            State::Unavailable(reason) => format!("unavailable: {reason}"),
+        let state = connector.state();
+        let state = match state.reason() {
+            Some(reason) => format!("{}: {reason}", state.word()),
+            None => state.word().to_owned(),
         };
         let id = connector.checked.connector.id.to_string();
         let declared = connector.checked.connector.tools.len();
@@ -75,12 +76,9 @@ fn verdict(problems: &[Problem]) -> String {
 fn report(config: &Config, live: &Live) -> Value {
     let connector = |connector: &Connector| {
         let (tools, tokens) = tools(live, connector);
-        let (state, reason) = match connector.state() {
-            State::Ready => ("ready", None),
-            State::Disabled => ("disabled", None),
-            State::Unavailable(reason) => ("unavailable", Some(reason)),
-        };
-        json!({ "id": connector.checked.connector.id, "state": state, "reason": reason, "tools": tools, "tokens": tokens })
+        let state = connector.state();
+        let (word, reason) = (state.word(), state.reason());
+        json!({ "id": connector.checked.connector.id, "state": word, "reason": reason, "tools": tools, "tokens": tokens })
     };
     let problem = |problem: &Problem| {
         json!({

@@ -10,7 +10,7 @@ use crate::secret::Environment;
 
 pub(super) fn list(config: Config, environment: Environment, format: Format) -> Result<(), Failure> {
     let app = App::open(config, environment)?;
-    let live = app.gateway().live();
+    let live = super::runtime()?.block_on(app.with_connectors(async { app.gateway().live() }));
     if format == Format::Json {
         return print(&format!("{:#}", live.catalog.tools()));
     }

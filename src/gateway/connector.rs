@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::adapter::{self, Adapter};
+use crate::adapter::{self, Adapter, McpAdapter, Phase, Status, Surroundings};
+use crate::catalog::{Offer, Offered};
 use crate::credential::References;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{AdapterSettings, Checked};
 use crate::secret::Environment;
-use crate::upstream::Upstream;
 
 /// Calls of one connector at once, when its manifest does not say.
 const CONCURRENT: usize = 32;
@@ -27,22 +27,52 @@ pub struct Connector {
 }
 
 /// What a connector can do now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State<'a> {
-    /// It takes calls.
-    Ready,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
     /// Its manifest switches it off.
     Disabled,
     /// It cannot be used on this machine as it is, for this reason.
-    Unavailable(&'a str),
+    Unavailable(String),
+    /// It is in use.
+    Live(Status),
+}
+
+impl State {
+    /// Whether it takes calls.
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Live(Status { phase: Phase::Up | Phase::Degraded, .. }))
+    }
+
+    /// The state in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Unavailable(_) => "unavailable",
+            Self::Live(status) => match status.phase {
+                Phase::Starting => "starting",
+                Phase::Up => "ready",
+                Phase::Degraded => "degraded",
+                Phase::Down => "down",
+            },
+        }
+    }
+
+    /// Why it is so.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Disabled => None,
+            Self::Unavailable(reason) => Some(reason),
+            Self::Live(status) => status.reason.as_deref(),
+        }
+    }
 }
 
 impl Connector {
-    pub(super) fn new(checked: Checked, environment: &Environment, upstream: &Upstream) -> Self {
+    pub(super) fn new(checked: Checked, around: Surroundings<'_>) -> Self {
         let concurrent =
             checked.connector.quotas.concurrent.filter(|most| *most > 0).and_then(|most| usize::try_from(most).ok());
         let concurrent = concurrent.unwrap_or(CONCURRENT).min(Semaphore::MAX_PERMITS / (WAITING + 1));
-        let adapter = usable(&checked, environment).and_then(|()| adapter::build(&checked, environment, upstream));
+        let adapter = usable(&checked, around.environment).and_then(|()| adapter::build(&checked, around));
         Self {
             checked,
             adapter,
@@ -57,16 +87,36 @@ impl Connector {
     }
 
     /// What it can do now.
-    pub fn state(&self) -> State<'_> {
+    pub fn state(&self) -> State {
         match &self.adapter {
             _ if !self.checked.connector.enabled => State::Disabled,
-            Ok(_) => State::Ready,
-            Err(reason) => State::Unavailable(reason),
+            Ok(adapter) => State::Live(adapter.status()),
+            Err(reason) => State::Unavailable(reason.clone()),
         }
     }
 
-    pub(super) fn unavailable(&self) -> Option<&str> {
-        self.adapter.as_ref().err().map(String::as_str)
+    /// What it brings into the catalog.
+    pub(super) fn offered(&self) -> Offered<'_> {
+        Offered {
+            checked: &self.checked,
+            unavailable: self.adapter.as_ref().err().map(String::as_str),
+            offer: self.adapter.as_ref().ok().and_then(|adapter| adapter.offer()),
+        }
+    }
+
+    /// What its server says it has, once that is known.
+    pub fn offer(&self) -> Option<Arc<Offer>> {
+        self.usable()?.offer()
+    }
+
+    /// Its adapter, when it has one.
+    pub(super) fn usable(&self) -> Option<Arc<dyn Adapter>> {
+        self.adapter.as_ref().ok().map(Arc::clone)
+    }
+
+    /// It as an MCP server, when it is one.
+    pub(super) fn mcp(&self) -> Option<Arc<McpAdapter>> {
+        self.usable()?.mcp()
     }
 
     pub(super) fn adapter(&self) -> Result<&dyn Adapter> {
@@ -77,7 +127,7 @@ impl Connector {
     }
 
     pub(super) fn references(&self) -> References<'_> {
-        references(&self.checked)
+        adapter::references(&self.checked)
     }
 
     /// Waits for a turn, when not too many wait already.
@@ -89,16 +139,6 @@ impl Connector {
         let admitted = self.admitted.try_acquire().map_err(|_| busy())?;
         let running = self.running.acquire().await.map_err(|_| busy())?;
         Ok((running, admitted))
-    }
-}
-
-fn references(checked: &Checked) -> References<'_> {
-    let credentials = &checked.connector.credentials;
-    References {
-        headers: &credentials.headers,
-        query: &credentials.query,
-        env: &credentials.env,
-        folder: checked.folder(),
     }
 }
 
@@ -114,5 +154,5 @@ fn usable(checked: &Checked, environment: &Environment) -> Result<(), String> {
             "it is an HTTP API and its manifest describes no request; add `tools` in the connector's own shape".into(),
         );
     }
-    references(checked).find(environment).map(drop).map_err(|missing| missing.to_string())
+    adapter::references(checked).find(environment).map(drop).map_err(|missing| missing.to_string())
 }

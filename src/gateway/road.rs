@@ -5,29 +5,81 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{Instrument as _, field::Empty};
+use tracing::{Instrument as _, Span, field::Empty};
 
-use super::{Gateway, authorize::authorize, connector::Connector, shape::shape};
-use crate::call::{CallContext, Caller, Invocation, Output, Progress};
-use crate::catalog::Entry;
+use super::{Connector, Gateway, Live, authorize::authorize, shape::shape};
+use crate::adapter::McpAdapter;
+use crate::call::{CallContext, Caller, Downstream, Invocation, Outcome, Sent, ToolCall};
+use crate::catalog::{Catalog, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::Arguments;
+use crate::manifest::{Arguments, AuthKind};
 use crate::name::shown;
+
+/// A request to an MCP server beyond a tool's call.
+#[derive(Debug)]
+pub struct Request {
+    /// Its method.
+    pub method: &'static str,
+    /// Its parameters, in the server's own words.
+    pub params: Arguments,
+    /// Whose it is.
+    pub place: Place,
+}
 
 impl Gateway {
     /// Calls a tool by its published name. Every front enters here. Dropping the future cancels
     /// the call. Arguments and results are never logged.
-    pub async fn call(&self, caller: Caller, name: &str, arguments: Arguments, progress: Progress) -> Result<Output> {
+    pub async fn call(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
+        let span = tracing::info_span!("call", tool = shown(&call.name), outcome = Empty, ms = Empty, bytes = Empty);
+        self.noted(span, self.walk(caller, call, downstream), |outcome| (outcome.is_error(), outcome.size())).await
+    }
+
+    /// Makes any other request to the MCP server that answers it.
+    pub async fn forward(&self, caller: Caller, request: Request, downstream: &Downstream) -> Result<Sent> {
+        let Request { method, place, .. } = &request;
+        let span = tracing::info_span!("request", method, connector = %place.connector, outcome = Empty, ms = Empty, bytes = Empty);
+        self.noted(span, self.pass_on(caller, &request, downstream), |sent| (sent.is_error, sent.json.len())).await
+    }
+
+    /// Looks something up. While a connector that may have it is starting, that is waited for.
+    pub async fn find<T>(
+        &self,
+        look: impl Fn(&Catalog) -> Result<T>,
+        may_have: impl Fn(&Connector) -> bool,
+    ) -> Result<(Arc<Live>, T)> {
+        let mut snapshots = self.live.subscribe();
+        loop {
+            let live = Arc::clone(&snapshots.borrow_and_update());
+            match look(&live.catalog) {
+                Ok(found) => return Ok((live, found)),
+                Err(error) if !live.is_starting(&may_have) => return Err(error),
+                Err(error) => {
+                    let changed = tokio::time::timeout(self.limits.call_timeout, snapshots.changed()).await;
+                    if !matches!(changed, Ok(Ok(()))) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts it as under way, and notes how it ended.
+    async fn noted<T>(
+        &self,
+        span: Span,
+        work: impl Future<Output = Result<T>>,
+        seen: impl Fn(&T) -> (bool, usize),
+    ) -> Result<T> {
         let _under_way = self.calls.token();
         let started = Instant::now();
-        let span = tracing::info_span!("call", tool = shown(name), outcome = Empty, ms = Empty, bytes = Empty);
-        let result = self.walk(caller, name, arguments, progress).instrument(span.clone()).await;
+        let result = work.instrument(span.clone()).await;
         span.record("ms", u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
         let _entered = span.enter();
         match &result {
-            Ok(output) => {
-                span.record("outcome", if output.is_error { "failed" } else { "ok" });
-                span.record("bytes", output.size());
+            Ok(outcome) => {
+                let (failed, bytes) = seen(outcome);
+                span.record("outcome", if failed { "failed" } else { "ok" });
+                span.record("bytes", bytes);
                 tracing::info!("called");
             }
             Err(error) => {
@@ -38,41 +90,63 @@ impl Gateway {
         result
     }
 
-    async fn walk(&self, caller: Caller, name: &str, arguments: Arguments, progress: Progress) -> Result<Output> {
+    async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
+        let ToolCall { name, arguments, rest } = call;
+        let resolve = |catalog: &Catalog| catalog.resolve(&name).map(Arc::clone).map_err(|error| told(caller, error));
+        let may_have = |connector: &Connector| {
+            let manifest = &connector.checked.connector;
+            !manifest.prefix || name.strip_prefix(manifest.id.as_str()).is_some_and(|rest| rest.starts_with('_'))
+        };
+        let (live, entry) = self.find(resolve, may_have).await?;
+        authorize(caller, &entry)?;
+        let arguments = entry.check(arguments)?;
+        let connector = live.connectors.get(&entry.connector).ok_or_else(gone)?;
+        let time = entry.timeout.unwrap_or(self.limits.call_timeout);
+        let max_result = self.limits.max_result;
+        let exchange = async {
+            let _turn = connector.turn().await?;
+            let credential = connector.references().resolve(&self.environment)?;
+            let invocation = Invocation { entry: Arc::clone(&entry), arguments, rest, credential };
+            let cx = CallContext { downstream, max_result };
+            let outcome = connector.adapter()?.call(&invocation, &cx).await?;
+            shape(&entry, outcome, max_result)
+        };
+        self.in_time(&name, time, exchange).await
+    }
+
+    async fn pass_on(&self, caller: Caller, request: &Request, downstream: &Downstream) -> Result<Sent> {
+        let live = self.live();
+        let connector = live.connectors.get(&request.place.connector).ok_or_else(gone)?;
+        let manifest = &connector.checked.connector;
+        if caller != Caller::Local && manifest.auth.kind != AuthKind::None {
+            let message = format!("{} needs a signed-in caller, and this server cannot sign anybody in", manifest.id);
+            return Err(Error::new(ErrorKind::Forbidden, message));
+        }
+        let mcp: Arc<McpAdapter> = connector.mcp().ok_or_else(gone)?;
+        let time = manifest.timeouts.request_ms.map_or(self.limits.call_timeout, |ms| Duration::from_millis(ms.get()));
+        let exchange = async {
+            let _turn = connector.turn().await?;
+            mcp.request(request.method, request.params.clone(), downstream).await
+        };
+        self.in_time(request.method, time, exchange).await
+    }
+
+    /// What the deadline covers, and the end of the server.
+    async fn in_time<T>(&self, name: &str, time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
         if self.calls.is_closed() {
             return Err(Error::new(ErrorKind::Unavailable, "the server is stopping; try again later"));
         }
-        let live = self.live();
-        let entry = live.catalog.resolve(name).map_err(|error| told(caller, error))?;
-        authorize(caller, entry)?;
-        let arguments = entry.check(arguments)?;
-        let connector = live.connectors.get(&entry.connector);
-        let connector = connector.ok_or_else(|| Error::new(ErrorKind::Internal, "the tool's connector is gone"))?;
-        let time = entry.timeout.unwrap_or(self.limits.call_timeout);
-        let call = self.exchange(connector, entry, arguments, progress);
         tokio::select! {
-            timed = tokio::time::timeout(time, call) => timed.unwrap_or_else(|_| Err(late(name, time))),
+            timed = tokio::time::timeout(time, work) => timed.unwrap_or_else(|_| Err(late(name, time))),
             () = self.stopping.cancelled() => {
                 Err(Error::new(ErrorKind::Unavailable, "the server is stopping and ended this call; try again later"))
             }
         }
     }
+}
 
-    /// What the deadline covers.
-    async fn exchange(
-        &self,
-        connector: &Connector,
-        entry: &Arc<Entry>,
-        arguments: Arguments,
-        progress: Progress,
-    ) -> Result<Output> {
-        let _turn = connector.turn().await?;
-        let credential = connector.references().resolve(&self.environment)?;
-        let invocation = Invocation { entry: Arc::clone(entry), arguments, credential };
-        let cx = CallContext { progress, max_result: self.limits.max_result };
-        let output = connector.adapter()?.call(&invocation, &cx).await?;
-        shape(entry, output, self.limits.max_result)
-    }
+fn gone() -> Error {
+    Error::new(ErrorKind::Internal, "the connector is gone")
 }
 
 /// The person at this machine is told why a connector is unavailable.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::call::{Content, Output};
+use crate::call::{Content, Outcome, Output};
 use crate::catalog::Entry;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -11,22 +11,24 @@ const ROOM_FOR_NOTES: usize = 1024;
 
 /// Clients check results against the output schema and fail without a word for the model, so a
 /// result that breaks it becomes an error that says how, with the result beside it as text.
-pub(super) fn shape(entry: &Entry, output: Output, max_result: usize) -> Result<Output> {
-    if output.size() > max_result.saturating_add(ROOM_FOR_NOTES) {
+pub(super) fn shape(entry: &Entry, outcome: Outcome, max_result: usize) -> Result<Outcome> {
+    if outcome.size() > max_result.saturating_add(ROOM_FOR_NOTES) {
         let message = format!("the result is larger than {max_result} bytes; ask for less at a time");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
-    if output.is_error {
-        return Ok(output);
-    }
+    // What another MCP server sent is passed on as it is.
+    let output = match outcome {
+        Outcome::Made(output) if !output.is_error => output,
+        outcome @ (Outcome::Made(_) | Outcome::Sent(_)) => return Ok(outcome),
+    };
     let broken = entry.check_output(output.structured.as_ref());
     if broken.is_empty() {
-        return Ok(output);
+        return Ok(output.into());
     }
     let mut why = format!("`{}` answered, but not in the form its output schema promises:", entry.name);
     for (pointer, violation) in &broken {
         let _ = write!(why, "\n- {}: {violation}", if pointer.is_empty() { "the result" } else { pointer });
     }
     let content = std::iter::once(Content::Text(why)).chain(output.content).collect();
-    Ok(Output { content, structured: None, is_error: true })
+    Ok(Output { content, structured: None, is_error: true }.into())
 }

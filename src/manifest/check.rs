@@ -10,6 +10,7 @@ use super::Validators;
 use super::command::{CommandSettings, OutputFormat, Run};
 use super::document::{Document, explain};
 use super::http::{Body, Method, Request, Response};
+use super::mcp::McpSettings;
 use super::model::{AdapterSettings, Connector, Quotas, Tool};
 use super::template::{Expansion, Part, Template, escape};
 use crate::error::{Problem, Severity};
@@ -39,7 +40,10 @@ pub(super) fn check(document: &Document, root: &str, connector: &mut Connector) 
         if !names.insert(tool.name.clone()) {
             checker.error(&format!("{at}/name"), format!("a second tool named `{}`", tool.name));
         }
-        complete(&mut tool.input_schema);
+        // What an MCP server takes, it says itself.
+        if !matches!(connector.adapter, AdapterSettings::Mcp(_)) {
+            complete(&mut tool.input_schema);
+        }
         let input = checker.input_schema(&at, &tool.input_schema);
         let output =
             tool.output_schema.as_ref().and_then(|schema| checker.schema(&format!("{at}/outputSchema"), schema));
@@ -108,7 +112,41 @@ impl Checker<'_> {
                     self.text(&format!("/adapter/env/{}", escape(name)), value);
                 }
             }
-            AdapterSettings::Mcp(_) => {}
+            AdapterSettings::Mcp(settings) => self.mcp(settings),
+        }
+    }
+
+    /// A program or an address, and only what belongs to it.
+    fn mcp(&mut self, settings: &McpSettings) {
+        let McpSettings { program, args, cwd, env, inherit_env, url, allow_private, headers, .. } = settings;
+        if program.is_some() == url.is_some() {
+            self.error("/adapter", "give either `program` or `url`");
+        }
+        let of_programs = [
+            ("args", !args.is_empty()),
+            ("cwd", cwd.is_some()),
+            ("env", !env.is_empty()),
+            ("inheritEnv", !inherit_env.is_empty()),
+        ];
+        let of_addresses = [("headers", !headers.is_empty()), ("allowPrivate", *allow_private)];
+        let foreign = if url.is_some() { ("program", &of_programs[..]) } else { ("url", &of_addresses[..]) };
+        for (name, _) in foreign.1.iter().filter(|(_, given)| *given) {
+            self.error(&format!("/adapter/{name}"), format!("goes with `{}` only", foreign.0));
+        }
+        for (name, text) in [("program", program), ("url", url), ("cwd", cwd)] {
+            if let Some(text) = text {
+                self.text(&format!("/adapter/{name}"), text);
+            }
+        }
+        for (index, text) in args.iter().enumerate() {
+            self.text(&format!("/adapter/args/{index}"), text);
+        }
+        for (name, value) in env {
+            self.text(&format!("/adapter/env/{}", escape(name)), value);
+        }
+        for (name, value) in headers {
+            self.header(&format!("/adapter/headers/{}", escape(name)), name);
+            self.text(&format!("/adapter/headers/{}", escape(name)), value);
         }
     }
 

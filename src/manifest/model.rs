@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     command::{CommandSettings, Run},
     http::{HttpSettings, Request},
+    mcp::McpSettings,
 };
 use crate::name::ConnectorId;
 use crate::secret::Reference;
@@ -71,7 +72,7 @@ pub struct Connector {
     /// Defaults for its tools' widgets.
     #[serde(default)]
     pub widget: Option<Widget>,
-    /// What it can do.
+    /// What it can do. An MCP server says so itself; here a tool of it may be given scopes, hints and times.
     #[serde(default)]
     pub tools: Vec<Tool>,
 }
@@ -88,25 +89,17 @@ pub enum AdapterSettings {
     Http(HttpSettings),
     /// Programs on this machine.
     Command(CommandSettings),
-    /// Another MCP server, as service-map documents name it.
+    /// Another MCP server.
     Mcp(McpSettings),
 }
 
 fn adapter_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
-        "description": "How it is spoken to: an HTTP API, or programs on this machine.",
+        "description": "How it is spoken to: an HTTP API, programs on this machine, or another MCP server.",
         "required": ["kind"],
-        "properties": { "kind": { "enum": ["http", "command"] } }
+        "properties": { "kind": { "enum": ["http", "command", "mcp"] } }
     })
-}
-
-/// Another MCP server.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct McpSettings {
-    /// Its URL.
-    pub url: String,
 }
 
 /// What callers must show to use a connector.
@@ -147,13 +140,13 @@ pub enum AuthKind {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// Request headers (`http`).
+    /// Request headers (`http`, `mcp` with a `url`).
     #[serde(default)]
     pub headers: BTreeMap<String, Reference>,
     /// Query parameters (`http`).
     #[serde(default)]
     pub query: BTreeMap<String, Reference>,
-    /// Environment variables (`command`).
+    /// Environment variables (`command`, `mcp` with a `program`).
     #[serde(default)]
     pub env: BTreeMap<String, Reference>,
 }

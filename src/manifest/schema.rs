@@ -12,6 +12,7 @@ use super::document::overlay;
 use super::{
     command::CommandSettings,
     http::HttpSettings,
+    mcp::McpSettings,
     model::Connector,
     service_map::{ServiceMap, ServiceMapConnector},
 };
@@ -77,20 +78,27 @@ fn without_null(schema: &mut Schema) {
 fn connector_schema() -> Value {
     let mut schema = generate::<Connector>();
     let kinds = [
-        ("http", generate::<HttpSettings>(), "request", "run"),
-        ("command", generate::<CommandSettings>(), "run", "request"),
+        ("http", generate::<HttpSettings>(), Some("request")),
+        ("command", generate::<CommandSettings>(), Some("run")),
+        // An MCP server says itself what tools it has.
+        ("mcp", generate::<McpSettings>(), None),
     ];
     let mut rules = Vec::new();
-    for (kind, settings, wanted, other) in kinds {
+    for (kind, settings, wanted) in kinds {
         let (mut settings, definitions) = split(settings);
         overlay(&mut settings, json!({ "properties": { "kind": { "const": kind } } }));
         overlay(&mut schema, json!({ "$defs": definitions }));
+        let mut then = json!({ "properties": { "adapter": settings, "tools": { "items": { "properties": {} } } } });
+        for way in ["request", "run"].into_iter().filter(|way| Some(*way) != wanted) {
+            overlay(&mut then, json!({ "properties": { "tools": { "items": { "properties": { way: false } } } } }));
+        }
+        if let Some(wanted) = wanted {
+            let tools = json!({ "minItems": 1, "items": { "required": [wanted] } });
+            overlay(&mut then, json!({ "required": ["tools"], "properties": { "tools": tools } }));
+        }
         rules.push(json!({
             "if": { "properties": { "adapter": { "properties": { "kind": { "const": kind } }, "required": ["kind"] } }, "required": ["adapter"] },
-            "then": { "required": ["tools"], "properties": {
-                "adapter": settings,
-                "tools": { "minItems": 1, "items": { "required": [wanted], "properties": { other: false } } }
-            } }
+            "then": then
         }));
     }
     overlay(&mut schema, json!({ "allOf": rules }));

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::http::{HttpSettings, Response};
-use super::model::{AdapterSettings, Auth, AuthKind, Connector, Credentials, McpSettings, Quotas, Timeouts, Tool};
+use super::mcp::McpSettings;
+use super::model::{AdapterSettings, Auth, AuthKind, Connector, Credentials, Quotas, Timeouts, Tool};
 use crate::name::ConnectorId;
 use crate::secret::{Reference, Text};
 
@@ -149,7 +150,7 @@ impl ServiceMapConnector {
             matches!(last, Some("mcp" | "sse"))
         });
         let adapter = if mcp {
-            AdapterSettings::Mcp(McpSettings { url: self.endpoint })
+            AdapterSettings::Mcp(McpSettings::at(self.endpoint, self.headers.clone()))
         } else {
             AdapterSettings::Http(HttpSettings {
                 base_url: Text(self.endpoint),

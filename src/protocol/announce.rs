@@ -1,24 +1,32 @@
-//! Tells clients of both eras that the tools changed.
+//! Tells clients of both eras what changed: lists, and resources they asked about.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use futures_util::future::join_all;
+use rmcp::model::{
+    PromptListChangedNotification, ResourceListChangedNotification, ResourceUpdatedNotification,
+    ResourceUpdatedNotificationParam, ServerNotification, SubscriptionFilter, ToolListChangedNotification,
+};
 use rmcp::{Peer, RoleServer, service::SubscriptionContext};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::Live;
-
-/// How long one client may take to be told. A client that does not read misses the news.
-const PATIENCE: Duration = Duration::from_secs(5);
+use super::downstream::{Cell, PATIENCE};
+use crate::catalog::List;
+use crate::gateway::{Gateway, Live};
 
 /// The clients of the handshake era that want to hear of changes.
 #[derive(Clone, Default)]
-pub struct Audience(Arc<Mutex<Vec<Peer<RoleServer>>>>);
+pub struct Audience(Arc<Mutex<Vec<Member>>>);
+
+#[derive(Clone)]
+struct Member {
+    peer: Peer<RoleServer>,
+    cell: Weak<Cell>,
+}
 
 impl fmt::Debug for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,71 +36,137 @@ impl fmt::Debug for Audience {
 
 impl Audience {
     /// Adds a client. It leaves by itself when its connection closes.
-    pub(super) fn join(&self, peer: Peer<RoleServer>) {
-        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.retain(|peer| !peer.is_transport_closed());
-        peers.push(peer);
+    pub(super) fn join(&self, peer: Peer<RoleServer>, cell: &Arc<Cell>) {
+        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| !member.peer.is_transport_closed());
+        members.push(Member { peer, cell: Arc::downgrade(cell) });
     }
 
-    fn present(&self) -> Vec<Peer<RoleServer>> {
-        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.retain(|peer| !peer.is_transport_closed());
-        peers.clone()
+    fn present(&self) -> Vec<Member> {
+        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| !member.peer.is_transport_closed());
+        members.clone()
     }
 
-    /// Announces every change of the tools, for as long as the gateway lives.
-    pub async fn announce(self, live: watch::Receiver<Arc<Live>>) {
-        let mut lists = Lists::after(live);
-        while lists.next().await {
-            let tell = |peer: Peer<RoleServer>| async move {
-                let _ = tokio::time::timeout(PATIENCE, peer.notify_tool_list_changed()).await;
+    /// Announces every change, for as long as the gateway lives.
+    pub async fn announce(self, gateway: Arc<Gateway>) {
+        let mut news = News::of(&gateway);
+        while let Some(change) = news.next().await {
+            let concerned = self.present().into_iter().filter(|member| match &change {
+                Change::List(_) => true,
+                Change::Resource(uri) => {
+                    member.cell.upgrade().is_some_and(|cell| cell.watches().contains_key(uri.as_ref()))
+                }
+            });
+            let tell = |member: Member| {
+                let notification = change.notification();
+                async move {
+                    let _ = tokio::time::timeout(PATIENCE, member.peer.send_notification(notification)).await;
+                }
             };
-            join_all(self.present().into_iter().map(tell)).await;
+            join_all(concerned.map(tell)).await;
         }
     }
 }
 
 /// Runs one `subscriptions/listen` until it is cancelled or the server closes.
-pub(super) async fn listen(
-    subscription: &SubscriptionContext,
-    live: watch::Receiver<Arc<Live>>,
-    closing: &CancellationToken,
-) {
-    let mut lists = Lists::after(live);
-    let wanted = subscription.accepted().tools_list_changed == Some(true);
+pub(super) async fn listen(subscription: &SubscriptionContext, gateway: &Arc<Gateway>, closing: &CancellationToken) {
+    let mut news = News::of(gateway);
+    let accepted = subscription.accepted();
+    let live = gateway.live();
+    let uris = accepted.resource_subscriptions.iter().flatten();
+    let places = uris.filter_map(|uri| live.catalog.resource(uri).ok());
+    let _watching: Vec<_> = places.filter_map(|place| gateway.watch_resource(&place)).collect();
     loop {
-        let another = tokio::select! {
-            another = lists.next() => another,
-            () = subscription.cancelled() => false,
-            () = closing.cancelled() => false,
+        let change = tokio::select! {
+            change = news.next() => change,
+            () = subscription.cancelled() => None,
+            () = closing.cancelled() => None,
         };
-        if !another || (wanted && subscription.sink().notify_tool_list_changed().await.is_err()) {
+        let Some(change) = change else { return };
+        if change.is_wanted(accepted) && subscription.sink().send(change.notification()).await.is_err() {
             return;
         }
     }
 }
 
-/// Follows the list of tools. A change that comes while nobody waits is found at the next wait.
-struct Lists {
-    live: watch::Receiver<Arc<Live>>,
-    seen: Arc<Live>,
+/// What a client may be told.
+enum Change {
+    List(List),
+    Resource(Arc<str>),
 }
 
-impl Lists {
-    fn after(mut live: watch::Receiver<Arc<Live>>) -> Self {
-        let seen = Arc::clone(&live.borrow_and_update());
-        Self { live, seen }
+impl Change {
+    fn notification(&self) -> ServerNotification {
+        match self {
+            Self::List(List::Tools) => {
+                ServerNotification::ToolListChangedNotification(ToolListChangedNotification::default())
+            }
+            Self::List(List::Prompts) => {
+                ServerNotification::PromptListChangedNotification(PromptListChangedNotification::default())
+            }
+            Self::List(List::Resources | List::Templates) => {
+                ServerNotification::ResourceListChangedNotification(ResourceListChangedNotification::default())
+            }
+            Self::Resource(uri) => ServerNotification::ResourceUpdatedNotification(ResourceUpdatedNotification::new(
+                ResourceUpdatedNotificationParam::new(uri.as_ref()),
+            )),
+        }
     }
 
-    /// Waits for other tools than the ones seen last; `false` when none can come.
-    async fn next(&mut self) -> bool {
-        while self.live.changed().await.is_ok() {
-            let now = Arc::clone(&self.live.borrow_and_update());
-            let before = std::mem::replace(&mut self.seen, now);
-            if !self.seen.catalog.lists_the_same(&before.catalog) {
-                return true;
+    fn is_wanted(&self, filter: &SubscriptionFilter) -> bool {
+        match self {
+            Self::List(List::Tools) => filter.tools_list_changed == Some(true),
+            Self::List(List::Prompts) => filter.prompts_list_changed == Some(true),
+            Self::List(List::Resources | List::Templates) => filter.resources_list_changed == Some(true),
+            Self::Resource(uri) => {
+                filter.resource_subscriptions.iter().flatten().any(|wanted| wanted.as_str() == uri.as_ref())
             }
         }
-        false
+    }
+}
+
+/// Follows everything that changes. A change that comes while nobody waits is found at the next
+/// wait; of resource updates, only so many are kept for a slow reader.
+struct News {
+    live: watch::Receiver<Arc<Live>>,
+    seen: Arc<Live>,
+    waiting: Vec<Change>,
+    updates: broadcast::Receiver<Arc<str>>,
+}
+
+impl News {
+    fn of(gateway: &Gateway) -> Self {
+        let mut live = gateway.watch();
+        let seen = Arc::clone(&live.borrow_and_update());
+        Self { live, seen, waiting: Vec::new(), updates: gateway.updates() }
+    }
+
+    /// Waits for the next change; nothing when none can come.
+    async fn next(&mut self) -> Option<Change> {
+        loop {
+            if let Some(change) = self.waiting.pop() {
+                return Some(change);
+            }
+            tokio::select! {
+                changed = self.live.changed() => {
+                    changed.ok()?;
+                    let now = Arc::clone(&self.live.borrow_and_update());
+                    let before = std::mem::replace(&mut self.seen, now);
+                    let lists = [List::Tools, List::Prompts, List::Resources, List::Templates];
+                    let other = lists.into_iter().filter(|list| !self.seen.lists_the_same(&before, *list));
+                    self.waiting = other.map(Change::List).collect();
+                    // Both are told by the same words.
+                    if let [.., Change::List(List::Resources), Change::List(List::Templates)] = self.waiting.as_slice() {
+                        self.waiting.pop();
+                    }
+                }
+                updated = self.updates.recv() => match updated {
+                    Ok(uri) => return Some(Change::Resource(uri)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        }
     }
 }

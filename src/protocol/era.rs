@@ -1,22 +1,14 @@
-//! The era of a request: `initialize` (up to 2025-11-25), or metadata on each request (2026-07-28).
+//! The era of a request, as the SDK tells it.
 
 use rmcp::{RoleServer, model::ProtocolVersion, service::RequestContext};
 
-/// The protocol generation a request speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Era {
-    /// Sessions with an `initialize` handshake.
-    Handshake,
-    /// Every request says for itself what it needs.
-    PerRequest,
-}
+use crate::call::Era;
 
-impl Era {
-    pub(super) fn of(cx: &RequestContext<RoleServer>) -> Self {
-        // Versions are dates, so their text order is their order in time.
-        match cx.protocol_version() {
-            Some(version) if version.as_str() >= ProtocolVersion::V_2026_07_28.as_str() => Self::PerRequest,
-            Some(_) | None => Self::Handshake,
-        }
+/// The protocol generation a request speaks.
+pub(super) fn era_of(cx: &RequestContext<RoleServer>) -> Era {
+    // Versions are dates, so their text order is their order in time.
+    match cx.protocol_version() {
+        Some(version) if version.as_str() >= ProtocolVersion::V_2026_07_28.as_str() => Era::PerRequest,
+        Some(_) | None => Era::Handshake,
     }
 }

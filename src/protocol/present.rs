@@ -1,11 +1,12 @@
 //! Outcomes → wire. The one place where an error becomes an answer.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use rmcp::model::{CallToolResult, ContentBlock, ErrorData, Implementation, MetaObject, ResourceContents};
-use serde_json::{Value, json};
+use bytes::Bytes;
+use indexmap::IndexMap;
+use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData, Implementation, MetaObject, ResourceContents};
+use serde_json::{Value, json, value::RawValue};
 
-use super::era::Era;
-use crate::call::{Content, Output};
+use crate::call::{Content, Era, Outcome, Output, Sent};
 use crate::error::{Error, ErrorKind};
 
 /// Where a 2026-07-28 result says who answered.
@@ -25,12 +26,14 @@ pub(super) fn result_meta(era: Era) -> Option<Value> {
 
 /// The answer to a `tools/call`. Whatever the model or its person can act on is a result with
 /// `isError`; only a call that makes no sense as a call is a JSON-RPC error.
-pub(super) fn present(outcome: Result<Output, Error>, era: Era) -> Result<CallToolResult, ErrorData> {
+pub(super) fn present(outcome: Result<Outcome, Error>, era: Era) -> Result<Bytes, ErrorData> {
     let output = match outcome {
-        Ok(output) => output,
+        Ok(Outcome::Sent(sent)) => return Ok(dressed(sent, era, false)),
+        Ok(Outcome::Made(output)) => output,
         Err(error) => match error.kind() {
-            ErrorKind::UnknownTool => return Err(ErrorData::invalid_params(error.message().to_owned(), None)),
-            ErrorKind::Internal => return Err(ErrorData::internal_error(error.message().to_owned(), None)),
+            ErrorKind::UnknownTool | ErrorKind::UnknownResource | ErrorKind::Rejected | ErrorKind::Internal => {
+                return Err(from_error(&error, era, None));
+            }
             ErrorKind::InvalidArguments
             | ErrorKind::Forbidden
             | ErrorKind::Unavailable
@@ -42,19 +45,88 @@ pub(super) fn present(outcome: Result<Output, Error>, era: Era) -> Result<CallTo
             | ErrorKind::TooLarge => Output::failure(error.message()),
         },
     };
-    let content = output.content.into_iter().map(block).collect();
-    let mut result = if output.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
-    result.structured_content = output.structured;
+    let mut result = made(output);
     if let Some(Value::Object(meta)) = result_meta(era) {
         result.meta = Some(MetaObject::from(meta));
     }
-    Ok(result)
+    if era == Era::Handshake {
+        result.result_type = None;
+    }
+    serde_json::to_vec(&result).map(Bytes::from).map_err(|error| ErrorData::internal_error(error.to_string(), None))
+}
+
+/// An error as a JSON-RPC error. `about` is the resource it is about.
+pub(super) fn from_error(error: &Error, era: Era, about: Option<&str>) -> ErrorData {
+    if let Some(rejection) = error.rejection() {
+        let code = ErrorCode(rejection.code);
+        return ErrorData::new(code, rejection.message.clone(), rejection.data.clone());
+    }
+    let message = error.message().to_owned();
+    match error.kind() {
+        ErrorKind::UnknownResource => {
+            let data = about.map(|uri| json!({ "uri": uri }));
+            match era {
+                Era::PerRequest => ErrorData::invalid_params(message, data),
+                Era::Handshake => ErrorData::resource_not_found(message, data),
+            }
+        }
+        ErrorKind::UnknownTool | ErrorKind::InvalidArguments => ErrorData::invalid_params(message, None),
+        ErrorKind::Forbidden
+        | ErrorKind::Unavailable
+        | ErrorKind::Busy
+        | ErrorKind::Timeout
+        | ErrorKind::Cancelled
+        | ErrorKind::Upstream
+        | ErrorKind::Unreachable
+        | ErrorKind::Rejected
+        | ErrorKind::TooLarge
+        | ErrorKind::Internal => ErrorData::internal_error(message, None),
+    }
+}
+
+/// Another MCP server's result in the words of the caller's generation; nothing else is touched.
+pub(super) fn dressed(sent: Sent, era: Era, cacheable: bool) -> Bytes {
+    match (sent.era, era) {
+        (Era::Handshake, Era::PerRequest) => {
+            let mut added = String::from("{\"resultType\":\"complete\"");
+            if cacheable {
+                added.push_str(&member("ttlMs", &json!(0)));
+                added.push_str(&member("cacheScope", &json!("private")));
+            }
+            let rest = sent.json.trim_ascii_start().strip_prefix(b"{").unwrap_or(b"}");
+            if !rest.trim_ascii_start().starts_with(b"}") {
+                added.push(',');
+            }
+            [added.as_bytes(), rest].concat().into()
+        }
+        (Era::PerRequest, Era::Handshake) => undressed(&sent.json).unwrap_or(sent.json),
+        (Era::Handshake, Era::Handshake) | (Era::PerRequest, Era::PerRequest) => sent.json,
+    }
+}
+
+/// A result without what clients of the handshake era do not know.
+fn undressed(json: &Bytes) -> Option<Bytes> {
+    let mut members: IndexMap<&str, &RawValue> = serde_json::from_slice(json).ok()?;
+    members.shift_remove("resultType").filter(|kind| kind.get() == "\"complete\"")?;
+    serde_json::to_vec(&members).ok().map(Bytes::from)
+}
+
+/// One more member of an object, with the comma before it.
+pub(super) fn member(name: &str, value: &Value) -> String {
+    format!(",\"{name}\":{value}")
 }
 
 /// A result as clients get it, for those who print one.
-pub fn to_json(output: Output) -> Value {
-    let presented = present(Ok(output), Era::Handshake).ok();
-    presented.and_then(|result| serde_json::to_value(result).ok()).unwrap_or_default()
+pub fn to_json(outcome: Outcome) -> Value {
+    let presented = present(Ok(outcome), Era::Handshake).ok();
+    presented.and_then(|result| serde_json::from_slice(&result).ok()).unwrap_or_default()
+}
+
+fn made(output: Output) -> CallToolResult {
+    let content = output.content.into_iter().map(block).collect();
+    let mut result = if output.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+    result.structured_content = output.structured;
+    result
 }
 
 fn block(content: Content) -> ContentBlock {

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
-    CallToolRequestMethod, CallToolRequestParams, CallToolResponse, ClientNotification, ClientRequest,
-    ConstString as _, CustomRequest, CustomResult, DiscoverResult, ErrorData, GetPromptRequestParams,
-    GetPromptResponse, ListToolsResult, PaginatedRequestParams, PingRequestMethod, ProtocolVersion,
-    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, ServerResult,
-    SetLevelRequestMethod, SubscriptionFilter, Tool,
+    ClientNotification, ClientRequest, CustomNotification, CustomRequest, CustomResult, DiscoverResult, ErrorData,
+    PingRequestMethod, ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult, SubscriptionFilter,
 };
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::announce::{Audience, listen};
-use super::era::Era;
-use super::present::implementation;
-use super::tools::{self, LIST_TOOLS};
-use crate::call::Caller;
+use super::downstream::{Cell, converse};
+use super::era::era_of;
+use super::parcel::Parcels;
+use super::present::{from_error, implementation};
+use super::request::PREFIX;
+use crate::adapter::Phase;
+use crate::call::{Caller, Era};
 use crate::gateway::{Gateway, State};
 
 /// `server/discover` answers stay fresh this long, in milliseconds.
@@ -46,23 +46,38 @@ impl OverHttp {
 /// The MCP server, cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Server {
-    gateway: Arc<Gateway>,
+    pub(super) gateway: Arc<Gateway>,
     audience: Audience,
-    caller: Caller,
+    pub(super) caller: Caller,
     closing: CancellationToken,
     joined: Arc<AtomicBool>,
+    /// The session it serves, if it serves one.
+    cell: Option<Arc<Cell>>,
+    parcels: Parcels,
 }
 
 impl Server {
     /// A server whose requests come from `caller`. When `closing` fires, subscriptions end.
     pub fn new(gateway: Arc<Gateway>, audience: Audience, caller: Caller, closing: CancellationToken) -> Self {
-        Self { gateway, audience, caller, closing, joined: Arc::default() }
+        let (joined, parcels) = (Arc::default(), Parcels::default());
+        Self { gateway, audience, caller, closing, joined, cell: None, parcels }
     }
 
-    /// The same server for one more client.
+    /// The same server for one more client, which stays.
     #[must_use]
-    pub fn for_client(&self) -> Self {
+    pub fn for_session(&self) -> Self {
+        Self { cell: Some(Arc::default()), ..self.for_request() }
+    }
+
+    /// The same server for a request on its own.
+    #[must_use]
+    pub fn for_request(&self) -> Self {
         Self { joined: Arc::default(), ..self.clone() }
+    }
+
+    /// The results on their way through the SDK.
+    pub fn parcels(&self) -> &Parcels {
+        &self.parcels
     }
 
     /// The versions a request may pick for itself. Earlier ones are negotiated by `initialize`.
@@ -77,10 +92,13 @@ impl Server {
     fn instructions(&self) -> String {
         let mut text = String::from("Switchboard gives one list of tools from many connectors.");
         let live = self.gateway.live();
-        for connector in live.connectors.values().filter(|connector| connector.state() == State::Ready) {
+        for connector in live.connectors.values().filter(|connector| is_in_use(&connector.state())) {
             let manifest = &connector.checked.connector;
-            let _ = match &manifest.description {
-                Some(description) => write!(text, "\n{}: {description}", manifest.name),
+            let offer = connector.offer();
+            let purpose = manifest.description.as_deref();
+            let purpose = purpose.or_else(|| offer.as_ref()?.instructions.as_deref());
+            let _ = match purpose {
+                Some(purpose) => write!(text, "\n{}: {purpose}", manifest.name),
                 None => write!(text, "\n{}", manifest.name),
             };
         }
@@ -91,14 +109,30 @@ impl Server {
     }
 }
 
+/// Whether a connector is worth mentioning: it works, or will in a moment.
+fn is_in_use(state: &State) -> bool {
+    matches!(state, State::Live(status) if status.phase != Phase::Down)
+}
+
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
+        let mut capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_tool_list_changed()
             .enable_prompts()
+            .enable_prompts_list_changed()
             .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_completions()
             .build();
+        // Set as data: the SDK calls it deprecated, and clients of the handshake era do not.
+        let extensions = self.gateway.live().extensions();
+        let declared = json!({ "logging": {}, "extensions": extensions });
+        if let Ok(more) = serde_json::from_value::<ServerCapabilities>(declared) {
+            capabilities.logging = more.logging;
+            capabilities.extensions = more.extensions.filter(|extensions| !extensions.is_empty());
+        }
         let mut config = ServerConfig::new(capabilities).with_instructions(self.instructions());
         config.server_info = implementation();
         config.protocol_version = ProtocolVersion::LATEST_WITH_INITIALIZE;
@@ -113,21 +147,14 @@ impl ServerHandler for Server {
 
     async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
         // A client that says so many times is still one client.
-        if !self.joined.swap(true, Ordering::Relaxed) {
-            self.audience.join(cx.peer);
+        if let Some(cell) = self.cell.as_ref().filter(|_| !self.joined.swap(true, Ordering::Relaxed)) {
+            self.audience.join(cx.peer, cell);
         }
     }
 
-    #[expect(deprecated, reason = "clients of the handshake era still call it")]
-    /// No log messages are sent, so every level is kept. 2026-07-28 has no such method.
-    async fn set_level(
-        &self,
-        _: rmcp::model::SetLevelRequestParams,
-        cx: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        match Era::of(&cx) {
-            Era::Handshake => Ok(()),
-            Era::PerRequest => Err(ErrorData::method_not_found::<SetLevelRequestMethod>()),
+    async fn on_roots_list_changed(&self, cx: NotificationContext<RoleServer>) {
+        if let Some(session) = self.cell.as_ref().and_then(|cell| cell.session(&cx.peer)) {
+            self.gateway.tell(&session, "notifications/roots/list_changed", Map::new()).await;
         }
     }
 
@@ -136,69 +163,75 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        listen(&subscription, self.gateway.watch(), &self.closing).await;
+        listen(&subscription, &self.gateway, &self.closing).await;
         Ok(())
     }
 
-    async fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        cx: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        tools::call(&self.gateway, self.caller, request, cx).await.map(CallToolResponse::Complete)
-    }
-
-    async fn read_resource(
-        &self,
-        request: ReadResourceRequestParams,
-        cx: RequestContext<RoleServer>,
-    ) -> Result<ReadResourceResponse, ErrorData> {
-        let data = Some(json!({ "uri": request.uri }));
-        Err(match Era::of(&cx) {
-            Era::PerRequest => ErrorData::invalid_params("unknown resource", data),
-            Era::Handshake => ErrorData::resource_not_found("unknown resource", data),
-        })
-    }
-
-    async fn get_prompt(
-        &self,
-        request: GetPromptRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<GetPromptResponse, ErrorData> {
-        Err(ErrorData::invalid_params(format!("unknown prompt `{}`", request.name), None))
-    }
-
-    /// Transports send `tools/list` as [`LIST_TOOLS`]; the SDK's own type would lose members.
-    async fn list_tools(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        Err(ErrorData::internal_error("tools/list took a wrong turn", None))
-    }
-
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        tools::with_header_parameters(&self.gateway.live().catalog, name)
-    }
-
+    /// Transports send what connectors answer under another name: see [`PREFIX`].
     async fn on_custom_request(
         &self,
         request: CustomRequest,
         cx: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        match request.method.as_str() {
-            LIST_TOOLS => tools::list(&self.gateway.live().catalog, request.params.as_ref(), Era::of(&cx)),
-            // The SDK takes a known method with malformed parameters for an unknown one.
-            CallToolRequestMethod::VALUE => {
-                let message = "tools/call wants `name`, a string, and `arguments`, an object";
-                Err(ErrorData::invalid_params(message, None))
-            }
-            other => Err(ErrorData::new(rmcp::model::ErrorCode::METHOD_NOT_FOUND, other.to_owned(), None)),
+        let method = request.method.strip_prefix(PREFIX).unwrap_or(&request.method);
+        let params = match request.params {
+            Some(Value::Object(params)) => params,
+            None => Map::new(),
+            Some(_) => return Err(ErrorData::invalid_params(format!("{method} wants an object"), None)),
+        };
+        let about_session = matches!(method, "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe");
+        if about_session && era_of(&cx) == Era::Handshake {
+            return self.about_session(method, params, &cx).await.map(|()| CustomResult::new(json!({})));
         }
+        let answer = |downstream| self.answer(method, params, downstream);
+        let answered = converse(self.cell.as_deref(), &cx, answer).await;
+        let answered = answered.unwrap_or_else(|| Err(ErrorData::internal_error("the request was cancelled", None)));
+        answered.map(|result| CustomResult::new(self.parcels.label(result)))
+    }
+
+    async fn on_custom_notification(&self, _: CustomNotification, _: NotificationContext<RoleServer>) {}
+}
+
+impl Server {
+    /// What a session says of itself. One that has no session has nobody to remember it for.
+    async fn about_session(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        cx: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let text = |key: &str| params.get(key).and_then(Value::as_str).map(str::to_owned);
+        let wants = |what: &str| ErrorData::invalid_params(format!("{method} wants {what}"), None);
+        if method == "logging/setLevel" {
+            let level = text("level").filter(|level| LEVELS.contains(&level.as_str()));
+            let level = level.ok_or_else(|| wants(&format!("`level`, one of {}", LEVELS.join(", "))))?;
+            let Some(cell) = &self.cell else { return Ok(()) };
+            cell.set_level(level);
+            if let Some(session) = cell.session(&cx.peer) {
+                self.gateway.tell(&session, method, params).await;
+            }
+            return Ok(());
+        }
+        let uri = text("uri").ok_or_else(|| wants("`uri`, a string"))?;
+        let place = self.place("uri", &uri).await;
+        let place = place.map_err(|error| from_error(&error, Era::Handshake, Some(&uri)))?;
+        let Some(cell) = &self.cell else {
+            return Err(ErrorData::invalid_params("there is no session in which to tell of changes", None));
+        };
+        if method == "resources/unsubscribe" {
+            cell.watches().remove(&uri);
+        } else if let Some(watching) = self.gateway.watch_resource(&place) {
+            cell.watches().insert(uri, watching);
+        }
+        Ok(())
     }
 }
 
-/// The server for transports that hand every message to the SDK themselves (stdio, legacy SSE).
+/// How severe a log message can be.
+const LEVELS: &[&str] = &["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+/// The server for transports that hand every message to the SDK themselves (stdio, legacy SSE). They
+/// rename what connectors answer before the SDK reads it, as the HTTP front does.
 #[derive(Debug, Clone)]
 pub struct Wire(pub Server);
 
@@ -211,15 +244,9 @@ impl Service<RoleServer> for Wire {
         if let Some(picked) = cx.meta.protocol_version().filter(|picked| !Server::PER_REQUEST.contains(picked)) {
             return Err(ErrorData::unsupported_protocol_version(picked, Server::PER_REQUEST));
         }
-        if matches!(request, ClientRequest::PingRequest(_)) && Era::of(&cx) == Era::PerRequest {
+        if matches!(request, ClientRequest::PingRequest(_)) && era_of(&cx) == Era::PerRequest {
             return Err(ErrorData::method_not_found::<PingRequestMethod>());
         }
-        let request = if let ClientRequest::ListToolsRequest(list) = request {
-            let params = list.params.and_then(|params| serde_json::to_value(params).ok());
-            ClientRequest::CustomRequest(CustomRequest::new(LIST_TOOLS, params))
-        } else {
-            request
-        };
         Service::<RoleServer>::handle_request(&self.0, request, cx).await
     }
 

@@ -33,7 +33,7 @@ use super::{
     session::Owner,
     under_way::UnderWay,
 };
-use crate::protocol::{Server, Wire};
+use crate::protocol::{Server, Wire, renamed};
 
 /// Messages waiting in a session, and requests under way. One more is refused inwards (503);
 /// outwards the server waits.
@@ -84,7 +84,8 @@ impl Streams {
         }
         let stop = self.stop.child_token();
         let leave = Leave { streams: self.clone(), id, _stop: stop.clone().drop_guard() };
-        let (wire, ended) = (Wire(self.server.for_client()), stop.clone());
+        let (wire, ended) = (Wire(self.server.for_session()), stop.clone());
+        let parcels = self.server.parcels().clone();
         self.tasks.spawn(async move {
             if let Ok(running) =
                 serve_server_with_ct(wire, Ends { outbox, incoming, under_way: UnderWay::default() }, stop).await
@@ -105,7 +106,10 @@ impl Streams {
                 };
                 let Some(message) = message else { break };
                 match serde_json::to_string(&message) {
-                    Ok(json) => yield Ok(Event::default().event("message").data(json)),
+                    Ok(json) => {
+                        let filled = parcels.fill(json.into(), true);
+                        yield Ok(Event::default().event("message").data(String::from_utf8_lossy(&filled)));
+                    }
                     Err(error) => tracing::error!(%error, "a message could not be written"),
                 }
             }
@@ -127,7 +131,7 @@ impl Streams {
             let message = format!("the body is not JSON: {error}");
             return reply::error(StatusCode::BAD_REQUEST, Code::Parse, &message);
         }
-        let Ok(mut message) = serde_json::from_slice::<Incoming>(body) else {
+        let Ok(mut message) = serde_json::from_slice::<Incoming>(&renamed(body)) else {
             return reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, "the body is not one JSON-RPC message");
         };
         message.insert_extension(parts);

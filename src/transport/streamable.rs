@@ -9,7 +9,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
 use http_body_util::{BodyExt as _, Full};
@@ -22,12 +22,13 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 mod envelope;
+mod single;
 
 use super::HttpOptions;
 use super::reply::{self, Code};
 use super::session::{Owner, Sessions, Use};
-use crate::protocol::{OverHttp, Server};
-use envelope::{Envelope, PROTOCOL_VERSION, Reads, is_probe, rename_list};
+use crate::protocol::{OURS, OverHttp, Server, renamed};
+use envelope::{Envelope, PROTOCOL_VERSION, Reads, is_probe};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -49,6 +50,7 @@ pub(super) struct Streamable {
     manager: Arc<LocalSessionManager>,
     sessions: Sessions,
     most_sessions: usize,
+    server: Server,
 }
 
 impl Streamable {
@@ -65,7 +67,11 @@ impl Streamable {
         };
         let factory = |server: &Server| {
             let server = server.clone();
-            move || Ok(server.for_client())
+            move || Ok(server.for_request())
+        };
+        let session_factory = {
+            let server = server.clone();
+            move || Ok(server.for_session())
         };
         let mut manager = LocalSessionManager::default();
         // Sessions end by `Sessions::take_idle`, which knows of calls under way.
@@ -73,12 +79,13 @@ impl Streamable {
         let manager = Arc::new(manager);
         let never = Arc::new(NeverSessionManager::default());
         Self {
-            with_sessions: StreamableHttpService::new(factory(server), Arc::clone(&manager), config(true, false)),
+            with_sessions: StreamableHttpService::new(session_factory, Arc::clone(&manager), config(true, false)),
             alone: StreamableHttpService::new(factory(server), Arc::clone(&never), config(false, true)),
             alone_streaming: StreamableHttpService::new(factory(server), never, config(false, false)),
             manager,
             sessions: Sessions::default(),
             most_sessions: options.max_sessions,
+            server: server.clone(),
         }
     }
 
@@ -122,7 +129,12 @@ impl Streamable {
         }
         let owner = Owner::of(&parts.headers);
         let method = envelope.method.as_deref();
-        let body = rename_list(&mut parts.headers, body, method);
+        if let Some(method) = method.filter(|method| envelope.is_modern() && OURS.contains(method))
+            && envelope.is_request()
+        {
+            return single::answer(&self.server, &parts.headers, &envelope, method, reads).await;
+        }
+        let body = renamed(body);
         let initializes = method == Some("initialize");
         if envelope.is_modern() || initializes {
             // Neither belongs to a session, whatever the client sends along.
@@ -130,25 +142,26 @@ impl Streamable {
         }
         if initializes && reads != Reads::JsonOnly && self.sessions.len() < self.most_sessions {
             let response = self.with_sessions.handle(request(parts, body, reads, None)).await;
-            return self.opened(normalize(response).await, owner);
+            return self.opened(self.normalize(response).await, owner);
         }
         if let Some(id) = session_id(&parts.headers) {
             let Some(used) = self.sessions.enter(&id, &owner) else { return unknown_session() };
             // What wants no answer can go to the session whatever the client reads.
             if reads != Reads::JsonOnly || !envelope.is_request() {
                 let response = self.with_sessions.handle(request(parts, body, reads, Some(&used))).await;
-                return hold(normalize(response).await, used);
+                return self.hold(self.normalize(response).await, used);
             }
             parts.headers.remove(SESSION_ID);
         }
         let service = if reads == Reads::StreamOnly { &self.alone_streaming } else { &self.alone };
-        normalize(service.handle(request(parts, body, reads, None)).await).await
+        let answer = self.normalize(service.handle(request(parts, body, reads, None)).await).await;
+        self.filled(answer, None)
     }
 
     /// Notes the session that an `initialize` opened.
     fn opened(&self, response: Response, owner: Owner) -> Response {
         match session_id(response.headers()) {
-            Some(id) => hold(response, self.sessions.open(&id, owner)),
+            Some(id) => self.hold(response, self.sessions.open(&id, owner)),
             None => response,
         }
     }
@@ -167,7 +180,7 @@ impl Streamable {
             None => unknown_session(),
             Some(used) => {
                 let response = self.with_sessions.handle(request(parts, Bytes::new(), reads, Some(&used))).await;
-                hold(normalize(response).await, used)
+                self.hold(self.normalize(response).await, used)
             }
         }
     }
@@ -217,6 +230,48 @@ impl Streamable {
         }
         reply::json(StatusCode::OK, format!("[{}]", answers.join(",")))
     }
+
+    /// Gives the SDK's plain-text refusals a JSON-RPC body, and its session that died a 404, so that
+    /// clients open a new one.
+    async fn normalize<B>(&self, response: Response<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
+    {
+        let status = response.status();
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if status.is_success() || kind.starts_with("application/json") {
+            return response.map(Body::new);
+        }
+        let said = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        if status == StatusCode::INTERNAL_SERVER_ERROR && said.contains("Session") {
+            return unknown_session();
+        }
+        let code = if status.is_server_error() { Code::Internal } else { Code::InvalidRequest };
+        reply::error(status, code, if said.is_empty() { "refused" } else { said.trim() })
+    }
+
+    /// Keeps a session in use until the body is sent or the client is gone.
+    fn hold(&self, response: Response, used: Use) -> Response {
+        self.filled(response, Some(used))
+    }
+
+    /// A response in which results stand for their labels. What is of a session may be asked for
+    /// again; anything else leaves once.
+    fn filled(&self, mut response: Response, used: Option<Use>) -> Response {
+        response.headers_mut().remove(CONTENT_LENGTH);
+        let parcels = self.server.parcels().clone();
+        response.map(|body| {
+            let mut data = body.into_data_stream();
+            Body::from_stream(async_stream::stream! {
+                let last = used.is_none();
+                let _used = used;
+                while let Some(chunk) = data.next().await {
+                    yield chunk.map(|chunk| parcels.fill(chunk, last));
+                }
+            })
+        })
+    }
 }
 
 fn request(mut parts: Parts, body: Bytes, reads: Reads, used: Option<&Use>) -> Request<Full<Bytes>> {
@@ -235,37 +290,4 @@ fn session_id(headers: &HeaderMap) -> Option<String> {
 
 fn unknown_session() -> Response {
     reply::error(StatusCode::NOT_FOUND, Code::InvalidRequest, "unknown session; send `initialize` again")
-}
-
-/// Gives the SDK's plain-text refusals a JSON-RPC body, and its session that died a 404, so that
-/// clients open a new one.
-async fn normalize<B>(response: Response<B>) -> Response
-where
-    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
-{
-    let status = response.status();
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if status.is_success() || kind.starts_with("application/json") {
-        return response.map(Body::new);
-    }
-    let said = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said);
-    if status == StatusCode::INTERNAL_SERVER_ERROR && said.contains("Session") {
-        return unknown_session();
-    }
-    let code = if status.is_server_error() { Code::Internal } else { Code::InvalidRequest };
-    reply::error(status, code, if said.is_empty() { "refused" } else { said.trim() })
-}
-
-/// Keeps a session in use until the body is sent or the client is gone.
-fn hold(response: Response, used: Use) -> Response {
-    response.map(|body| {
-        let mut data = body.into_data_stream();
-        Body::from_stream(async_stream::stream! {
-            let _used = used;
-            while let Some(chunk) = data.next().await {
-                yield chunk;
-            }
-        })
-    })
 }

@@ -161,6 +161,17 @@ fn explain(error: &reqwest::Error) -> Error {
         "the exchange with the upstream broke off"
     };
     // The URL may hold a credential, so only the causes are kept.
-    let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
-    Error::new(ErrorKind::Unreachable, what).because(causes.join(": "))
+    let causes = causes.iter().map(ToString::to_string).collect::<Vec<String>>().join(": ");
+    let failed = Error::new(ErrorKind::Unreachable, what);
+    if error.is_connect() { failed.because(NotConnected(causes)) } else { failed.because(causes) }
+}
+
+/// There was no connection, so nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotConnected(String);
+
+/// Whether a failed exchange never began, so that a second try repeats nothing.
+pub fn never_sent(error: &Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<NotConnected>())
 }

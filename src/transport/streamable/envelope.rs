@@ -2,20 +2,15 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::ACCEPT};
+use http::{HeaderMap, HeaderName, StatusCode, header::ACCEPT};
 use rmcp::model::{ErrorCode, ErrorData, ProtocolVersion};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::protocol::{LIST_TOOLS, Server};
+use crate::protocol::{REMOVED, Server};
 use crate::transport::reply::{self, Code};
 
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
-/// Methods of the handshake era that 2026-07-28 took away.
-const REMOVED: &[&str] = &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
-
 /// As much of a message as is needed to send it the right way.
 #[derive(Deserialize)]
 pub(super) struct Envelope<'a> {
@@ -26,7 +21,7 @@ pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     pub(super) id: Option<&'a RawValue>,
     #[serde(borrow)]
-    params: Option<&'a RawValue>,
+    pub(super) params: Option<&'a RawValue>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -101,25 +96,6 @@ pub(super) fn is_probe(body: &[u8]) -> bool {
     let body = body.trim_ascii();
     let packed = || body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>();
     body.is_empty() || (body.len() <= LONGEST && matches!(packed().as_slice(), b"{}" | b"[]"))
-}
-
-/// Sends `tools/list` past the SDK's own type, which would lose members of descriptors. The header
-/// that mirrors the method follows; one that does not match is left for the SDK to refuse.
-pub(super) fn rename_list(headers: &mut HeaderMap, body: &Bytes, method: Option<&str>) -> Bytes {
-    if method != Some("tools/list") {
-        return body.clone();
-    }
-    match headers.get(MCP_METHOD) {
-        Some(header) if header != "tools/list" => return body.clone(),
-        Some(_) => {
-            headers.insert(MCP_METHOD, HeaderValue::from_static(LIST_TOOLS));
-        }
-        None => {}
-    }
-    let message = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
-    let Ok(mut message) = message else { return body.clone() };
-    message.insert("method".into(), LIST_TOOLS.into());
-    serde_json::to_vec(&message).map_or_else(|_| body.clone(), Bytes::from)
 }
 
 /// What a client can read.

@@ -1,0 +1,289 @@
+//! The `mcp` adapter: another MCP server, whose every word is passed on.
+//!
+//! One connection serves all stateless work. A session whose client can be asked things has one of
+//! its own to each upstream of the handshake era, where a question does not say whom it is for.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+mod channel;
+mod dial;
+mod events;
+mod headers;
+mod inbox;
+mod link;
+mod listing;
+mod pool;
+mod signal;
+mod sse;
+mod stdio;
+mod streamable;
+mod supervise;
+
+use super::{Adapter, Bulletin, Phase, Status, Surroundings};
+use crate::call::{CallContext, Downstream, Era, Invocation, Outcome, Sent, Session};
+use crate::catalog::{Names, Offer};
+use crate::error::{Error, ErrorKind, Rejection, Result};
+use crate::manifest::{Checked, McpSettings, McpStart};
+use channel::{Answer, Failure};
+use dial::Dialer;
+use link::Link;
+use pool::Pool;
+
+/// Rounds in which an upstream may ask for more before it answers.
+const MOST_ROUNDS: usize = 10;
+
+/// Another MCP server.
+#[derive(Debug)]
+pub struct McpAdapter {
+    dialer: Dialer,
+    start: McpStart,
+    idle: Duration,
+    pool: Pool,
+    present: watch::Sender<Present>,
+    offer: watch::Sender<Option<Arc<Offer>>>,
+    bulletin: Bulletin,
+    /// Resources somebody wants to hear of, in the upstream's words, each with how many do.
+    watched: watch::Sender<HashMap<String, usize>>,
+}
+
+/// The shared connection, and how it is.
+#[derive(Debug, Clone)]
+struct Present {
+    status: Status,
+    link: Option<Arc<Link>>,
+}
+
+impl McpAdapter {
+    /// Reads the settings; the reason when one has no value. Nothing is started yet.
+    pub(super) fn new(
+        checked: &Checked,
+        settings: &McpSettings,
+        around: Surroundings<'_>,
+    ) -> Result<Self, String> {
+        let idle = Duration::from_secs(settings.idle_seconds.get());
+        Ok(Self {
+            dialer: Dialer::new(checked, settings, around)?,
+            start: settings.start,
+            idle,
+            pool: Pool::new(settings.max_connections, idle),
+            present: watch::Sender::new(Present { status: Status::now(Phase::Starting, None), link: None }),
+            offer: watch::Sender::new(None),
+            bulletin: around.bulletin.clone(),
+            watched: watch::Sender::default(),
+        })
+    }
+
+    /// How its names are published.
+    pub fn names(&self) -> &Names {
+        &self.dialer.names
+    }
+
+    /// Makes a request in the upstream's own words and gives its answer in ours.
+    pub async fn request(&self, method: &str, params: Map<String, Value>, downstream: &Downstream) -> Result<Sent> {
+        let mut params = params;
+        for _ in 0..MOST_ROUNDS {
+            let (answer, era) = self.exchange(method, &params, downstream).await?;
+            let json = answer.map_err(|rejection| Error::from(self.published(rejection)))?;
+            if era == Era::PerRequest
+                && downstream.era == Era::Handshake
+                && let Some(wanted) = Wanted::of(&json)
+            {
+                params.extend(wanted.ask(downstream).await?);
+                continue;
+            }
+            let json = self.names().publish_result(&json);
+            return Ok(Sent { is_error: is_error(&json), json, era });
+        }
+        Err(Error::new(ErrorKind::Upstream, format!("the upstream asked for more {MOST_ROUNDS} times and did not answer")))
+    }
+
+    /// One request and its answer. What was certainly not executed is tried a second time.
+    async fn exchange(
+        &self,
+        method: &str,
+        params: &Map<String, Value>,
+        downstream: &Downstream,
+    ) -> Result<(Answer, Era)> {
+        let mut last: Option<Arc<Link>> = None;
+        loop {
+            let link = self.link(downstream.session.as_ref(), last.as_ref()).await?;
+            match link.request(method, params.clone(), Some(downstream)).await {
+                Ok(answer) => return Ok((answer, link.era)),
+                Err(Failure::NotSent(_)) if last.is_none() => last = Some(link),
+                Err(Failure::Broken(error)) => {
+                    let message = format!("{error}; the call was under way, and whether it did its work is unknown");
+                    return Err(Error::new(error.kind(), message).because(error));
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    }
+
+    /// The connection for a caller, another one than `not`.
+    async fn link(&self, session: Option<&Session>, not: Option<&Arc<Link>>) -> Result<Arc<Link>> {
+        let shared = self.shared(not).await?;
+        match session.filter(|session| shared.era == Era::Handshake && session.takes_questions()) {
+            Some(session) => self.pool.link(session, &self.dialer).await,
+            None => Ok(shared),
+        }
+    }
+
+    /// The shared connection. Waits while it is being made; fails at once while it cannot be.
+    async fn shared(&self, not: Option<&Arc<Link>>) -> Result<Arc<Link>> {
+        let mut present = self.present.subscribe();
+        loop {
+            let Present { status, link } = present.borrow_and_update().clone();
+            let usable = |link: &Arc<Link>| !link.closed().is_cancelled() && not.is_none_or(|not| !Arc::ptr_eq(not, link));
+            match (link.filter(usable), status.phase) {
+                (Some(link), _) => return Ok(link),
+                (None, Phase::Down) => return Err(self.down(&status)),
+                (None, Phase::Starting | Phase::Up | Phase::Degraded) => self.dialer.signals.demanded(),
+            }
+            let gone = |_| Error::new(ErrorKind::Unavailable, "the connector is being closed");
+            present.changed().await.map_err(gone)?;
+        }
+    }
+
+    fn down(&self, status: &Status) -> Error {
+        let reason = status.reason.as_deref().unwrap_or("it cannot be reached");
+        let again = match status.retry_in() {
+            Some(wait) => format!("; it is tried again in {:.1} s", wait.as_secs_f64()),
+            None => String::new(),
+        };
+        Error::new(ErrorKind::Unavailable, format!("the connector {} is down: {reason}{again}", self.names().connector))
+    }
+
+    /// An upstream's error with the URI it is about as it is published.
+    fn published(&self, mut rejection: Rejection) -> Rejection {
+        if let Some(Value::String(uri)) = rejection.data.as_mut().and_then(|data| data.get_mut("uri")) {
+            *uri = self.names().public_uri(uri);
+        }
+        rejection
+    }
+
+    /// Wants to hear of changes of a resource, by the upstream's URI, until the guard is dropped.
+    pub fn watch(self: &Arc<Self>, uri: String) -> Watching {
+        self.watched.send_modify(|watched| *watched.entry(uri.clone()).or_default() += 1);
+        Watching { adapter: Arc::clone(self), uri }
+    }
+
+    /// Passes on what a session's client says of itself: a log level, or that its roots changed.
+    pub async fn tell(&self, session: &Session, method: &str, params: Map<String, Value>) {
+        let Some(link) = self.pool.existing(session) else { return };
+        if method == "logging/setLevel" {
+            let _ = link.request(method, params, None).await;
+        } else {
+            let _ = link.notify(method, params).await;
+        }
+    }
+}
+
+/// A wish to hear of a resource's changes.
+#[derive(Debug)]
+pub struct Watching {
+    adapter: Arc<McpAdapter>,
+    uri: String,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.adapter.watched.send_modify(|watched| {
+            if let Some(count) = watched.get_mut(&self.uri) {
+                *count -= 1;
+                if *count == 0 {
+                    watched.remove(&self.uri);
+                }
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl Adapter for McpAdapter {
+    async fn call(&self, invocation: &Invocation, cx: &CallContext) -> Result<Outcome> {
+        let mut params = invocation.rest.clone();
+        params.insert("name".into(), invocation.entry.tool.clone().into());
+        params.insert("arguments".into(), Value::Object(invocation.arguments.clone()));
+        self.request("tools/call", params, &cx.downstream).await.map(Outcome::Sent)
+    }
+
+    async fn tend(&self, stop: CancellationToken) {
+        self.supervise(stop).await;
+    }
+
+    fn status(&self) -> Status {
+        let Present { mut status, link } = self.present.borrow().clone();
+        status.connections = self.pool.len() + usize::from(link.is_some());
+        status
+    }
+
+    fn offer(&self) -> Option<Arc<Offer>> {
+        self.offer.borrow().clone()
+    }
+
+    fn mcp(self: Arc<Self>) -> Option<Arc<McpAdapter>> {
+        Some(self)
+    }
+}
+
+/// Whether a result says that the tool failed. Most say nothing of the kind, which is quick to see.
+fn is_error(json: &Bytes) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Peek {
+        #[serde(default)]
+        is_error: bool,
+    }
+    std::str::from_utf8(json).is_ok_and(|text| text.contains("\"isError\""))
+        && serde_json::from_slice::<Peek>(json).is_ok_and(|peek| peek.is_error)
+}
+
+/// What an upstream of 2026-07-28 wants to know before it answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    result_type: String,
+    #[serde(default)]
+    input_requests: Map<String, Value>,
+    #[serde(default)]
+    request_state: Option<Value>,
+}
+
+impl Wanted {
+    fn of(json: &Bytes) -> Option<Self> {
+        let wanted: Self = std::str::from_utf8(json)
+            .is_ok_and(|text| text.contains("\"input_required\""))
+            .then(|| serde_json::from_slice(json).ok())??;
+        (wanted.result_type == "input_required").then_some(wanted)
+    }
+
+    /// Asks a client of the handshake era, the way it is used to; gives what to send along next.
+    async fn ask(self, downstream: &Downstream) -> Result<Map<String, Value>> {
+        let client = downstream.client.as_ref().filter(|_| downstream.session.is_some());
+        let Some(client) = client else {
+            let message = "the upstream wants to ask the caller something, and the caller has no session in which it can be asked";
+            return Err(Error::new(ErrorKind::Upstream, message));
+        };
+        let mut answers = Map::new();
+        for (key, request) in self.input_requests {
+            let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+            let asked = client.ask(method, request.get("params").cloned()).await;
+            let answer = asked.map_err(|rejection| {
+                let message = format!("the upstream wanted {method} of the caller, who refused: {}", rejection.message);
+                Error::new(ErrorKind::Upstream, message)
+            })?;
+            answers.insert(key, answer);
+        }
+        let mut next = Map::from_iter([("inputResponses".to_owned(), Value::Object(answers))]);
+        next.extend(self.request_state.map(|state| ("requestState".to_owned(), state)));
+        Ok(next)
+    }
+}
+

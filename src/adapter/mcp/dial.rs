@@ -1,0 +1,156 @@
+//! How a connector's connections are made.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::channel::{Channel, Failure};
+use super::inbox::Inbox;
+use super::link::{Eras, Link, Parts};
+use super::signal::Signals;
+use super::sse::Sse;
+use super::stdio::{Pipes, Program};
+use super::streamable::{Address, Streamable};
+use crate::adapter::process::{find, search_path, variables};
+use crate::adapter::{Limit, Surroundings, connect_timeout, plain_headers, references, web_address};
+use crate::call::Session;
+use crate::catalog::Names;
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Checked, McpProtocol, McpSettings, McpTransport};
+use crate::secret::{Environment, Text};
+
+/// Makes connections to one upstream, each with credentials read anew.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    way: Way,
+    transport: McpTransport,
+    eras: Eras,
+    pub(super) timeout: Duration,
+    checked: Checked,
+    environment: Environment,
+    pub(super) names: Names,
+    pub(super) signals: Signals,
+}
+
+#[derive(Debug)]
+enum Way {
+    Program(Program),
+    Address(Box<Address>),
+}
+
+impl Dialer {
+    /// Reads the settings' references; the reason when one has no value.
+    pub(super) fn new(
+        checked: &Checked,
+        settings: &McpSettings,
+        around: Surroundings<'_>,
+    ) -> Result<Self, String> {
+        let environment = around.environment;
+        let largest = Limit { bytes: around.max_result, setting: "limits.resultBytes" };
+        let way = match (&settings.program, &settings.url) {
+            (Some(program), _) => Way::Program(self::program(checked, settings, program, environment, largest)?),
+            (None, Some(url)) => {
+                let hop = around.upstream.hop(settings.allow_private, connect_timeout(checked));
+                let hop = hop.map_err(|error| error.to_string())?;
+                let (url, headers) = (web_address("url", url, environment)?, plain_headers(&settings.headers, environment)?);
+                Way::Address(Box::new(Address { url, headers, hop, largest }))
+            }
+            (None, None) => return Err("its manifest names neither a program nor a url".into()),
+        };
+        let ends_in_sse = matches!(&way, Way::Address(address) if address.url.path().trim_end_matches('/').ends_with("/sse"));
+        let transport = match settings.transport {
+            McpTransport::Auto if ends_in_sse => McpTransport::Sse,
+            transport => transport,
+        };
+        let connector = &checked.connector;
+        Ok(Self {
+            way,
+            transport,
+            eras: Eras {
+                per_request: settings.protocol != McpProtocol::Handshake && transport != McpTransport::Sse,
+                handshake: settings.protocol != McpProtocol::PerRequest,
+            },
+            timeout: Duration::from_millis(settings.start_timeout_ms.get()),
+            checked: checked.clone(),
+            environment: environment.clone(),
+            names: Names { connector: connector.id.clone(), prefix: connector.prefix },
+            signals: Signals::new(around.bulletin.updates.clone()),
+        })
+    }
+
+    /// A new connection, of a caller's own if there is a session.
+    pub(super) async fn dial(&self, session: Option<&Session>) -> Result<Link> {
+        let credential = references(&self.checked).resolve(&self.environment)?;
+        let late = || {
+            let message = format!("the upstream did not finish its start within {} ms (`startTimeoutMs`)", self.timeout.as_millis());
+            Error::new(ErrorKind::Timeout, message)
+        };
+        let opened = tokio::time::timeout(self.timeout, self.open(&credential, session)).await;
+        opened.map_err(|_| late())?.map_err(Error::from)
+    }
+
+    async fn open(&self, credential: &Credential, session: Option<&Session>) -> Result<Link, Failure> {
+        let sse_only = self.transport == McpTransport::Sse;
+        let first = self.open_by(credential, session, sse_only).await;
+        // A server older than Streamable HTTP refuses a POST.
+        match (&self.way, first) {
+            (Way::Address(_), Err(Failure::Exchange(why)))
+                if self.transport == McpTransport::Auto && self.eras.handshake && why.kind() == ErrorKind::Upstream =>
+            {
+                self.open_by(credential, session, true).await.map_err(|_| Failure::Exchange(why))
+            }
+            (_, first) => first,
+        }
+    }
+
+    async fn open_by(&self, credential: &Credential, session: Option<&Session>, sse: bool) -> Result<Link, Failure> {
+        let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
+        // What the inbox started ends with the attempt.
+        let guard = stop.clone().drop_guard();
+        let (inbox, replies) = Inbox::new(session.cloned(), self.names.clone(), self.signals.clone(), stop.clone());
+        let mut eras = self.eras;
+        let (given, reports) = (credential.clone(), Arc::clone(&inbox));
+        let (channel, over_http): (Arc<dyn Channel>, bool) = match &self.way {
+            Way::Program(program) => {
+                (Arc::new(Pipes::start(program, given, reports, closed.clone()).map_err(Failure::NotSent)?), false)
+            }
+            Way::Address(address) if sse => {
+                eras.per_request = false;
+                (Arc::new(Sse::open(address, credential, reports, closed.clone()).await?), false)
+            }
+            Way::Address(address) => {
+                let channel = Streamable::new(address, given, reports, closed.clone()).map_err(Failure::NotSent)?;
+                (Arc::new(channel), true)
+            }
+        };
+        let parts = Parts { channel, inbox, replies, over_http, session: session.cloned(), closed, stop };
+        let link = Link::open(parts, eras).await?;
+        guard.disarm();
+        Ok(link)
+    }
+}
+
+fn resolve(text: &Text, environment: &Environment) -> Result<String, String> {
+    text.resolve(environment).map_err(|missing| missing.to_string())
+}
+
+fn program(
+    checked: &Checked,
+    settings: &McpSettings,
+    program: &Text,
+    environment: &Environment,
+    longest_line: Limit,
+) -> Result<Program, String> {
+    let cwd = settings.cwd.as_ref().map_or(Ok(".".into()), |cwd| resolve(cwd, environment))?;
+    let cwd: PathBuf = checked.folder().join(cwd);
+    let cwd = cwd.canonicalize().map_err(|_| format!("its folder {} does not exist", cwd.display()))?;
+    let args = settings.args.iter().map(|arg| resolve(arg, environment)).collect::<Result<_, _>>()?;
+    Ok(Program {
+        path: find(&resolve(program, environment)?, search_path(environment), checked.folder())?,
+        args,
+        cwd,
+        env: variables(&settings.env, &settings.inherit_env, environment)?,
+        longest_line,
+    })
+}

@@ -1,0 +1,321 @@
+//! One connection to another MCP server: its handshake, its requests, its end.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use super::channel::{Answer, Channel, Failure, Outgoing};
+use super::headers::Wishes;
+use super::inbox::{Inbox, notification};
+use crate::call::{Downstream, Era, Session};
+use crate::error::{Error, ErrorKind};
+
+/// The version of each generation that we speak.
+pub(super) const HANDSHAKE: &str = "2025-11-25";
+pub(super) const PER_REQUEST: &str = "2026-07-28";
+/// How long an upstream may take to say that it knows no `server/discover`.
+const PROBE: Duration = Duration::from_secs(10);
+/// Keys of `_meta` that belong to one hop.
+const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+const HOP_PREFIX: &str = "io.modelcontextprotocol/";
+
+/// What an upstream said of itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Facts {
+    pub(super) protocol_version: String,
+    pub(super) supported_versions: Vec<String>,
+    pub(super) capabilities: Map<String, Value>,
+    pub(super) instructions: Option<String>,
+}
+
+/// A connection, ready for requests.
+pub(super) struct Link {
+    channel: Arc<dyn Channel>,
+    inbox: Arc<Inbox>,
+    pub(super) era: Era,
+    pub(super) facts: Facts,
+    over_http: bool,
+    wishes: RwLock<Wishes>,
+    /// Whose it is, when it is one caller's own.
+    session: Option<Session>,
+    ids: AtomicU64,
+    closed: CancellationToken,
+    used: Mutex<Instant>,
+    served: AtomicBool,
+    tasks: TaskTracker,
+    _stop: DropGuard,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("era", &self.era).field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+/// The parts of a connection before its handshake.
+pub(super) struct Parts {
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) replies: tokio::sync::mpsc::Receiver<String>,
+    pub(super) over_http: bool,
+    pub(super) session: Option<Session>,
+    pub(super) closed: CancellationToken,
+    pub(super) stop: CancellationToken,
+}
+
+/// Which generations to try.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Eras {
+    pub(super) per_request: bool,
+    pub(super) handshake: bool,
+}
+
+impl Link {
+    /// Finds out what the upstream speaks, and shakes hands where that is the custom.
+    pub(super) async fn open(parts: Parts, eras: Eras) -> Result<Self, Failure> {
+        let Parts { channel, inbox, mut replies, over_http, session, closed, stop } = parts;
+        let tasks = TaskTracker::new();
+        tasks.spawn({
+            let (channel, stop) = (Arc::clone(&channel), stop.clone());
+            let pass_on = async move {
+                while let Some(text) = replies.recv().await {
+                    let _ = channel.send(text).await;
+                }
+            };
+            async move { stop.run_until_cancelled(pass_on).await }
+        });
+        let mut link = Self {
+            channel,
+            inbox,
+            era: Era::PerRequest,
+            facts: Facts::default(),
+            over_http,
+            wishes: RwLock::default(),
+            session,
+            ids: AtomicU64::new(1),
+            closed,
+            used: Mutex::new(Instant::now()),
+            served: AtomicBool::new(false),
+            tasks,
+            _stop: stop.clone().drop_guard(),
+        };
+        link.greet(eras).await?;
+        link.tasks.spawn({
+            let channel = Arc::clone(&link.channel);
+            async move { stop.run_until_cancelled(channel.listen()).await }
+        });
+        Ok(link)
+    }
+
+    async fn greet(&mut self, eras: Eras) -> Result<(), Failure> {
+        if eras.per_request {
+            let discovered = tokio::time::timeout(PROBE, self.request("server/discover", Map::new(), None)).await;
+            match discovered {
+                Ok(Ok(Ok(result))) => {
+                    let facts: Facts = serde_json::from_slice(&result).unwrap_or_default();
+                    if facts.supported_versions.iter().any(|version| version == PER_REQUEST) || !eras.handshake {
+                        self.facts = facts;
+                        return Ok(());
+                    }
+                }
+                Ok(Err(failure @ (Failure::NotSent(_) | Failure::Broken(_)))) => return Err(failure),
+                // Whatever else it says, it does not know the question.
+                Ok(Ok(Err(_)) | Err(Failure::Exchange(_))) | Err(_) if eras.handshake => {}
+                Ok(Ok(Err(rejection))) => return Err(Failure::Exchange(rejection.into())),
+                Ok(Err(failure)) => return Err(failure),
+                Err(_) => return Err(Failure::Exchange(Error::new(ErrorKind::Timeout, "server/discover was not answered"))),
+            }
+        }
+        self.era = Era::Handshake;
+        self.initialize().await
+    }
+
+    async fn initialize(&mut self) -> Result<(), Failure> {
+        let nobody = || Arc::new(json!({ "name": "switchboard", "version": env!("CARGO_PKG_VERSION") }));
+        let info = self.session.as_ref().map(|session| Arc::clone(&session.info)).filter(|info| info.is_object());
+        let params = json!({
+            "protocolVersion": HANDSHAKE,
+            "capabilities": self.capabilities(),
+            "clientInfo": info.unwrap_or_else(nobody),
+        });
+        let Value::Object(params) = params else { return Ok(()) };
+        let result = self.request("initialize", params, None).await?.map_err(|rejection| {
+            let message = format!("the upstream refused the handshake: {}", rejection.message);
+            Failure::Exchange(Error::new(ErrorKind::Upstream, message))
+        })?;
+        self.facts = serde_json::from_slice(&result).map_err(|error| {
+            Failure::Exchange(Error::new(ErrorKind::Upstream, "the upstream's handshake makes no sense").because(error))
+        })?;
+        self.notify("notifications/initialized", Map::new()).await
+    }
+
+    /// What this connection can be asked. The shared one declares everything, so that the lists
+    /// are complete; a question there is refused unless its caller can be asked.
+    fn capabilities(&self) -> Value {
+        let pages = json!({ "io.modelcontextprotocol/ui": { "mimeTypes": ["text/html;profile=mcp-app"] } });
+        let everything = || {
+            json!({
+                "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": { "listChanged": true },
+                "extensions": pages,
+            })
+        };
+        self.session.as_ref().map_or_else(everything, |session| Value::clone(&session.capabilities))
+    }
+
+    /// Sends a request and waits for its answer. Dropping the future cancels it upstream.
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        mut params: Map<String, Value>,
+        downstream: Option<&Downstream>,
+    ) -> Result<Answer, Failure> {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        self.address(&mut params, id, downstream);
+        let headers = if self.over_http && self.era == Era::PerRequest {
+            self.wishes.read().unwrap_or_else(PoisonError::into_inner).headers(method, &params)
+        } else {
+            Vec::new()
+        };
+        let text = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        if let Some(downstream) = downstream {
+            self.inbox.enter(id, downstream.clone());
+        }
+        let mut under_way = UnderWay { link: self, id, for_caller: downstream.is_some(), cancel: method != "initialize" };
+        let answer = self.channel.request(Outgoing { id, method, text, headers }).await;
+        under_way.cancel = false;
+        self.served.fetch_or(downstream.is_some() && answer.is_ok(), Ordering::Relaxed);
+        answer
+    }
+
+    /// Sends a notification.
+    pub(super) async fn notify(&self, method: &str, mut params: Map<String, Value>) -> Result<(), Failure> {
+        if self.era == Era::PerRequest {
+            params.insert("_meta".into(), json!({ VERSION: PER_REQUEST }));
+        }
+        self.channel.send(notification(method, params)).await
+    }
+
+    /// Sends a notification soon, from where nothing can be waited for.
+    pub(super) fn notify_soon(&self, method: &str, params: Map<String, Value>) {
+        self.inbox.reply(notification(method, params));
+    }
+
+    /// What of `_meta` is for this hop: version, capabilities and our own token for progress.
+    fn address(&self, params: &mut Map<String, Value>, id: u64, downstream: Option<&Downstream>) {
+        let sent = downstream.map(|downstream| Map::clone(&downstream.meta)).unwrap_or_default();
+        let level = downstream.and_then(|it| it.session.as_ref()).and_then(|it| it.log_level.borrow().clone());
+        let mut meta: Map<String, Value> = sent.clone();
+        meta.remove("progressToken");
+        if downstream.is_some_and(|downstream| downstream.wants_progress) {
+            meta.insert("progressToken".into(), json!(id));
+        }
+        match self.era {
+            Era::Handshake => meta.retain(|key, _| !key.starts_with(HOP_PREFIX)),
+            Era::PerRequest => {
+                let ours = || json!({ "name": "switchboard", "version": env!("CARGO_PKG_VERSION") });
+                let session = downstream.and_then(|downstream| downstream.session.as_ref());
+                let capabilities = match (downstream, session) {
+                    (None, _) => self.capabilities(),
+                    (Some(_), None) => json!({}),
+                    (Some(_), Some(session)) => Value::clone(&session.capabilities),
+                };
+                meta.insert(VERSION.into(), json!(PER_REQUEST));
+                meta.entry(CAPABILITIES).or_insert(capabilities);
+                meta.entry(CLIENT_INFO).or_insert_with(ours);
+                if let Some(level) = level {
+                    meta.entry(LOG_LEVEL).or_insert(json!(level));
+                }
+            }
+        }
+        if meta.is_empty() {
+            params.remove("_meta");
+        } else {
+            params.insert("_meta".into(), Value::Object(meta));
+        }
+    }
+
+    /// Learns which arguments of tools go into headers too; leaves out tools whose wishes make no
+    /// sense, and says which.
+    pub(super) fn learn(&self, tools: &mut Vec<Value>) -> Vec<String> {
+        if !self.over_http || self.era == Era::Handshake {
+            return Vec::new();
+        }
+        let (wishes, omitted) = Wishes::of(tools);
+        *self.wishes.write().unwrap_or_else(PoisonError::into_inner) = wishes;
+        omitted
+    }
+
+    /// Fires when the connection is of no more use.
+    pub(super) fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// Why it is closed.
+    pub(super) fn why_closed(&self) -> Error {
+        self.channel.why()
+    }
+
+    /// Whether it ever answered a caller.
+    pub(super) fn served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// How long nobody has used it; nothing while somebody does.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inbox.is_idle().then(|| used.elapsed())
+    }
+
+    /// Whether the upstream still answers.
+    pub(super) async fn is_alive(&self, patience: Duration) -> bool {
+        let question = if self.era == Era::Handshake { "ping" } else { "server/discover" };
+        matches!(tokio::time::timeout(patience, self.request(question, Map::new(), None)).await, Ok(Ok(_)))
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(&self) {
+        self.channel.close().await;
+        self.closed.cancel();
+    }
+}
+
+/// A request under way; cancelled upstream when dropped before its answer came.
+struct UnderWay<'a> {
+    link: &'a Link,
+    id: u64,
+    for_caller: bool,
+    cancel: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.link.inbox.leave(self.id);
+        // Over HTTP, a request of the later generation is cancelled by hanging up.
+        if self.cancel && !(self.link.over_http && self.link.era == Era::PerRequest) {
+            let params = json!({ "requestId": self.id, "reason": "the caller gave up" });
+            if let Value::Object(params) = params {
+                self.link.notify_soon("notifications/cancelled", params);
+            }
+        }
+        if self.cancel && self.for_caller {
+            self.link.inbox.doubted();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Connections of callers' own: one for each session whose client an upstream may ask things.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Mutex as AsyncMutex;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::dial::Dialer;
+use super::link::Link;
+use crate::call::Session;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How often connections are looked at that nobody needs any more.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// All connections of callers' own.
+#[derive(Debug)]
+pub(super) struct Pool {
+    slots: Mutex<HashMap<Uuid, Arc<Slot>>>,
+    most: usize,
+    idle: Duration,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// Held while a connection is made, so that one session makes one.
+    link: AsyncMutex<Option<Arc<Link>>>,
+    gone: CancellationToken,
+}
+
+impl Pool {
+    pub(super) fn new(most: usize, idle: Duration) -> Self {
+        Self { slots: Mutex::default(), most, idle }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The connection of this session, made when there is none that works.
+    pub(super) async fn link(&self, session: &Session, dialer: &Dialer) -> Result<Arc<Link>> {
+        let slot = self.slot(session)?;
+        let mut link = slot.link.lock().await;
+        if let Some(link) = link.as_ref().filter(|link| !link.closed().is_cancelled()) {
+            return Ok(Arc::clone(link));
+        }
+        let made = Arc::new(dialer.dial(Some(session)).await?);
+        *link = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The place of a session. When all are taken, the connection idle for longest gives way.
+    fn slot(&self, session: &Session) -> Result<Arc<Slot>> {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get(&session.id) {
+            return Ok(Arc::clone(slot));
+        }
+        if slots.len() >= self.most {
+            let idle = slots.iter().filter_map(|(id, slot)| Some((slot.idle()?, *id))).max();
+            let Some((_, longest)) = idle else {
+                let message = "all connections to this upstream are in use (`maxConnections`); try again later";
+                return Err(Error::new(ErrorKind::Busy, message));
+            };
+            // Dropping it ends it.
+            slots.remove(&longest);
+        }
+        let slot = Arc::new(Slot { link: AsyncMutex::default(), gone: session.gone.clone() });
+        slots.insert(session.id, Arc::clone(&slot));
+        Ok(slot)
+    }
+
+    /// The connection a session has already, if it has one.
+    pub(super) fn existing(&self, session: &Session) -> Option<Arc<Link>> {
+        let slot = self.lock().get(&session.id).cloned()?;
+        slot.link.try_lock().ok()?.clone()
+    }
+
+    /// Closes connections that nobody needs any more, for as long as it is polled.
+    pub(super) async fn sweep(&self) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        loop {
+            ticks.tick().await;
+            let over: Vec<Arc<Slot>> = {
+                let mut slots = self.lock();
+                let is_over = |slot: &Slot| {
+                    slot.gone.is_cancelled() || slot.is_closed() || slot.idle().is_some_and(|idle| idle > self.idle)
+                };
+                let ids: Vec<Uuid> = slots.iter().filter(|(_, slot)| is_over(slot)).map(|(id, _)| *id).collect();
+                ids.iter().filter_map(|id| slots.remove(id)).collect()
+            };
+            close(over).await;
+        }
+    }
+
+    /// Closes all.
+    pub(super) async fn close(&self) {
+        let all = self.lock().drain().map(|(_, slot)| slot).collect();
+        close(all).await;
+    }
+}
+
+impl Slot {
+    /// How long its connection has been idle; nothing while it is used or made.
+    fn idle(&self) -> Option<Duration> {
+        self.link.try_lock().ok()?.as_ref()?.idle()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.link.try_lock().is_ok_and(|link| link.as_ref().is_some_and(|link| link.closed().is_cancelled()))
+    }
+}
+
+async fn close(slots: Vec<Arc<Slot>>) {
+    let close = |slot: Arc<Slot>| async move {
+        if let Some(link) = slot.link.lock().await.take() {
+            link.close().await;
+        }
+    };
+    futures_util::future::join_all(slots.into_iter().map(close)).await;
+}

@@ -1,0 +1,273 @@
+//! An MCP server at an address: Streamable HTTP, with or without a session.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::channel::{Answer, Channel, Failure, Frame, Outgoing};
+use super::events::Events;
+use super::inbox::Inbox;
+use super::link::{HANDSHAKE, PER_REQUEST};
+use crate::adapter::{Limit, Secrets};
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind, Rejection};
+use crate::upstream::{Hop, never_sent};
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// An upstream's own words about a refusal are read this far, in bytes.
+const REFUSAL: usize = 64 << 10;
+/// A stream that broke off is taken up again this often before its request fails.
+const RESUMPTIONS: usize = 5;
+/// How long to wait before that, when the upstream does not say.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// A goodbye or a note that takes longer than this is given up.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// Where and how an upstream is reached.
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) hop: Hop,
+    /// The largest answer to take.
+    pub(super) largest: Limit,
+}
+
+impl Address {
+    /// It, with a credential shown to it.
+    pub(super) fn with(&self, credential: &Credential) -> Result<Self, Error> {
+        let mut address = self.clone();
+        credential.apply(&mut address.url, &mut address.headers)?;
+        Ok(address)
+    }
+}
+
+/// A connection over Streamable HTTP. Nothing is open while nothing is under way, but for the
+/// stream on which the upstream says things unasked.
+#[derive(Debug)]
+pub(super) struct Streamable {
+    address: Address,
+    credential: Credential,
+    inbox: Arc<Inbox>,
+    closed: CancellationToken,
+    session: Mutex<Option<HeaderValue>>,
+    version: Mutex<Option<HeaderValue>>,
+    why: Mutex<Option<String>>,
+}
+
+impl Streamable {
+    pub(super) fn new(
+        address: &Address,
+        credential: Credential,
+        inbox: Arc<Inbox>,
+        closed: CancellationToken,
+    ) -> Result<Self, Error> {
+        let address = address.with(&credential)?;
+        let (session, version, why) = Default::default();
+        Ok(Self { address, credential, inbox, closed, session, version, why })
+    }
+
+    fn session(&self) -> Option<HeaderValue> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        accept: HeaderValue,
+        extra: Vec<(HeaderName, HeaderValue)>,
+        body: Option<String>,
+    ) -> Result<Response, Failure> {
+        let mut headers = self.address.headers.clone();
+        headers.insert(ACCEPT, accept);
+        headers.extend(self.session().map(|id| (SESSION_ID, id)));
+        headers.extend(self.version.lock().unwrap_or_else(PoisonError::into_inner).clone().map(|it| (VERSION, it)));
+        headers.extend(extra);
+        let mut builder = self.address.hop.request(method, self.address.url.clone()).headers(headers);
+        if let Some(body) = body {
+            builder = builder.header(CONTENT_TYPE, JSON).body(body);
+        }
+        let request = builder.build().map_err(|error| {
+            let message = "the connector's address makes no valid request";
+            Failure::NotSent(Error::new(ErrorKind::Unavailable, message).because(error.without_url()))
+        })?;
+        self.address.hop.send(request).await.map_err(|error| {
+            *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.message().to_owned());
+            self.closed.cancel();
+            if never_sent(&error) { Failure::NotSent(error) } else { Failure::Broken(error) }
+        })
+    }
+
+    /// Reads events until the answer to `id` comes, taking the stream up again where it breaks.
+    async fn follow(&self, response: Response, id: u64) -> Result<Answer, Failure> {
+        let mut events = Events::of(response, self.address.largest);
+        let (mut last, mut wait) = (None, RETRY);
+        for _ in 0..=RESUMPTIONS {
+            let broken = loop {
+                match events.next().await {
+                    Some(Ok(event)) => {
+                        last = event.id.or(last);
+                        wait = event.retry.map_or(wait, Duration::from_millis).min(LONGEST_RETRY);
+                        let Some(answer) = event.data.and_then(|data| self.take(data, Some(id))) else { continue };
+                        return Ok(answer);
+                    }
+                    Some(Err(error)) if error.kind() == ErrorKind::TooLarge => return Err(Failure::Exchange(error)),
+                    Some(Err(error)) => break error,
+                    None => break Error::new(ErrorKind::Unreachable, "the upstream ended its stream without an answer"),
+                }
+            };
+            let resumable = last.as_deref().and_then(|last: &str| HeaderValue::from_str(last).ok());
+            let Some(from) = resumable.filter(|_| self.session().is_some()) else {
+                return Err(Failure::Exchange(broken));
+            };
+            tokio::time::sleep(wait).await;
+            let again = self.exchange(Method::GET, EVENTS, vec![(LAST_EVENT_ID, from)], None).await?;
+            if !again.status().is_success() {
+                return Err(Failure::Exchange(broken));
+            }
+            events = Events::of(again, self.address.largest);
+        }
+        Err(Failure::Exchange(Error::new(ErrorKind::Unreachable, "the upstream's stream broke off again and again")))
+    }
+
+    /// Takes one message; the answer, when it is the one to `id`.
+    fn take(&self, data: String, id: Option<u64>) -> Option<Answer> {
+        let data = Bytes::from(data);
+        let frame = Frame::parse(&data)?;
+        match frame.answers() {
+            Some(answered) => (Some(answered) == id).then(|| frame.answer(&data)),
+            None => {
+                self.inbox.receive(&frame, id);
+                None
+            }
+        }
+    }
+
+    /// What a status that is no success means.
+    async fn refused(&self, response: Response, id: u64) -> Result<Answer, Failure> {
+        let status = response.status();
+        let retry = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = Limit { bytes: REFUSAL, setting: "" }.read(response).await.unwrap_or_default();
+        let frame = Frame::parse(&body);
+        let rejection = frame.as_ref().and_then(Frame::rejection);
+        if self.session().is_some() && is_lost(status, rejection.as_ref()) {
+            self.closed.cancel();
+            return Err(Failure::NotSent(Error::new(ErrorKind::Unreachable, "the upstream forgot our session")));
+        }
+        if let Some(rejection) = rejection.filter(|_| frame.and_then(|frame| frame.answers()) == Some(id)) {
+            return Ok(Err(rejection));
+        }
+        let (kind, what) = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                (ErrorKind::Unavailable, "the upstream refuses the connector's credential".to_owned())
+            }
+            StatusCode::TOO_MANY_REQUESTS => (ErrorKind::Busy, "the upstream is asked too often".to_owned()),
+            _ => (ErrorKind::Upstream, "the upstream refused the request".to_owned()),
+        };
+        let retry = retry.map(|after| format!("; try again after {} s", crate::name::shown(&after))).unwrap_or_default();
+        let error = Error::new(kind, format!("{what} (HTTP {}){retry}", status.as_u16()));
+        let said = String::from_utf8_lossy(body.get(..body.len().min(1000)).unwrap_or_default()).into_owned();
+        let secrets = self.credential.headers.iter().chain(&self.credential.query);
+        Err(Failure::Exchange(error.because(Secrets::of(secrets).hide(&said))))
+    }
+}
+
+/// Whether a refusal says that the session is gone: 404 by the specification, and what widespread
+/// servers say instead.
+fn is_lost(status: StatusCode, rejection: Option<&Rejection>) -> bool {
+    status == StatusCode::NOT_FOUND
+        || (status == StatusCode::BAD_REQUEST
+            && rejection.is_some_and(|rejection| rejection.message.to_ascii_lowercase().contains("session")))
+}
+
+fn is(response: &Response, kind: &str) -> bool {
+    let said = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    said.split(';').next().is_some_and(|said| said.trim().eq_ignore_ascii_case(kind))
+}
+
+#[async_trait]
+impl Channel for Streamable {
+    async fn request(&self, outgoing: Outgoing<'_>) -> Result<Answer, Failure> {
+        let Outgoing { id, method, text, mut headers } = outgoing;
+        if !headers.is_empty() {
+            headers.push((VERSION, HeaderValue::from_static(PER_REQUEST)));
+        }
+        let response = self.exchange(Method::POST, BOTH, headers, Some(text)).await?;
+        if !response.status().is_success() {
+            return self.refused(response, id).await;
+        }
+        if method == "initialize" {
+            let id = response.headers().get(SESSION_ID).cloned();
+            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        }
+        let answer = if is(&response, "text/event-stream") {
+            self.follow(response, id).await?
+        } else {
+            let body = self.address.largest.read(response).await.map_err(Failure::Exchange)?;
+            let frame = Frame::parse(&body).filter(|frame| frame.answers() == Some(id));
+            let nonsense = || Failure::Exchange(Error::new(ErrorKind::Upstream, "the upstream's answer is no MCP"));
+            frame.ok_or_else(nonsense)?.answer(&body)
+        };
+        if let ("initialize", Ok(result)) = (method, &answer) {
+            let said: Option<serde_json::Value> = serde_json::from_slice(result).ok();
+            let version = said.as_ref().and_then(|result| result.get("protocolVersion")?.as_str()).unwrap_or(HANDSHAKE);
+            *self.version.lock().unwrap_or_else(PoisonError::into_inner) = HeaderValue::from_str(version).ok();
+        }
+        Ok(answer)
+    }
+
+    async fn send(&self, text: String) -> Result<(), Failure> {
+        let sent = tokio::time::timeout(SHORT, self.exchange(Method::POST, BOTH, Vec::new(), Some(text))).await;
+        let late = || Failure::Exchange(Error::new(ErrorKind::Timeout, "the upstream did not take a notification"));
+        sent.map_err(|_| late())?.map(drop)
+    }
+
+    /// The stream on which the upstream says things unasked, opened again when it ends.
+    async fn listen(&self) {
+        let (mut last, mut wait) = (None::<HeaderValue>, RETRY);
+        while self.session().is_some() {
+            let from = last.clone().map(|last| (LAST_EVENT_ID, last)).into_iter().collect();
+            let Ok(response) = self.exchange(Method::GET, EVENTS, from, None).await else { return };
+            if !response.status().is_success() || !is(&response, "text/event-stream") {
+                // Not every server has one.
+                return;
+            }
+            let mut events = Events::of(response, self.address.largest);
+            while let Some(Ok(event)) = events.next().await {
+                last = event.id.and_then(|id| HeaderValue::from_str(&id).ok()).or(last);
+                wait = event.retry.map_or(wait, Duration::from_millis).clamp(RETRY / 10, LONGEST_RETRY);
+                if let Some(data) = event.data {
+                    self.take(data, None);
+                }
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn why(&self) -> Error {
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        Error::new(ErrorKind::Unreachable, why.as_deref().unwrap_or("the connection was closed"))
+    }
+
+    /// Ends the session, where there is one.
+    async fn close(&self) {
+        if self.session().is_some() {
+            let _ = tokio::time::timeout(SHORT, self.exchange(Method::DELETE, BOTH, Vec::new(), None)).await;
+        }
+        self.closed.cancel();
+    }
+}

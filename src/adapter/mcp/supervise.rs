@@ -1,0 +1,243 @@
+//! Keeps the shared connection: makes it, watches it, makes it again.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::link::Link;
+use super::{McpAdapter, Present, listing};
+use crate::adapter::{Phase, Status};
+use crate::call::Era;
+use crate::error::{Error, Result};
+use crate::manifest::McpStart;
+
+/// The first wait after a failure; each next one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// Changes of lists within this time are one change.
+const SETTLE: Duration = Duration::from_millis(50);
+/// A list that could not be read is asked for again after this long.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
+/// How long an upstream that left a call unanswered may take to show that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+/// A stream of news that ended is opened again after this long.
+const NEWS_AGAIN: Duration = Duration::from_secs(2);
+
+/// Why a connection is not kept any longer.
+enum Ended {
+    Stopped,
+    Idle,
+    Lost,
+}
+
+impl McpAdapter {
+    /// Keeps a connection until `stop`, and leaves none behind.
+    pub(super) async fn supervise(&self, stop: CancellationToken) {
+        tokio::select! {
+            () = self.keep_connected(&stop) => {}
+            () = self.pool.sweep() => {}
+        }
+        let link = self.show(Phase::Down, Some("it was stopped".into()), None).link;
+        if let Some(link) = link {
+            link.close().await;
+        }
+        self.pool.close().await;
+    }
+
+    async fn keep_connected(&self, stop: &CancellationToken) {
+        let mut failures = 0;
+        loop {
+            self.show(Phase::Starting, None, None);
+            let Some(opened) = stop.run_until_cancelled(self.open()).await else { return };
+            let why = match opened {
+                Err(error) => error,
+                Ok(link) => match self.keep(&link, stop).await {
+                    Ended::Stopped => return,
+                    Ended::Idle => {
+                        self.rest(&link).await;
+                        let waited = stop.run_until_cancelled(self.dialer.signals.demand()).await;
+                        if waited.is_none() {
+                            return;
+                        }
+                        continue;
+                    }
+                    // What worked may have had an accident; it is started again at once.
+                    Ended::Lost if link.served() => {
+                        failures = 0;
+                        tracing::warn!(connector = %self.names().connector, "the connection broke off; it is made again");
+                        continue;
+                    }
+                    Ended::Lost => link.why_closed(),
+                },
+            };
+            failures += 1;
+            if !self.wait(failures, &why, stop).await {
+                return;
+            }
+        }
+    }
+
+    /// Makes a connection and learns what is behind it.
+    async fn open(&self) -> Result<Arc<Link>> {
+        let link = Arc::new(self.dialer.dial(None).await?);
+        self.list(&link).await?;
+        Ok(link)
+    }
+
+    async fn list(&self, link: &Arc<Link>) -> Result<()> {
+        let late = |_| Error::new(crate::error::ErrorKind::Timeout, "the upstream did not list what it has in time");
+        let offer = tokio::time::timeout(self.dialer.timeout, listing::ask(link)).await.map_err(late)??;
+        let omitted = (!offer.omitted.is_empty()).then(|| format!("left out: {}", said(&offer.omitted)));
+        let changed = self.offer.send_if_modified(|present| {
+            let changed = present.as_deref() != Some(&offer);
+            if changed {
+                *present = Some(Arc::new(offer));
+            }
+            changed
+        });
+        let phase = if omitted.is_some() { Phase::Degraded } else { Phase::Up };
+        self.show(phase, omitted, Some(Arc::clone(link)));
+        if changed {
+            self.bulletin.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Watches a connection for as long as it is of use.
+    async fn keep(&self, link: &Arc<Link>, stop: &CancellationToken) -> Ended {
+        tokio::select! {
+            () = stop.cancelled() => Ended::Stopped,
+            () = link.closed().cancelled() => Ended::Lost,
+            () = self.lose_the_dead(link) => Ended::Lost,
+            () = self.grow_idle(link) => Ended::Idle,
+            () = self.follow_lists(link) => Ended::Lost,
+            () = self.follow_news(link) => Ended::Lost,
+        }
+    }
+
+    async fn follow_lists(&self, link: &Arc<Link>) {
+        loop {
+            self.dialer.signals.lists().await;
+            tokio::time::sleep(SETTLE).await;
+            while let Err(error) = self.list(link).await {
+                self.show(Phase::Degraded, Some(format!("its lists cannot be read: {error}")), Some(Arc::clone(link)));
+                tokio::time::sleep(LIST_AGAIN).await;
+            }
+        }
+    }
+
+    /// Ends when a call went unanswered and the upstream shows no other sign of life.
+    async fn lose_the_dead(&self, link: &Arc<Link>) {
+        loop {
+            self.dialer.signals.doubt().await;
+            while !link.is_alive(SIGN_OF_LIFE).await {
+                let reason = format!("it does not answer within {} s", SIGN_OF_LIFE.as_secs());
+                self.show(Phase::Degraded, Some(reason), Some(Arc::clone(link)));
+                // A call that still runs may only be taking all its attention.
+                if link.idle().is_some() {
+                    link.close().await;
+                    return;
+                }
+            }
+            if self.present.borrow().status.phase == Phase::Degraded {
+                self.dialer.signals.lists_changed();
+            }
+        }
+    }
+
+    async fn grow_idle(&self, link: &Arc<Link>) {
+        loop {
+            let idle = link.idle().unwrap_or_default();
+            if self.start == McpStart::Lazy && idle >= self.idle {
+                return;
+            }
+            tokio::time::sleep(self.idle.saturating_sub(idle).clamp(Duration::from_millis(100), Duration::from_secs(5))).await;
+        }
+    }
+
+    /// Subscribes to what somebody wants to hear of, and to changes of the lists where that has to
+    /// be asked for.
+    async fn follow_news(&self, link: &Arc<Link>) {
+        let mut watched = self.watched.subscribe();
+        let mut subscribed: HashSet<String> = HashSet::new();
+        loop {
+            let wanted: HashSet<String> = watched.borrow_and_update().keys().cloned().collect();
+            match link.era {
+                Era::Handshake => {
+                    for (method, uri) in differences(&subscribed, &wanted) {
+                        let params = Map::from_iter([("uri".to_owned(), Value::from(uri))]);
+                        let _ = link.request(method, params, None).await;
+                    }
+                    subscribed = wanted;
+                    let _ = watched.changed().await;
+                }
+                Era::PerRequest => {
+                    let mut uris: Vec<String> = wanted.into_iter().collect();
+                    uris.sort();
+                    let params = json!({ "notifications": {
+                        "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
+                        "resourceSubscriptions": uris,
+                    } });
+                    let Value::Object(params) = params else { return };
+                    let listening = async {
+                        // One that has no such thing is not asked again.
+                        if let Ok(Err(_)) = link.request("subscriptions/listen", params, None).await {
+                            std::future::pending::<()>().await;
+                        }
+                        tokio::time::sleep(NEWS_AGAIN).await;
+                    };
+                    tokio::select! {
+                        () = listening => {}
+                        _ = watched.changed() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Closes a connection that nobody uses; it counts as up, and the next call makes another.
+    async fn rest(&self, link: &Arc<Link>) {
+        self.show(Phase::Up, Some("it is at rest until the next call".into()), None);
+        link.close().await;
+    }
+
+    /// Waits before the next attempt; `false` when there is none.
+    async fn wait(&self, failures: u32, why: &Error, stop: &CancellationToken) -> bool {
+        let doubled = FIRST_WAIT.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_WAIT);
+        // Many connectors that failed together shall not come back together.
+        let jitter = doubled.mul_f64(f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 1024.0);
+        let wait = doubled + jitter;
+        tracing::warn!(connector = %self.names().connector, retry_ms = wait.as_millis(), "down: {why}");
+        let mut status = Status::now(Phase::Down, Some(why.to_string()));
+        status.retry_at = Some(Instant::now() + wait);
+        self.present.send_replace(Present { status, link: None });
+        // Whoever waits for what it has shall not wait for the next attempt.
+        if self.offer.borrow().is_none() {
+            self.bulletin.changed.notify_one();
+        }
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
+    }
+
+    /// Shows how it is from now on; gives how it was.
+    fn show(&self, phase: Phase, reason: Option<String>, link: Option<Arc<Link>>) -> Present {
+        self.present.send_replace(Present { status: Status::now(phase, reason), link })
+    }
+}
+
+/// What to subscribe to and what to leave.
+fn differences<'a>(before: &'a HashSet<String>, now: &'a HashSet<String>) -> Vec<(&'static str, &'a str)> {
+    let new = now.difference(before).map(|uri| ("resources/subscribe", uri.as_str()));
+    new.chain(before.difference(now).map(|uri| ("resources/unsubscribe", uri.as_str()))).collect()
+}
+
+/// A few of many reasons.
+fn said(reasons: &[String]) -> String {
+    const MOST: usize = 5;
+    let more = if reasons.len() > MOST { format!(", and {} more", reasons.len() - MOST) } else { String::new() };
+    format!("{}{more}", reasons.iter().take(MOST).cloned().collect::<Vec<_>>().join(", "))
+}

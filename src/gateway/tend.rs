@@ -1,0 +1,67 @@
+//! What runs beside calls: connectors' connections, and snapshots of what they come to offer.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Connector, Gateway, Live};
+use crate::adapter::Phase;
+use crate::name::ConnectorId;
+
+impl Gateway {
+    /// Keeps connectors running until `stop`, and leaves nothing of theirs behind.
+    pub async fn tend(&self, stop: CancellationToken) {
+        let mut live = self.live.subscribe();
+        let mut tended: BTreeMap<ConnectorId, (Arc<Connector>, CancellationToken)> = BTreeMap::new();
+        let mut tasks = JoinSet::new();
+        loop {
+            let now = Arc::clone(&live.borrow_and_update());
+            tended.retain(|id, (connector, over)| {
+                let stays = now.connectors.get(id).is_some_and(|now| Arc::ptr_eq(now, connector));
+                if !stays {
+                    over.cancel();
+                }
+                stays
+            });
+            for (id, connector) in &now.connectors {
+                if let Some(adapter) = connector.usable().filter(|_| !tended.contains_key(id)) {
+                    let over = stop.child_token();
+                    tended.insert(id.clone(), (Arc::clone(connector), over.clone()));
+                    tasks.spawn(async move { adapter.tend(over).await });
+                }
+            }
+            tokio::select! {
+                changed = live.changed() => if changed.is_err() { break },
+                () = self.bulletin.changed.notified() => self.refresh(),
+                Some(_) = tasks.join_next() => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        for (_, over) in tended.values() {
+            over.cancel();
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Waits until every connector has started or failed to. To be asked while [`Self::tend`] runs.
+    pub async fn settled(&self) {
+        let mut live = self.live.subscribe();
+        while live.borrow_and_update().is_starting(|_| true) {
+            if live.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Live {
+    /// Whether what some connector offers is not known yet because it is starting.
+    pub(super) fn is_starting(&self, which: impl Fn(&Connector) -> bool) -> bool {
+        self.connectors.values().any(|connector| {
+            which(connector)
+                && connector.mcp().is_some()
+                && connector.usable().is_some_and(|it| it.offer().is_none() && it.status().phase == Phase::Starting)
+        })
+    }
+}

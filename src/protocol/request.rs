@@ -1,0 +1,180 @@
+//! Requests that connectors answer: tools, resources, prompts, completions, tasks.
+
+use bytes::Bytes;
+use rmcp::model::{ErrorCode, ErrorData};
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
+use std::time::Duration;
+
+use super::present::{dressed, from_error, member, present, result_meta};
+use super::server::Server;
+use crate::call::{Downstream, Era, ToolCall};
+use crate::catalog::{Catalog, List, Place};
+use crate::error::Error;
+use crate::gateway::{Connector, Request};
+use crate::manifest::AdapterSettings;
+
+/// Methods that are answered here. The SDK sees them under other names, so that its types do not
+/// take anything from the answers.
+pub const OURS: &[&str] = &[
+    "tools/list",
+    "tools/call",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+    "logging/setLevel",
+    "tasks/get",
+    "tasks/update",
+    "tasks/cancel",
+];
+/// What stands before a method's name on its way through the SDK.
+pub const PREFIX: &str = "switchboard/";
+/// Methods of the handshake era that 2026-07-28 took away.
+pub const REMOVED: &[&str] =
+    &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+
+/// How long a client may keep a list without asking again. Changes are announced anyway.
+const LIST_TTL: Duration = Duration::from_mins(1);
+
+type Params = Map<String, Value>;
+type Answer = Result<Bytes, ErrorData>;
+
+impl Server {
+    /// Answers a request, `_meta` of whose parameters is in `downstream`.
+    pub(super) async fn answer(&self, method: &str, params: Params, downstream: Downstream) -> Answer {
+        let catalog = || self.gateway.live();
+        match method {
+            "tools/list" => list(&catalog().catalog, List::Tools, &params, downstream.era),
+            "resources/list" => list(&catalog().catalog, List::Resources, &params, downstream.era),
+            "resources/templates/list" => list(&catalog().catalog, List::Templates, &params, downstream.era),
+            "prompts/list" => list(&catalog().catalog, List::Prompts, &params, downstream.era),
+            "tools/call" => self.call(params, downstream).await,
+            "resources/read" => self.about(method, "resources/read", "uri", params, &downstream).await,
+            "prompts/get" => self.about(method, "prompts/get", "name", params, &downstream).await,
+            "tasks/get" => self.about(method, "tasks/get", "taskId", params, &downstream).await,
+            "tasks/update" => self.about(method, "tasks/update", "taskId", params, &downstream).await,
+            "tasks/cancel" => self.about(method, "tasks/cancel", "taskId", params, &downstream).await,
+            "completion/complete" => self.complete(params, &downstream).await,
+            other => Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, other.to_owned(), None)),
+        }
+    }
+
+    async fn call(&self, mut params: Params, downstream: Downstream) -> Answer {
+        let malformed = || {
+            let message = "tools/call wants `name`, a string, and `arguments`, an object";
+            ErrorData::invalid_params(message, None)
+        };
+        let Some(Value::String(name)) = params.remove("name") else { return Err(malformed()) };
+        let arguments = match params.remove("arguments") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(arguments)) => arguments,
+            Some(_) => return Err(malformed()),
+        };
+        let era = downstream.era;
+        let call = ToolCall { name, arguments, rest: params };
+        present(self.gateway.call(self.caller, call, downstream).await, era)
+    }
+
+    /// A request about one thing, whose published name stands under `key`.
+    async fn about(
+        &self,
+        method: &str,
+        upstream: &'static str,
+        key: &str,
+        mut params: Params,
+        downstream: &Downstream,
+    ) -> Answer {
+        let era = downstream.era;
+        let Some(public) = params.get(key).and_then(Value::as_str).map(str::to_owned) else {
+            return Err(ErrorData::invalid_params(format!("{method} wants `{key}`, a string"), None));
+        };
+        let place = self.place(key, &public).await.map_err(|error| from_error(&error, era, Some(&public)))?;
+        params.insert(key.into(), json!(place.own));
+        self.forward(upstream, params, place, downstream).await
+    }
+
+    /// Where something is. What may be on a connector that is starting is waited for.
+    pub(super) async fn place(&self, key: &str, public: &str) -> Result<Place, Error> {
+        let look = |catalog: &Catalog| match key {
+            "uri" => catalog.resource(public),
+            "taskId" => catalog.task(public),
+            _ => catalog.prompt(public).cloned(),
+        };
+        let may_have = |connector: &Connector| matches!(connector.checked.connector.adapter, AdapterSettings::Mcp(_));
+        self.gateway.find(look, may_have).await.map(|(_, place)| place)
+    }
+
+    async fn forward(&self, method: &'static str, params: Params, place: Place, downstream: &Downstream) -> Answer {
+        let request = Request { method, params, place };
+        let sent = self.gateway.forward(self.caller, request, downstream).await;
+        let sent = sent.map_err(|error| from_error(&error, downstream.era, None))?;
+        Ok(dressed(sent, downstream.era, method == "resources/read"))
+    }
+
+    async fn complete(&self, mut params: Params, downstream: &Downstream) -> Answer {
+        let Some(Value::Object(mut reference)) = params.remove("ref") else {
+            return Err(ErrorData::invalid_params("completion/complete wants `ref`, an object", None));
+        };
+        let key = if reference.contains_key("uri") { "uri" } else { "name" };
+        let public = reference.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let place = self.place(key, &public).await;
+        let place = place.map_err(|error| from_error(&error, downstream.era, Some(&public)))?;
+        reference.insert(key.into(), json!(place.own));
+        params.insert("ref".into(), Value::Object(reference));
+        self.forward("completion/complete", params, place, downstream).await
+    }
+}
+
+/// A list. There is one page, so a cursor is none of ours.
+fn list(catalog: &Catalog, list: List, params: &Params, era: Era) -> Answer {
+    if params.get("cursor").is_some_and(|cursor| !cursor.is_null()) {
+        return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
+    }
+    let name = match list {
+        List::Tools => "tools",
+        List::Resources => "resources",
+        List::Templates => "resourceTemplates",
+        List::Prompts => "prompts",
+    };
+    let items = catalog.list(list);
+    let items: &[u8] = if items.is_empty() { b"[]" } else { items };
+    let mut text = Vec::with_capacity(items.len() + 256);
+    text.extend_from_slice(format!("{{\"{name}\":").as_bytes());
+    text.extend_from_slice(items);
+    if era == Era::PerRequest {
+        let ttl = u64::try_from(LIST_TTL.as_millis()).unwrap_or_default();
+        // What a caller sees may come to depend on who it is.
+        for (name, value) in
+            [("resultType", json!("complete")), ("ttlMs", json!(ttl)), ("cacheScope", json!("private"))]
+        {
+            text.extend_from_slice(member(name, &value).as_bytes());
+        }
+        text.extend_from_slice(member("_meta", &result_meta(era).unwrap_or_default()).as_bytes());
+    }
+    text.push(b'}');
+    Ok(text.into())
+}
+
+/// A message under the name by which the SDK lets it through; as it is, when it is none of ours.
+/// Nothing else of it is touched.
+pub fn renamed(message: &Bytes) -> Bytes {
+    #[derive(Deserialize)]
+    struct Method<'a> {
+        #[serde(borrow)]
+        method: &'a RawValue,
+    }
+    let Ok(Method { method }) = serde_json::from_slice(message) else { return message.clone() };
+    let name: String = serde_json::from_str(method.get()).unwrap_or_default();
+    if !OURS.contains(&name.as_str()) {
+        return message.clone();
+    }
+    // The name is part of the message, so its place is known.
+    let start = method.get().as_ptr() as usize - message.as_ptr() as usize;
+    let (before, after) = (message.slice(..start), message.slice(start + method.get().len()..));
+    [before.as_ref(), format!("\"{PREFIX}{name}\"").as_bytes(), after.as_ref()].concat().into()
+}

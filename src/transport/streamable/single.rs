@@ -1,0 +1,97 @@
+//! Requests of 2026-07-28, each answered on its own: one JSON body, or a stream when there is more to say.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use rmcp::model::{ErrorCode, ErrorData};
+use serde_json::{Map, json, value::RawValue};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::{Instant, interval_at};
+
+use super::envelope::{Envelope, Reads};
+use crate::protocol::{Server, Single};
+use crate::transport::reply;
+
+/// A stream with nothing to say shows that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Answers a request. Dropping the future, or the stream it gives, cancels it.
+pub(super) async fn answer(
+    server: &Server,
+    headers: &HeaderMap,
+    envelope: &Envelope<'_>,
+    method: &str,
+    reads: Reads,
+) -> Response {
+    let refuse = |error: &ErrorData| reply::error_to(StatusCode::BAD_REQUEST, envelope.id, error);
+    let params = envelope.params.map_or(Ok(Map::new()), |params| serde_json::from_str(params.get()));
+    let Ok(params) = params else {
+        return refuse(&ErrorData::invalid_params(format!("{method} wants an object"), None));
+    };
+    let single = match Single::new(method, params) {
+        Ok(single) => single,
+        Err(error) => return refuse(&error),
+    };
+    if let Err(error) = single.check_headers(server, headers) {
+        return refuse(&error);
+    }
+    let streaming = reads == Reads::StreamOnly || (reads == Reads::Both && single.is_talkative());
+    let (downstream, mut notices) = single.downstream(streaming);
+    let id = envelope.id.map_or(RawValue::NULL, |id| id).to_owned();
+    if !streaming {
+        let answered = server.answer_single(single, downstream).await;
+        return reply::json(status(&answered), message(&id, answered));
+    }
+    let server = server.clone();
+    let events = async_stream::stream! {
+        let answered = server.answer_single(single, downstream);
+        tokio::pin!(answered);
+        let mut alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+        let answered = loop {
+            tokio::select! {
+                biased;
+                Some(notice) = async { notices.as_mut()?.next().await } => yield event(notice.as_bytes()),
+                answered = &mut answered => break answered,
+                _ = alive.tick() => yield Ok(Bytes::from_static(b":\n\n")),
+            }
+        };
+        while let Some(notice) = notices.as_mut().and_then(|notices| notices.waiting()) {
+            yield event(notice.as_bytes());
+        }
+        yield event(&message(&id, answered));
+    };
+    let mut response = Response::new(Body::from_stream(events));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn event(message: &[u8]) -> Result<Bytes, Infallible> {
+    Ok([b"event: message\ndata: ", message, b"\n\n"].concat().into())
+}
+
+/// The whole message; the result's bytes are not read.
+fn message(id: &RawValue, answered: Result<Bytes, ErrorData>) -> Vec<u8> {
+    match answered {
+        Ok(result) => [b"{\"jsonrpc\":\"2.0\",\"id\":", id.get().as_bytes(), b",\"result\":", &result, b"}"].concat(),
+        Err(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_bytes(),
+    }
+}
+
+/// The status MCP gives errors that concern the exchange rather than the request.
+fn status(answered: &Result<Bytes, ErrorData>) -> StatusCode {
+    match answered.as_ref().err().map(|error| error.code) {
+        Some(
+            ErrorCode::UNSUPPORTED_PROTOCOL_VERSION
+            | ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY
+            | ErrorCode::HEADER_MISMATCH,
+        ) => StatusCode::BAD_REQUEST,
+        Some(ErrorCode::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
+        Some(_) | None => StatusCode::OK,
+    }
+}

@@ -1,0 +1,139 @@
+//! A slice of load: so many clients calling one after the other for a while, and what it cost.
+
+use std::time::{Duration, Instant};
+
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    answer::Miss,
+    caller::{Ask, Caller, Speech},
+    link::PATIENCE,
+    machine::{self, Cpu},
+    process::Process,
+};
+
+/// How long a client waits after a failure before it tries again.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a gateway may take until it answers what it will be asked.
+const READY: Duration = Duration::from_secs(10);
+
+/// A server under load and its clients.
+#[derive(Debug)]
+pub(crate) struct Side {
+    /// The process whose time and memory count.
+    process: u32,
+    callers: Vec<Caller>,
+    ask: Ask,
+}
+
+/// What a slice of load came to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slice {
+    pub(crate) calls: usize,
+    /// Bytes of all answers.
+    pub(crate) bytes: usize,
+    pub(crate) cpu: Cpu,
+    pub(crate) elapsed: Duration,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    /// KiB in RAM at the end.
+    pub(crate) memory: f64,
+    pub(crate) misses: Vec<Miss>,
+}
+
+#[derive(Debug, Default)]
+struct Samples {
+    latencies: Vec<Duration>,
+    bytes: usize,
+    misses: Vec<Miss>,
+}
+
+impl Side {
+    /// Connects so many clients to a server.
+    pub(crate) async fn open(
+        server: &Process,
+        speech: Speech,
+        ask: Ask,
+        label: &str,
+        callers: usize,
+    ) -> Result<Self, Miss> {
+        let mut side = Self { process: server.id, callers: Vec::new(), ask };
+        for number in 0..callers {
+            side.callers.push(Caller::open(server.address, speech, format!("{label}-{number:03}")).await?);
+        }
+        Ok(side)
+    }
+
+    /// Lets all clients call for so long.
+    pub(crate) async fn load(&mut self, duration: Duration) -> Slice {
+        let (began, before) = (Instant::now(), Cpu::of(self.process));
+        let until = began + duration;
+        let mut running = JoinSet::new();
+        for caller in self.callers.drain(..) {
+            running.spawn(drive(caller, self.ask, until));
+        }
+        let mut slice = Slice::default();
+        let mut latencies = Vec::new();
+        while let Some(Ok((caller, samples))) = running.join_next().await {
+            self.callers.push(caller);
+            latencies.extend(samples.latencies);
+            slice.bytes += samples.bytes;
+            slice.misses.extend(samples.misses);
+        }
+        slice.elapsed = began.elapsed();
+        slice.cpu = Cpu::of(self.process).since(before);
+        slice.memory = machine::memory(self.process);
+        slice.calls = latencies.len();
+        latencies.sort_unstable();
+        slice.p50 = percentile(&latencies, 50);
+        slice.p99 = percentile(&latencies, 99);
+        slice
+    }
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
+}
+
+async fn drive(mut caller: Caller, ask: Ask, until: Instant) -> (Caller, Samples) {
+    let mut samples = Samples::default();
+    loop {
+        let began = Instant::now();
+        if began >= until {
+            return (caller, samples);
+        }
+        match timeout(PATIENCE, caller.perform(ask)).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(bytes) => {
+                samples.latencies.push(began.elapsed());
+                samples.bytes += bytes;
+            }
+            Err(miss) => {
+                samples.misses.push(miss);
+                sleep(PAUSE).await;
+                if let Ok(again) = caller.again().await {
+                    caller = again;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until a server answers what will be asked of it, and says why if it does not.
+pub(crate) async fn ready(server: &Process, speech: Speech, ask: Ask) -> Result<(), String> {
+    let until = Instant::now() + READY;
+    loop {
+        let tried = timeout(PATIENCE, async {
+            Caller::open(server.address, speech, "probe".to_owned()).await?.perform(ask).await
+        });
+        match tried.await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(_) => return Ok(()),
+            Err(miss) if Instant::now() >= until => {
+                return Err(server.complaint().map_or_else(|| miss.to_string(), |said| format!("{said}; {miss}")));
+            }
+            Err(_) => sleep(PAUSE * 5).await,
+        }
+    }
+}
