@@ -158,9 +158,10 @@ impl Catalog {
             let first = bare.next();
             bare.clone().chain(first).find(fits).or(first.filter(|_| bare.next().is_none())).and_then(place)
         };
-        listed.or_else(prefixed).or_else(bare).ok_or_else(|| {
-            Error::new(ErrorKind::UnknownResource, format!("unknown resource `{}`", shown(uri)))
-        })
+        listed
+            .or_else(prefixed)
+            .or_else(bare)
+            .ok_or_else(|| Error::new(ErrorKind::UnknownResource, format!("unknown resource `{}`", shown(uri))))
     }
 
     /// The connector a task is of, and its id there.

@@ -62,11 +62,7 @@ struct Present {
 
 impl McpAdapter {
     /// Reads the settings; the reason when one has no value. Nothing is started yet.
-    pub(super) fn new(
-        checked: &Checked,
-        settings: &McpSettings,
-        around: Surroundings<'_>,
-    ) -> Result<Self, String> {
+    pub(super) fn new(checked: &Checked, settings: &McpSettings, around: Surroundings<'_>) -> Result<Self, String> {
         let idle = Duration::from_secs(settings.idle_seconds.get());
         Ok(Self {
             dialer: Dialer::new(checked, settings, around)?,
@@ -101,7 +97,10 @@ impl McpAdapter {
             let json = self.names().publish_result(&json);
             return Ok(Sent { is_error: is_error(&json), json, era });
         }
-        Err(Error::new(ErrorKind::Upstream, format!("the upstream asked for more {MOST_ROUNDS} times and did not answer")))
+        Err(Error::new(
+            ErrorKind::Upstream,
+            format!("the upstream asked for more {MOST_ROUNDS} times and did not answer"),
+        ))
     }
 
     /// One request and its answer. What was certainly not executed is tried a second time.
@@ -140,7 +139,8 @@ impl McpAdapter {
         let mut present = self.present.subscribe();
         loop {
             let Present { status, link } = present.borrow_and_update().clone();
-            let usable = |link: &Arc<Link>| !link.closed().is_cancelled() && not.is_none_or(|not| !Arc::ptr_eq(not, link));
+            let usable =
+                |link: &Arc<Link>| !link.closed().is_cancelled() && not.is_none_or(|not| !Arc::ptr_eq(not, link));
             match (link.filter(usable), status.phase) {
                 (Some(link), _) => return Ok(link),
                 (None, Phase::Down) => return Err(self.down(&status)),
@@ -286,4 +286,3 @@ impl Wanted {
         Ok(next)
     }
 }
-

@@ -124,23 +124,21 @@ impl Builder {
         };
         for prompt in &offer.prompts {
             let (own, public, item) = sent::renamed(prompt, "name", |name| names.public_name(name));
-            match self.catalog.prompts.get(&public) {
-                Some(first) => collide("prompt", &public, first),
-                None => {
-                    self.catalog.prompts.insert(public, place(&own));
-                    self.prompts.push(item);
-                }
+            if let Some(first) = self.catalog.prompts.get(&public) {
+                collide("prompt", &public, first);
+                continue;
             }
+            self.catalog.prompts.insert(public, place(&own));
+            self.prompts.push(item);
         }
         for resource in &offer.resources {
             let (own, public, item) = sent::renamed(resource, "uri", |uri| names.public_uri(uri));
-            match self.catalog.resources.get(&public) {
-                Some(first) => collide("resource", &public, first),
-                None => {
-                    self.catalog.resources.insert(public, place(&own));
-                    self.resources.push(item);
-                }
+            if let Some(first) = self.catalog.resources.get(&public) {
+                collide("resource", &public, first);
+                continue;
             }
+            self.catalog.resources.insert(public, place(&own));
+            self.resources.push(item);
         }
         for template in &offer.templates {
             self.templates.push(sent::renamed(template, "uriTemplate", |uri| names.public_uri(uri)).2);

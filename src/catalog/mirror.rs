@@ -110,7 +110,9 @@ fn is_astray(schema: &Map<String, Value>, on_path: bool) -> bool {
         key if DATA.contains(&key) => false,
         _ => match value {
             Value::Array(items) => items.iter().any(|item| within(item, false)),
-            _ => within(value, false),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                within(value, false)
+            }
         },
     })
 }

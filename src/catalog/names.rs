@@ -66,16 +66,15 @@ impl Names {
     /// Publishes the pages that a tool's `_meta` names, in both families of keys.
     pub fn publish_meta(&self, holder: &mut Map<String, Value>) {
         let Some(Value::Object(meta)) = holder.get_mut("_meta") else { return };
+        let publish = |at: Option<&mut Value>| {
+            if let Some(Value::String(uri)) = at {
+                *uri = self.public_uri(uri);
+            }
+        };
         for key in TEMPLATES {
-            self.publish_at(meta.get_mut(key));
+            publish(meta.get_mut(key));
         }
-        self.publish_at(meta.get_mut("ui").and_then(|ui| ui.get_mut("resourceUri")));
-    }
-
-    fn publish_at(&self, uri: Option<&mut Value>) {
-        if let Some(Value::String(uri)) = uri {
-            *uri = self.public_uri(uri);
-        }
+        publish(meta.get_mut("ui").and_then(|ui| ui.get_mut("resourceUri")));
     }
 
     /// A result with its URIs published: of links, embedded resources, contents that were read,
@@ -84,11 +83,10 @@ impl Names {
         let text = std::str::from_utf8(result).unwrap_or_default();
         // A quick look spares most results a closer one.
         let may_name = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        if !may_name(&["\"taskId\""]) && !(self.prefix && may_name(&["\"uri\"", "resourceUri", TEMPLATES[0]])) {
-            return result.clone();
+        if may_name(&["\"taskId\""]) || self.prefix && may_name(&["\"uri\"", "resourceUri", TEMPLATES[0]]) {
+            return self.result(text).map_or_else(|| result.clone(), Bytes::from);
         }
-        let edited = self.result(text);
-        edited.map_or_else(|| result.clone(), Bytes::from)
+        result.clone()
     }
 
     fn result(&self, text: &str) -> Option<String> {
@@ -169,9 +167,7 @@ fn edit(object: &str, member: &str, change: impl FnOnce(&str) -> Option<Box<RawV
 /// An array with each item edited that there is something to edit in.
 fn each(array: &str, change: impl Fn(&str) -> Option<Box<RawValue>>) -> Option<Box<RawValue>> {
     let items: Vec<&RawValue> = serde_json::from_str(array).ok()?;
-    let items: Vec<Cow<'_, RawValue>> = items
-        .into_iter()
-        .map(|item| change(item.get()).map_or(Cow::Borrowed(item), Cow::Owned))
-        .collect();
+    let items: Vec<Cow<'_, RawValue>> =
+        items.into_iter().map(|item| change(item.get()).map_or(Cow::Borrowed(item), Cow::Owned)).collect();
     serde_json::value::to_raw_value(&items).ok()
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::tool::{Entry, security, widget_meta};
 use super::Names;
+use super::tool::{Entry, security, widget_meta};
 use crate::manifest::{Annotations, Connector, Tool};
 
 /// A tool of an MCP server. What its manifest says of it goes before what the server says.
@@ -44,12 +44,11 @@ pub(super) fn renamed(item: &Value, key: &str, publish: impl Fn(&str) -> String)
 /// One tool whose schema is no schema of an object makes clients refuse all tools.
 fn usable_schema(descriptor: &mut Map<String, Value>) {
     let schema = descriptor.entry("inputSchema").or_insert_with(|| json!({}));
-    match schema {
-        Value::Object(schema) if schema.get("type").is_some_and(|kind| kind == "object") => {}
-        Value::Object(schema) if !schema.contains_key("type") => {
-            schema.insert("type".into(), json!("object"));
-        }
-        other => *other = json!({ "type": "object" }),
+    if let Value::Object(schema) = schema {
+        schema.entry("type").or_insert(json!("object"));
+    }
+    if schema.get("type").is_none_or(|kind| kind != "object") {
+        *schema = json!({ "type": "object" });
     }
 }
 
@@ -72,9 +71,12 @@ fn annotate(descriptor: &mut Map<String, Value>, declared: Annotations) {
         }
     }
     let read_only = hints.get("readOnlyHint") == Some(&Value::Bool(true));
-    for (hint, taken_for) in
-        [("readOnlyHint", false), ("destructiveHint", !read_only), ("idempotentHint", read_only), ("openWorldHint", true)]
-    {
+    for (hint, taken_for) in [
+        ("readOnlyHint", false),
+        ("destructiveHint", !read_only),
+        ("idempotentHint", read_only),
+        ("openWorldHint", true),
+    ] {
         hints.entry(hint).or_insert(json!(taken_for));
     }
 }

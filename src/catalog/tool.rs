@@ -43,7 +43,7 @@ impl Entry {
         let security = security(connector, tool);
         let schema = Value::Object(tool.input_schema.clone());
         let descriptor = descriptor(&name, connector, tool, &security);
-        Self { schema, validators, security, ..Self::sent(name, connector, tool, descriptor) }
+        Self { security, schema, validators, ..Self::sent(name, connector, tool, descriptor) }
     }
 
     /// A tool of another MCP server.
@@ -94,7 +94,9 @@ impl Entry {
     /// How a structured result breaks the output schema: pointers and messages, none when it
     /// does not, or when the tool promises nothing.
     pub fn check_output(&self, structured: Option<&Value>) -> Vec<(String, String)> {
-        let Some(validator) = self.validators.as_ref().and_then(|validators| validators.output.as_ref()) else { return Vec::new() };
+        let Some(validator) = self.validators.as_ref().and_then(|validators| validators.output.as_ref()) else {
+            return Vec::new();
+        };
         let Some(structured) = structured else { return vec![(String::new(), "is not JSON".into())] };
         let violations = validator.iter_errors(structured).flat_map(|error| explain(&error, &Value::Null));
         violations.take(MOST_VIOLATIONS).collect()

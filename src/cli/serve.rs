@@ -48,9 +48,8 @@ fn open(config: Config, environment: Environment) -> Result<App, Failure> {
 
 fn summary(gateway: &Gateway) -> String {
     let live = gateway.live();
-    let count = |wanted: fn(&State) -> bool| {
-        live.connectors.values().filter(|connector| wanted(&connector.state())).count()
-    };
+    let count =
+        |wanted: fn(&State) -> bool| live.connectors.values().filter(|connector| wanted(&connector.state())).count();
     let ready = count(|state| matches!(state, State::Live(_)));
     let unavailable = count(|state| matches!(state, State::Unavailable(_)));
     let tools = live.catalog.entries().len();

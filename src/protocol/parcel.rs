@@ -35,12 +35,12 @@ struct Shelf {
 
 impl fmt::Debug for Parcels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Parcels").field(&self.shelf().parcels.len()).finish()
+        f.debug_tuple("Parcels").field(&self.open().parcels.len()).finish()
     }
 }
 
 impl Parcels {
-    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
+    fn open(&self) -> std::sync::MutexGuard<'_, Shelf> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -48,33 +48,33 @@ impl Parcels {
     /// tokens only, and would end a line or an event.
     pub(super) fn label(&self, result: Bytes) -> Value {
         let id = Uuid::new_v4();
-        let mut shelf = self.shelf();
+        let mut kept = self.open();
         let over = Instant::now().checked_sub(KEEP);
-        while let Some((oldest, since)) = shelf.order.front().copied() {
-            if shelf.bytes + result.len() <= MOST && over.is_none_or(|over| since > over) {
+        while let Some((oldest, since)) = kept.order.front().copied() {
+            if kept.bytes + result.len() <= MOST && over.is_none_or(|over| since > over) {
                 break;
             }
-            shelf.order.pop_front();
-            let gone = shelf.parcels.remove(&oldest).map_or(0, |parcel| parcel.len());
-            shelf.bytes -= gone;
+            kept.order.pop_front();
+            let gone = kept.parcels.remove(&oldest).map_or(0, |parcel| parcel.len());
+            kept.bytes -= gone;
         }
-        shelf.bytes += result.len();
-        shelf.order.push_back((id, Instant::now()));
-        shelf.parcels.insert(id, one_line(result));
+        kept.bytes += result.len();
+        kept.order.push_back((id, Instant::now()));
+        kept.parcels.insert(id, one_line(result));
         Value::String(format!("switchboard:parcel:{id}"))
     }
 
     /// A message with its label replaced by the result, if it has one. `last` forgets the result.
     pub fn fill(&self, message: Bytes, last: bool) -> Bytes {
         let Some((start, end, id)) = find(&message) else { return message };
-        let mut shelf = self.shelf();
+        let mut kept = self.open();
         let parcel = if last {
-            let parcel = shelf.parcels.remove(&id);
-            shelf.bytes -= parcel.as_ref().map_or(0, Bytes::len);
-            shelf.order.retain(|(other, _)| *other != id);
+            let parcel = kept.parcels.remove(&id);
+            kept.bytes -= parcel.as_ref().map_or(0, Bytes::len);
+            kept.order.retain(|(other, _)| *other != id);
             parcel
         } else {
-            shelf.parcels.get(&id).cloned()
+            kept.parcels.get(&id).cloned()
         };
         let Some(parcel) = parcel else { return message };
         let mut filled = BytesMut::with_capacity(message.len() + parcel.len());

@@ -38,6 +38,7 @@ pub const PREFIX: &str = "switchboard/";
 pub const REMOVED: &[&str] =
     &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
+const TASKS: &str = "io.modelcontextprotocol/tasks";
 /// How long a client may keep a list without asking again. Changes are announced anyway.
 const LIST_TTL: Duration = Duration::from_mins(1);
 
@@ -54,13 +55,13 @@ impl Server {
             "resources/templates/list" => list(&catalog().catalog, List::Templates, &params, downstream.era),
             "prompts/list" => list(&catalog().catalog, List::Prompts, &params, downstream.era),
             "tools/call" => self.call(params, downstream).await,
-            "resources/read" => self.about(method, "resources/read", "uri", params, &downstream).await,
-            "prompts/get" => self.about(method, "prompts/get", "name", params, &downstream).await,
-            "tasks/get" => self.about(method, "tasks/get", "taskId", params, &downstream).await,
-            "tasks/update" => self.about(method, "tasks/update", "taskId", params, &downstream).await,
-            "tasks/cancel" => self.about(method, "tasks/cancel", "taskId", params, &downstream).await,
+            "resources/read" => self.about("resources/read", "uri", params, &downstream).await,
+            "prompts/get" => self.about("prompts/get", "name", params, &downstream).await,
+            "tasks/get" => self.about_task("tasks/get", params, &downstream).await,
+            "tasks/update" => self.about_task("tasks/update", params, &downstream).await,
+            "tasks/cancel" => self.about_task("tasks/cancel", params, &downstream).await,
             "completion/complete" => self.complete(params, &downstream).await,
-            other => Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, other.to_owned(), None)),
+            other => Err(unknown_method(other)),
         }
     }
 
@@ -81,21 +82,29 @@ impl Server {
     }
 
     /// A request about one thing, whose published name stands under `key`.
-    async fn about(
-        &self,
-        method: &str,
-        upstream: &'static str,
-        key: &str,
-        mut params: Params,
-        downstream: &Downstream,
-    ) -> Answer {
+    async fn about(&self, method: &'static str, key: &str, mut params: Params, downstream: &Downstream) -> Answer {
         let era = downstream.era;
         let Some(public) = params.get(key).and_then(Value::as_str).map(str::to_owned) else {
             return Err(ErrorData::invalid_params(format!("{method} wants `{key}`, a string"), None));
         };
         let place = self.place(key, &public).await.map_err(|error| from_error(&error, era, Some(&public)))?;
         params.insert(key.into(), json!(place.own));
-        self.forward(upstream, params, place, downstream).await
+        self.forward(method, params, place, downstream).await
+    }
+
+    /// Tasks are for clients that say they know them, and for the later generation only.
+    async fn about_task(&self, method: &'static str, params: Params, downstream: &Downstream) -> Answer {
+        if downstream.era == Era::Handshake || !self.gateway.live().extensions().contains_key(TASKS) {
+            return Err(unknown_method(method));
+        }
+        let capabilities = downstream.meta.get("io.modelcontextprotocol/clientCapabilities");
+        let knows = capabilities.and_then(|it| it.get("extensions")?.get(TASKS)).is_some();
+        if !knows {
+            let required = json!({ "requiredCapabilities": { "extensions": { TASKS: {} } } });
+            let message = "Missing required client capability";
+            return Err(ErrorData::new(ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY, message, Some(required)));
+        }
+        self.about(method, "taskId", params, downstream).await
     }
 
     /// Where something is. What may be on a connector that is starting is waited for.
@@ -128,6 +137,10 @@ impl Server {
         params.insert("ref".into(), Value::Object(reference));
         self.forward("completion/complete", params, place, downstream).await
     }
+}
+
+fn unknown_method(method: &str) -> ErrorData {
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None)
 }
 
 /// A list. There is one page, so a cursor is none of ours.

@@ -184,7 +184,7 @@ impl ServerHandler for Server {
             return self.about_session(method, params, &cx).await.map(|()| CustomResult::new(json!({})));
         }
         let answer = |downstream| self.answer(method, params, downstream);
-        let answered = converse(self.cell.as_deref(), &cx, answer).await;
+        let answered = Box::pin(converse(self.cell.as_deref(), &cx, answer)).await;
         let answered = answered.unwrap_or_else(|| Err(ErrorData::internal_error("the request was cancelled", None)));
         answered.map(|result| CustomResult::new(self.parcels.label(result)))
     }

@@ -173,5 +173,5 @@ struct NotConnected(String);
 
 /// Whether a failed exchange never began, so that a second try repeats nothing.
 pub fn never_sent(error: &Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<NotConnected>())
+    error.source().is_some_and(<dyn std::error::Error>::is::<NotConnected>)
 }

@@ -13,13 +13,13 @@ mod start;
 /// Measures one case.
 pub(crate) async fn run(case: Case, bench: &mut Bench) -> Result<Vec<Row>, Fault> {
     match case {
-        Case::McpStateless
-        | Case::McpSessions
-        | Case::McpSse
-        | Case::StdioStateless
-        | Case::HttpStateless
-        | Case::HttpSessions
-        | Case::HttpSse => calls::run(case, bench).await,
+        Case::McpStateless => calls::run(calls::MCP_STATELESS, bench).await,
+        Case::McpSessions => calls::run(calls::MCP_SESSIONS, bench).await,
+        Case::McpSse => calls::run(calls::MCP_SSE, bench).await,
+        Case::StdioStateless => calls::run(calls::STDIO_STATELESS, bench).await,
+        Case::HttpStateless => calls::run(calls::HTTP_STATELESS, bench).await,
+        Case::HttpSessions => calls::run(calls::HTTP_SESSIONS, bench).await,
+        Case::HttpSse => calls::run(calls::HTTP_SSE, bench).await,
         Case::Big => big::run(bench).await,
         Case::List => list::run(bench).await,
         Case::IdleSse => idle::sse(bench).await,

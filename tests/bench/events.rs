@@ -48,7 +48,7 @@ impl Event {
             if let Some(data) = line.strip_prefix(b"data:") {
                 event.data.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
             } else if let Some(name) = line.strip_prefix(b"event:") {
-                event.name = String::from_utf8_lossy(name).trim().to_owned();
+                String::from_utf8_lossy(name).trim().clone_into(&mut event.name);
             }
         }
         event

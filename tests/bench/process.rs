@@ -18,7 +18,7 @@ use tokio::{
 use crate::Fault;
 
 /// How long a server may take to say where it listens; valgrind needs some of it.
-const STARTED: Duration = Duration::from_secs(60);
+const STARTED: Duration = Duration::from_mins(1);
 
 /// What a process wrote to standard error, less what only informs.
 type Said = Arc<Mutex<Vec<String>>>;

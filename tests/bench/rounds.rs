@@ -12,13 +12,13 @@ use crate::{
 pub(crate) struct Series(pub(crate) Vec<Slice>);
 
 /// Loads every side once a round, one after the other, after a short round that does not count.
-pub(crate) async fn take_turns(sides: &mut [Side], rounds: usize, slice: Duration) -> Vec<Series> {
-    for side in sides.iter_mut() {
+pub(crate) async fn take_turns(sides: &[Side], rounds: usize, slice: Duration) -> Vec<Series> {
+    for side in sides {
         side.load((slice / 4).max(Duration::from_millis(200))).await;
     }
     let mut all = vec![Series::default(); sides.len()];
     for _ in 0..rounds {
-        for (side, series) in sides.iter_mut().zip(&mut all) {
+        for (side, series) in sides.iter().zip(&mut all) {
             series.0.push(side.load(slice).await);
         }
     }

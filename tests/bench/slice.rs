@@ -1,6 +1,9 @@
 //! A slice of load: so many clients calling one after the other for a while, and what it cost.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     task::JoinSet,
@@ -20,13 +23,24 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a gateway may take until it answers what it will be asked.
 const READY: Duration = Duration::from_secs(10);
 
-/// A server under load and its clients.
+/// A server to be loaded, and how.
 #[derive(Debug)]
 pub(crate) struct Side {
     /// The process whose time and memory count.
     process: u32,
-    callers: Vec<Caller>,
-    ask: Ask,
+    address: SocketAddr,
+    /// Tells its clients from those of others.
+    label: &'static str,
+    load: Load,
+}
+
+/// What clients do to a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) speech: Speech,
+    pub(crate) ask: Ask,
+    /// How many clients there are.
+    pub(crate) callers: usize,
 }
 
 /// What a slice of load came to.
@@ -52,33 +66,28 @@ struct Samples {
 }
 
 impl Side {
-    /// Connects so many clients to a server.
-    pub(crate) async fn open(
-        server: &Process,
-        speech: Speech,
-        ask: Ask,
-        label: &str,
-        callers: usize,
-    ) -> Result<Self, Miss> {
-        let mut side = Self { process: server.id, callers: Vec::new(), ask };
-        for number in 0..callers {
-            side.callers.push(Caller::open(server.address, speech, format!("{label}-{number:03}")).await?);
-        }
-        Ok(side)
+    pub(crate) fn new(label: &'static str, server: &Process, load: Load) -> Self {
+        Self { process: server.id, address: server.address, label, load }
     }
 
-    /// Lets all clients call for so long.
-    pub(crate) async fn load(&mut self, duration: Duration) -> Slice {
-        let (began, before) = (Instant::now(), Cpu::of(self.process));
-        let until = began + duration;
-        let mut running = JoinSet::new();
-        for caller in self.callers.drain(..) {
-            running.spawn(drive(caller, self.ask, until));
-        }
+    /// Connects the clients and lets them call for so long. Each time they are new ones: how the
+    /// threads of a server share its connections among them is a matter of luck, and lasts.
+    pub(crate) async fn load(&self, duration: Duration) -> Slice {
         let mut slice = Slice::default();
+        let mut callers = Vec::new();
+        for number in 0..self.load.callers {
+            match Caller::open(self.address, self.load.speech, format!("{}-{number:03}", self.label)).await {
+                Ok(caller) => callers.push(caller),
+                Err(miss) => slice.misses.push(miss),
+            }
+        }
+        let (began, before) = (Instant::now(), Cpu::of(self.process));
+        let mut running = JoinSet::new();
+        for caller in callers {
+            running.spawn(drive(caller, self.load.ask, began + duration));
+        }
         let mut latencies = Vec::new();
-        while let Some(Ok((caller, samples))) = running.join_next().await {
-            self.callers.push(caller);
+        while let Some(Ok(samples)) = running.join_next().await {
             latencies.extend(samples.latencies);
             slice.bytes += samples.bytes;
             slice.misses.extend(samples.misses);
@@ -98,12 +107,12 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
 }
 
-async fn drive(mut caller: Caller, ask: Ask, until: Instant) -> (Caller, Samples) {
+async fn drive(mut caller: Caller, ask: Ask, until: Instant) -> Samples {
     let mut samples = Samples::default();
     loop {
         let began = Instant::now();
         if began >= until {
-            return (caller, samples);
+            return samples;
         }
         match timeout(PATIENCE, caller.perform(ask)).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(bytes) => {

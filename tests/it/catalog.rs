@@ -10,7 +10,7 @@ fn catalog(connectors: &Value) -> (Catalog, Vec<String>) {
     let manifests = Manifests::read([("m.json".into(), connectors.to_string())]);
     assert!(!manifests.problems.iter().any(switchboard::error::Problem::is_error), "{:?}", manifests.problems);
     let offered: Vec<Offered<'_>> =
-        manifests.connectors.iter().map(|checked| Offered { checked, unavailable: None }).collect();
+        manifests.connectors.iter().map(|checked| Offered { checked, unavailable: None, offer: None }).collect();
     let (catalog, problems) = Catalog::build(&offered);
     (catalog, problems.iter().map(ToString::to_string).collect())
 }

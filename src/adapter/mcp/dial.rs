@@ -41,11 +41,7 @@ enum Way {
 
 impl Dialer {
     /// Reads the settings' references; the reason when one has no value.
-    pub(super) fn new(
-        checked: &Checked,
-        settings: &McpSettings,
-        around: Surroundings<'_>,
-    ) -> Result<Self, String> {
+    pub(super) fn new(checked: &Checked, settings: &McpSettings, around: Surroundings<'_>) -> Result<Self, String> {
         let environment = around.environment;
         let largest = Limit { bytes: around.max_result, setting: "limits.resultBytes" };
         let way = match (&settings.program, &settings.url) {
@@ -53,15 +49,17 @@ impl Dialer {
             (None, Some(url)) => {
                 let hop = around.upstream.hop(settings.allow_private, connect_timeout(checked));
                 let hop = hop.map_err(|error| error.to_string())?;
-                let (url, headers) = (web_address("url", url, environment)?, plain_headers(&settings.headers, environment)?);
+                let (url, headers) =
+                    (web_address("url", url, environment)?, plain_headers(&settings.headers, environment)?);
                 Way::Address(Box::new(Address { url, headers, hop, largest }))
             }
             (None, None) => return Err("its manifest names neither a program nor a url".into()),
         };
-        let ends_in_sse = matches!(&way, Way::Address(address) if address.url.path().trim_end_matches('/').ends_with("/sse"));
+        let ends_in_sse =
+            matches!(&way, Way::Address(address) if address.url.path().trim_end_matches('/').ends_with("/sse"));
         let transport = match settings.transport {
             McpTransport::Auto if ends_in_sse => McpTransport::Sse,
-            transport => transport,
+            transport @ (McpTransport::Auto | McpTransport::Streamable | McpTransport::Sse) => transport,
         };
         let connector = &checked.connector;
         Ok(Self {
@@ -83,7 +81,10 @@ impl Dialer {
     pub(super) async fn dial(&self, session: Option<&Session>) -> Result<Link> {
         let credential = references(&self.checked).resolve(&self.environment)?;
         let late = || {
-            let message = format!("the upstream did not finish its start within {} ms (`startTimeoutMs`)", self.timeout.as_millis());
+            let message = format!(
+                "the upstream did not finish its start within {} ms (`startTimeoutMs`)",
+                self.timeout.as_millis()
+            );
             Error::new(ErrorKind::Timeout, message)
         };
         let opened = tokio::time::timeout(self.timeout, self.open(&credential, session)).await;

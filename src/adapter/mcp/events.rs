@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Events as they come.
 pub(super) struct Events {
-    events: Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>,
+    inner: Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>,
     since_last: Arc<AtomicUsize>,
     largest: Limit,
 }
@@ -30,12 +30,12 @@ impl Events {
             }
             Ok::<Bytes, std::io::Error>(chunk)
         });
-        Self { events: Box::pin(SseStream::from_bytes_stream(body)), since_last, largest }
+        Self { inner: Box::pin(SseStream::from_bytes_stream(body)), since_last, largest }
     }
 
     /// The next event; nothing at the end.
     pub(super) async fn next(&mut self) -> Option<Result<Sse, Error>> {
-        let event = self.events.next().await?;
+        let event = self.inner.next().await?;
         self.since_last.store(0, Ordering::Relaxed);
         Some(event.map_err(|error| {
             if error.to_string().contains(TOO_LARGE) {

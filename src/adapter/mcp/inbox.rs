@@ -231,6 +231,6 @@ fn step(params: &Value) -> Option<Step> {
 }
 
 /// A notification as it goes out.
-pub(super) fn notification(method: &str, params: Map<String, Value>) -> String {
+pub(super) fn notification(method: &str, params: &Map<String, Value>) -> String {
     json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()
 }

@@ -134,12 +134,13 @@ impl Link {
                         return Ok(());
                     }
                 }
-                Ok(Err(failure @ (Failure::NotSent(_) | Failure::Broken(_)))) => return Err(failure),
-                // Whatever else it says, it does not know the question.
+                // Whatever it says beside, it does not know the question.
                 Ok(Ok(Err(_)) | Err(Failure::Exchange(_))) | Err(_) if eras.handshake => {}
                 Ok(Ok(Err(rejection))) => return Err(Failure::Exchange(rejection.into())),
                 Ok(Err(failure)) => return Err(failure),
-                Err(_) => return Err(Failure::Exchange(Error::new(ErrorKind::Timeout, "server/discover was not answered"))),
+                Err(_) => {
+                    return Err(Failure::Exchange(Error::new(ErrorKind::Timeout, "server/discover was not answered")));
+                }
             }
         }
         self.era = Era::Handshake;
@@ -197,7 +198,8 @@ impl Link {
         if let Some(downstream) = downstream {
             self.inbox.enter(id, downstream.clone());
         }
-        let mut under_way = UnderWay { link: self, id, for_caller: downstream.is_some(), cancel: method != "initialize" };
+        let mut under_way =
+            UnderWay { link: self, id, for_caller: downstream.is_some(), cancel: method != "initialize" };
         let answer = self.channel.request(Outgoing { id, method, text, headers }).await;
         under_way.cancel = false;
         self.served.fetch_or(downstream.is_some() && answer.is_ok(), Ordering::Relaxed);
@@ -209,11 +211,11 @@ impl Link {
         if self.era == Era::PerRequest {
             params.insert("_meta".into(), json!({ VERSION: PER_REQUEST }));
         }
-        self.channel.send(notification(method, params)).await
+        self.channel.send(notification(method, &params)).await
     }
 
     /// Sends a notification soon, from where nothing can be waited for.
-    pub(super) fn notify_soon(&self, method: &str, params: Map<String, Value>) {
+    fn notify_soon(&self, method: &str, params: &Map<String, Value>) {
         self.inbox.reply(notification(method, params));
     }
 
@@ -311,7 +313,7 @@ impl Drop for UnderWay<'_> {
         if self.cancel && !(self.link.over_http && self.link.era == Era::PerRequest) {
             let params = json!({ "requestId": self.id, "reason": "the caller gave up" });
             if let Value::Object(params) = params {
-                self.link.notify_soon("notifications/cancelled", params);
+                self.link.notify_soon("notifications/cancelled", &params);
             }
         }
         if self.cancel && self.for_caller {

@@ -62,8 +62,12 @@ async fn pages(link: &Link, method: &str, member: &str, list: &mut Vec<Value>) -
             Err(rejection) => return Err(Failure::Exchange(Error::from(rejection))),
         };
         bytes += result.len();
-        let mut page: Page = serde_json::from_slice(&result)
-            .map_err(|error| Failure::Exchange(Error::new(crate::error::ErrorKind::Upstream, format!("the upstream's answer to {method} is no list")).because(error)))?;
+        let mut page: Page = serde_json::from_slice(&result).map_err(|error| {
+            Failure::Exchange(
+                Error::new(crate::error::ErrorKind::Upstream, format!("the upstream's answer to {method} is no list"))
+                    .because(error),
+            )
+        })?;
         if let Some(Value::Array(items)) = page.lists.remove(member) {
             list.extend(items);
         }

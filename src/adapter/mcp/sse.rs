@@ -79,7 +79,8 @@ impl Sse {
     }
 
     async fn post(&self, text: String) -> Result<(), Failure> {
-        let builder = self.address.hop.request(Method::POST, self.endpoint.clone()).headers(self.address.headers.clone());
+        let builder =
+            self.address.hop.request(Method::POST, self.endpoint.clone()).headers(self.address.headers.clone());
         let request = builder.header(CONTENT_TYPE, "application/json").body(text).build();
         let request = request.map_err(|_| odd("the upstream's endpoint makes no valid request"))?;
         let response = self.address.hop.send(request).await.map_err(Failure::Broken)?;

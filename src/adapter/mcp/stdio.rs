@@ -210,16 +210,15 @@ impl Shared {
         if line.trim_ascii().is_empty() {
             return;
         }
-        match Frame::parse(line) {
-            Some(frame) => match frame.answers() {
-                Some(id) => self.pending.settle(id, Ok(frame.answer(line))),
-                None => inbox.receive(&frame, None),
-            },
-            None => {
-                let start = line.get(..line.len().min(300)).unwrap_or_default();
-                let garbage = Secrets::of(&self.credential.env).hide(&String::from_utf8_lossy(start));
-                *self.garbage.lock().unwrap_or_else(PoisonError::into_inner) = Some(garbage);
-            }
+        let Some(frame) = Frame::parse(line) else {
+            let start = line.get(..line.len().min(300)).unwrap_or_default();
+            let garbage = Secrets::of(&self.credential.env).hide(&String::from_utf8_lossy(start));
+            *self.garbage.lock().unwrap_or_else(PoisonError::into_inner) = Some(garbage);
+            return;
+        };
+        match frame.answers() {
+            Some(id) => self.pending.settle(id, Ok(frame.answer(line))),
+            None => inbox.receive(&frame, None),
         }
     }
 

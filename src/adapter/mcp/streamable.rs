@@ -127,7 +127,9 @@ impl Streamable {
                     }
                     Some(Err(error)) if error.kind() == ErrorKind::TooLarge => return Err(Failure::Exchange(error)),
                     Some(Err(error)) => break error,
-                    None => break Error::new(ErrorKind::Unreachable, "the upstream ended its stream without an answer"),
+                    None => {
+                        break Error::new(ErrorKind::Unreachable, "the upstream ended its stream without an answer");
+                    }
                 }
             };
             let resumable = last.as_deref().and_then(|last: &str| HeaderValue::from_str(last).ok());
@@ -148,13 +150,11 @@ impl Streamable {
     fn take(&self, data: String, id: Option<u64>) -> Option<Answer> {
         let data = Bytes::from(data);
         let frame = Frame::parse(&data)?;
-        match frame.answers() {
-            Some(answered) => (Some(answered) == id).then(|| frame.answer(&data)),
-            None => {
-                self.inbox.receive(&frame, id);
-                None
-            }
+        if frame.answers().is_none() {
+            self.inbox.receive(&frame, id);
+            return None;
         }
+        (frame.answers() == id).then(|| frame.answer(&data))
     }
 
     /// What a status that is no success means.
@@ -178,7 +178,8 @@ impl Streamable {
             StatusCode::TOO_MANY_REQUESTS => (ErrorKind::Busy, "the upstream is asked too often".to_owned()),
             _ => (ErrorKind::Upstream, "the upstream refused the request".to_owned()),
         };
-        let retry = retry.map(|after| format!("; try again after {} s", crate::name::shown(&after))).unwrap_or_default();
+        let retry =
+            retry.map(|after| format!("; try again after {} s", crate::name::shown(&after))).unwrap_or_default();
         let error = Error::new(kind, format!("{what} (HTTP {}){retry}", status.as_u16()));
         let said = String::from_utf8_lossy(body.get(..body.len().min(1000)).unwrap_or_default()).into_owned();
         let secrets = self.credential.headers.iter().chain(&self.credential.query);

@@ -156,7 +156,10 @@ impl McpAdapter {
             if self.start == McpStart::Lazy && idle >= self.idle {
                 return;
             }
-            tokio::time::sleep(self.idle.saturating_sub(idle).clamp(Duration::from_millis(100), Duration::from_secs(5))).await;
+            tokio::time::sleep(
+                self.idle.saturating_sub(idle).clamp(Duration::from_millis(100), Duration::from_secs(5)),
+            )
+            .await;
         }
     }
 

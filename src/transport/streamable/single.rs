@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
 use super::envelope::{Envelope, Reads};
-use crate::protocol::{Server, Single};
+use crate::protocol::{Notices, Server, Single};
 use crate::transport::reply;
 
 /// A stream with nothing to say shows that it is alive.
@@ -55,15 +55,15 @@ pub(super) async fn answer(
         let answered = loop {
             tokio::select! {
                 biased;
-                Some(notice) = async { notices.as_mut()?.next().await } => yield event(notice.as_bytes()),
+                Some(notice) = async { notices.as_mut()?.next().await } => yield Ok::<_, Infallible>(event(notice.as_bytes())),
                 answered = &mut answered => break answered,
                 _ = alive.tick() => yield Ok(Bytes::from_static(b":\n\n")),
             }
         };
-        while let Some(notice) = notices.as_mut().and_then(|notices| notices.waiting()) {
-            yield event(notice.as_bytes());
+        while let Some(notice) = notices.as_mut().and_then(Notices::waiting) {
+            yield Ok(event(notice.as_bytes()));
         }
-        yield event(&message(&id, answered));
+        yield Ok(event(&message(&id, answered)));
     };
     let mut response = Response::new(Body::from_stream(events));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -71,8 +71,8 @@ pub(super) async fn answer(
     response
 }
 
-fn event(message: &[u8]) -> Result<Bytes, Infallible> {
-    Ok([b"event: message\ndata: ", message, b"\n\n"].concat().into())
+fn event(message: &[u8]) -> Bytes {
+    [b"event: message\ndata: ", message, b"\n\n"].concat().into()
 }
 
 /// The whole message; the result's bytes are not read.

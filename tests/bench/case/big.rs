@@ -10,7 +10,7 @@ use crate::{
     manifest,
     process::Process,
     rounds::take_turns,
-    slice::{Side, Slice, ready},
+    slice::{Load, Side, Slice, ready},
     table::{Aim, Row},
 };
 
@@ -36,12 +36,9 @@ async fn compare(bench: &mut Bench, figure: &str, floor: &Process, manifest: Val
     ready(&gateway, Speech::Stateless, ASK).await?;
     let mut rows = Vec::new();
     for callers in [1, 16] {
-        let mut sides = Vec::new();
-        for (server, label) in [(floor, "floor"), (&gateway, "switchboard")] {
-            let side = Side::open(server, Speech::Stateless, ASK, label, callers).await;
-            sides.push(side.map_err(|miss| miss.to_string())?);
-        }
-        let mut series = take_turns(&mut sides, bench.options.rounds(), bench.options.slice()).await.into_iter();
+        let load = Load { speech: Speech::Stateless, ask: ASK, callers };
+        let sides = [Side::new("floor", floor, load), Side::new("switchboard", &gateway, load)];
+        let mut series = take_turns(&sides, bench.options.rounds(), bench.options.slice()).await.into_iter();
         let (floor, subject) = (series.next().unwrap_or_default(), series.next().unwrap_or_default());
         let mut row = bench.row(figure.to_owned(), [&floor, &subject], Slice::cpu_per_mebibyte, Aim::Times(2.0));
         row.callers = Some(callers);

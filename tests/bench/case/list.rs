@@ -9,7 +9,7 @@ use crate::{
     manifest,
     process::Process,
     rounds::{Series, take_turns},
-    slice::{Side, Slice, ready},
+    slice::{Load, Side, Slice, ready},
     table::{Aim, Pair, Row, shown},
 };
 
@@ -42,12 +42,9 @@ async fn compare(
     let ask = Ask::List(tools);
     let gateway = bench.gateway(&[manifest]).await?;
     ready(&gateway, Speech::Stateless, ask).await?;
-    let mut sides = Vec::new();
-    for (server, label) in [(floor, "floor"), (&gateway, "switchboard")] {
-        let side = Side::open(server, Speech::Stateless, ask, label, 1).await;
-        sides.push(side.map_err(|miss| miss.to_string())?);
-    }
-    let mut series = take_turns(&mut sides, bench.options.rounds(), bench.options.slice()).await.into_iter();
+    let load = Load { speech: Speech::Stateless, ask, callers: 1 };
+    let sides = [Side::new("floor", floor, load), Side::new("switchboard", &gateway, load)];
+    let mut series = take_turns(&sides, bench.options.rounds(), bench.options.slice()).await.into_iter();
     let (floor, subject) = (series.next().unwrap_or_default(), series.next().unwrap_or_default());
     let aim = if tools == 10_000 { Aim::Times(3.0) } else { Aim::Open };
     let mut row = bench.row(figure.to_owned(), [&floor, &subject], Slice::cpu_per_mebibyte, aim);
@@ -56,7 +53,10 @@ async fn compare(
     let per_list = subject.median(Slice::cpu_per_call);
     row.value = Pair(per_list.zip(row.ratio).map(|(list, ratio)| list / ratio), per_list);
     row.callers = Some(1);
-    let sizes = format!("{} bytes, the floor's list {}", shown(bytes(&subject)), shown(bytes(&floor)));
-    row.remark = [sizes, row.remark].join("; ").trim_end_matches("; ").to_owned();
+    let mut remark = format!("{} bytes, the floor's list {}", shown(bytes(&subject)), shown(bytes(&floor)));
+    if !row.remark.is_empty() {
+        remark = format!("{remark}; {}", row.remark);
+    }
+    row.remark = remark;
     Ok(row)
 }

@@ -1,6 +1,6 @@
 //! From the start of the program to its first answered `tools/list`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Instant};
+use std::{net::SocketAddr, path::Path, time::Instant};
 
 use tokio::{net::TcpListener, process::Command, task::JoinSet};
 
@@ -35,7 +35,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>, Fault> {
     Ok(rows)
 }
 
-async fn compare(bench: &Bench, figure: &str, folder: &PathBuf, tools: usize, aim: Aim) -> Result<Row, Fault> {
+async fn compare(bench: &Bench, figure: &str, folder: &Path, tools: usize, aim: Aim) -> Result<Row, Fault> {
     let starts = if bench.options.quick { 5 } else { 15 };
     let server = upstream(&["mcp-http"]).await?;
     let target = server.address.to_string();
