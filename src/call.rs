@@ -103,12 +103,21 @@ pub struct Session {
     pub gone: CancellationToken,
 }
 
+/// What a client can be asked, and the capability by which it says so.
+const QUESTIONS: &[(&str, &str)] =
+    &[("sampling/createMessage", "sampling"), ("elicitation/create", "elicitation"), ("roots/list", "roots")];
+
 impl Session {
+    /// Whether the client can be asked this.
+    pub fn answers(&self, method: &str) -> bool {
+        let capability = QUESTIONS.iter().find(|(question, _)| *question == method);
+        capability.is_some_and(|(_, capability)| self.capabilities.get(capability).is_some())
+    }
+
     /// Whether an upstream may have reason to talk to this very client: it can be asked things,
     /// or it wants to hear log messages.
-    pub fn takes_questions(&self) -> bool {
-        ["sampling", "elicitation", "roots"].iter().any(|name| self.capabilities.get(name).is_some())
-            || self.log_level.borrow().is_some()
+    pub fn is_talked_to(&self) -> bool {
+        QUESTIONS.iter().any(|(question, _)| self.answers(question)) || self.log_level.borrow().is_some()
     }
 }
 

@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod list;
 mod serve;
+mod status;
 
 use crate::app::AppError;
 use crate::config::Config;
@@ -39,6 +40,8 @@ enum Command {
     List(FormatArgs),
     /// Call one tool the way a client would
     Call(CallArgs),
+    /// Show how the connectors of a running server are
+    Status(StatusArgs),
     /// Print the JSON Schema of manifests, for editors
     Schema,
 }
@@ -83,6 +86,18 @@ struct FormatArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    /// Address of the server [env: HOST] [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// Port of the server [env: PORT] [default: 3026]
+    #[arg(long)]
+    port: Option<u16>,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +180,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Check(args) => check::check(config, environment, args.format),
         Command::List(args) => list::list(config, environment, args.format),
         Command::Call(args) => call::call(config, environment, &args),
+        Command::Status(args) => status::status(&config, args.format.format),
         Command::Schema => Ok(()),
     }
 }
@@ -183,6 +199,9 @@ fn flags(cli: &Cli) -> Map<String, Value> {
             "trustedProxies": list(&serve.trusted_proxy),
         });
         overlay(&mut flags, serve);
+    }
+    if let Command::Status(status) = &cli.command {
+        overlay(&mut flags, json!({ "host": status.host, "port": status.port }));
     }
     let Value::Object(flags) = flags else { return Map::new() };
     flags.into_iter().filter(|(_, value)| !value.is_null()).collect()

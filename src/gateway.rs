@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod authorize;
 mod connector;
+mod report;
 mod road;
 mod shape;
 mod tend;
@@ -169,6 +170,15 @@ impl Gateway {
     pub async fn tell(&self, session: &Session, method: &str, params: Arguments) {
         for mcp in self.live().connectors.values().filter_map(|connector| connector.mcp()) {
             mcp.tell(session, method, params.clone()).await;
+        }
+    }
+
+    /// Tells the upstream of a resource what a session wants to hear of it.
+    pub async fn tell_of(&self, session: &Session, method: &str, place: &Place) {
+        let mcp = self.live().connectors.get(&place.connector).and_then(|connector| connector.mcp());
+        if let Some(mcp) = mcp {
+            let params = Map::from_iter([("uri".to_owned(), Value::from(place.own.as_str()))]);
+            mcp.tell(session, method, params).await;
         }
     }
 

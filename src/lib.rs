@@ -4,7 +4,7 @@
 //! walking one straight road to what stands behind the tool, and back.
 //!
 //! ```text
-//!  ChatGPT, Claude, Cursor, Inspector …                        HTTP APIs · programs
+//!  ChatGPT, Claude, Cursor, Inspector …              HTTP APIs · programs · MCP servers
 //!    │ POST/GET /mcp · /mcp/messages · stdio                     ▲
 //!    ▼                                                           │
 //!  transport ──► protocol ──► gateway ───────────► adapter ──► upstream
@@ -47,6 +47,8 @@
 //! | caller | the proven principal of a request |
 //! | credential | what we show an upstream |
 //! | invocation → output | a checked call → what it gave |
+//! | offer | what another MCP server says it has: tools, resources, prompts |
+//! | sent | another MCP server's result, passed on as the bytes it was |
 //! | upstream, downstream | towards the connector's service, towards the MCP client |
 //! | era | a request's protocol generation: `initialize` (to 2025-11-25) or metadata on each request (2026-07-28) |
 //!
@@ -57,6 +59,8 @@
 //! - One connector's trouble never delays another's answer, nor `initialize`, `server/discover` or `tools/list`.
 //! - Arguments, results and credentials are never logged; sizes and outcomes are.
 //! - Every queue is bounded, every wait ends, every task has an owner.
+//! - What another MCP server sends is never opened further than needed, and goes out as it came in.
+//! - A connector that is down keeps its last known tools and fails calls at once.
 //! - No session is needed for anything.
 
 pub mod adapter;

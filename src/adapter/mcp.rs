@@ -128,7 +128,7 @@ impl McpAdapter {
     /// The connection for a caller, another one than `not`.
     async fn link(&self, session: Option<&Session>, not: Option<&Arc<Link>>) -> Result<Arc<Link>> {
         let shared = self.shared(not).await?;
-        match session.filter(|session| shared.era == Era::Handshake && session.takes_questions()) {
+        match session.filter(|session| shared.era == Era::Handshake && session.is_talked_to()) {
             Some(session) => self.pool.link(session, &self.dialer).await,
             None => Ok(shared),
         }
@@ -174,13 +174,14 @@ impl McpAdapter {
         Watching { adapter: Arc::clone(self), uri }
     }
 
-    /// Passes on what a session's client says of itself: a log level, or that its roots changed.
+    /// Passes on what a session's client says of itself: a log level, that its roots changed, or
+    /// which resources it wants to hear of. It matters to a connection of its own only.
     pub async fn tell(&self, session: &Session, method: &str, params: Map<String, Value>) {
         let Some(link) = self.pool.existing(session) else { return };
-        if method == "logging/setLevel" {
-            let _ = link.request(method, params, None).await;
-        } else {
+        if method.starts_with("notifications/") {
             let _ = link.notify(method, params).await;
+        } else {
+            let _ = link.request(method, params, None).await;
         }
     }
 }
@@ -266,14 +267,14 @@ impl Wanted {
 
     /// Asks a client of the handshake era, the way it is used to; gives what to send along next.
     async fn ask(self, downstream: &Downstream) -> Result<Map<String, Value>> {
-        let client = downstream.client.as_ref().filter(|_| downstream.session.is_some());
-        let Some(client) = client else {
-            let message = "the upstream wants to ask the caller something, and the caller has no session in which it can be asked";
-            return Err(Error::new(ErrorKind::Upstream, message));
-        };
         let mut answers = Map::new();
         for (key, request) in self.input_requests {
             let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+            let can = downstream.session.as_ref().is_some_and(|session| session.answers(method));
+            let Some(client) = downstream.client.as_ref().filter(|_| can) else {
+                let message = format!("the upstream wants to ask the caller ({method}), who cannot be asked that");
+                return Err(Error::new(ErrorKind::Upstream, message));
+            };
             let asked = client.ask(method, request.get("params").cloned()).await;
             let answer = asked.map_err(|rejection| {
                 let message = format!("the upstream wanted {method} of the caller, who refused: {}", rejection.message);

@@ -74,12 +74,6 @@ fn verdict(problems: &[Problem]) -> String {
 }
 
 fn report(config: &Config, live: &Live) -> Value {
-    let connector = |connector: &Connector| {
-        let (tools, tokens) = tools(live, connector);
-        let state = connector.state();
-        let (word, reason) = (state.word(), state.reason());
-        json!({ "id": connector.checked.connector.id, "state": word, "reason": reason, "tools": tools, "tokens": tokens })
-    };
     let problem = |problem: &Problem| {
         json!({
             "severity": if problem.is_error() { "error" } else { "warning" },
@@ -93,7 +87,7 @@ fn report(config: &Config, live: &Live) -> Value {
     let rename = |rename: &crate::catalog::Rename| json!({ "connector": rename.connector, "tool": rename.tool, "public": rename.public });
     json!({
         "settings": config,
-        "connectors": live.connectors.values().map(|it| connector(it)).collect::<Vec<_>>(),
+        "connectors": live.report(),
         "renames": live.catalog.renames().iter().map(rename).collect::<Vec<_>>(),
         "problems": live.problems.iter().map(problem).collect::<Vec<_>>(),
     })

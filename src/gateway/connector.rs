@@ -50,7 +50,7 @@ impl State {
             Self::Unavailable(_) => "unavailable",
             Self::Live(status) => match status.phase {
                 Phase::Starting => "starting",
-                Phase::Up => "ready",
+                Phase::Up => "up",
                 Phase::Degraded => "degraded",
                 Phase::Down => "down",
             },

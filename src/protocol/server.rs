@@ -75,6 +75,11 @@ impl Server {
         Self { joined: Arc::default(), ..self.clone() }
     }
 
+    /// How every connector is.
+    pub fn status(&self) -> Value {
+        json!({ "version": env!("CARGO_PKG_VERSION"), "connectors": self.gateway.live().report() })
+    }
+
     /// The results on their way through the SDK.
     pub fn parcels(&self) -> &Parcels {
         &self.parcels
@@ -218,6 +223,9 @@ impl Server {
         let Some(cell) = &self.cell else {
             return Err(ErrorData::invalid_params("there is no session in which to tell of changes", None));
         };
+        if let Some(session) = cell.session(&cx.peer) {
+            self.gateway.tell_of(&session, method, &place).await;
+        }
         if method == "resources/unsubscribe" {
             cell.watches().remove(&uri);
         } else if let Some(watching) = self.gateway.watch_resource(&place) {

@@ -139,6 +139,11 @@ pub(super) async fn watch(
     response
 }
 
+/// Whether a `Host` header names this machine.
+pub(super) fn is_local(host: &str) -> bool {
+    Authority::try_from(host).is_ok_and(|authority| is_loopback(authority.host().trim_matches(['[', ']'])))
+}
+
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")

@@ -2,17 +2,17 @@
 
 use std::{error::Error as _, net::SocketAddr, time::Duration};
 
-use axum::extract::{Extension, Query, Request, State, rejection::QueryRejection};
+use axum::extract::{ConnectInfo, Extension, Query, Request, State, rejection::QueryRejection};
 use axum::serve::ListenerExt as _;
 use axum::{
     Router, body, middleware,
     response::Response,
-    routing::{any, post},
+    routing::{any, get, post},
 };
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, Method, StatusCode,
-    header::{ACCEPT, ALLOW},
+    header::{self, ACCEPT, ALLOW},
     request::Parts,
 };
 use http_body_util::LengthLimitError;
@@ -23,7 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 use uuid::Uuid;
 
-use super::guard::{Guard, Prefix, watch};
+use super::guard::{Guard, Prefix, is_local, watch};
 use super::reply::{self, Code};
 use super::session::Owner;
 use super::sse::Streams;
@@ -91,11 +91,23 @@ fn router(front: Front, options: &HttpOptions) -> Router {
         .route("/mcp", any(mcp))
         // Some clients put a slash behind every address, and a redirect would lose their headers.
         .route("/mcp/", any(mcp))
+        .route("/status", get(status))
         .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }))
         .with_state(front);
     let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
     let all = if prefix.is_empty() { routes } else { routes.clone().nest(prefix, routes) };
     all.fallback(unknown)
+}
+
+/// How the connectors are, for the person at this machine: one that came here directly, and not by
+/// way of a proxy or tunnel that ends here.
+async fn status(State(front): State<Front>, ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let passed_on = headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || name == header::FORWARDED);
+    if !peer.ip().to_canonical().is_loopback() || passed_on || !is_local(host) {
+        return unknown().await;
+    }
+    reply::json(StatusCode::OK, front.streamable.server().status().to_string())
 }
 
 async fn unknown() -> Response {

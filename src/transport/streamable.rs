@@ -106,6 +106,10 @@ impl Streamable {
         }
     }
 
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// `POST /mcp`.
     pub(super) async fn post(&self, parts: Parts, body: Bytes) -> Response {
         if is_probe(&body) {
@@ -129,14 +133,15 @@ impl Streamable {
         }
         let owner = Owner::of(&parts.headers);
         let method = envelope.method.as_deref();
-        if let Some(method) = method.filter(|method| envelope.is_modern() && OURS.contains(method))
+        let modern = envelope.is_modern(&parts.headers);
+        if let Some(method) = method.filter(|method| modern && OURS.contains(method))
             && envelope.is_request()
         {
             return single::answer(&self.server, &parts.headers, &envelope, method, reads).await;
         }
         let body = renamed(body);
         let initializes = method == Some("initialize");
-        if envelope.is_modern() || initializes {
+        if modern || initializes {
             // Neither belongs to a session, whatever the client sends along.
             parts.headers.remove(SESSION_ID);
         }

@@ -1,6 +1,7 @@
 """Connectors for tests: manifests with MCP servers behind them, calls of their tools, and others who call meanwhile."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from harness import FIXTURES, ROOT, Manifests, Server, serve, until
 from session import Session, over_http
 from wire import Json, Wire, error, messages, result, text
 
-FIXTURE = ROOT / "target/debug/examples/fixture"
+FIXTURE = os.environ.get("FIXTURE_BIN", str(ROOT / "target/debug/examples/fixture"))
 WRAPPER = FIXTURES / "mcp/wrapper.py"
 # How many call another connector while one is faulty.
 BYSTANDERS = 32
@@ -47,12 +48,12 @@ class Published:
 
 def program(*flags: str, **more: Any) -> Json:
     """An adapter with the fixture server as its program."""
-    return {"program": str(FIXTURE), "args": ["stdio", "--faults", *flags], **more}
+    return {"program": FIXTURE, "args": ["stdio", "--faults", *flags], **more}
 
 
 def wrapped(*flags: str, **more: Any) -> Json:
     """The same, as the child of a program that waits for it."""
-    return {"program": sys.executable, "args": [str(WRAPPER), *flags, str(FIXTURE), "stdio", "--faults"], **more}
+    return {"program": sys.executable, "args": [str(WRAPPER), *flags, FIXTURE, "stdio", "--faults"], **more}
 
 
 def call(server: Server, tool: str, arguments: Json | None = None) -> Json:

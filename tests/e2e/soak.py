@@ -200,7 +200,7 @@ def main() -> int:
     asked = options.parse_args()
     with ExitStack() as running:
         home = Path(running.enter_context(tempfile.TemporaryDirectory()))
-        base, _ = running.enter_context(listening([str(FIXTURE), "http", "--faults"]))
+        base, _ = running.enter_context(listening([FIXTURE, "http", "--faults"]))
         every = running.enter_context(upstreams.everything("every", "sse").adapter(home / "every"))
         more = {"timeouts": {"requestMs": 5000}}
         for id, adapter in {

@@ -42,9 +42,9 @@ NOT_OURS = {
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A gateway that shows what the fixture has under its own names, be it an address or a program."""
     with ExitStack() as running:
-        adapter = {"program": str(FIXTURE), "args": ["stdio"]}
+        adapter = {"program": FIXTURE, "args": ["stdio"]}
         if request.param == "http":
-            base, _ = running.enter_context(listening([str(FIXTURE), "http"]))
+            base, _ = running.enter_context(listening([FIXTURE, "http"]))
             adapter = {"url": f"{base}/mcp", "allowPrivate": True}
         folder = tmp_path_factory.mktemp("conformance") / "manifests"
         server = running.enter_context(harness.serve(connector(folder, "fixture", adapter, prefix=False)))

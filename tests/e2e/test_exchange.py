@@ -50,7 +50,7 @@ def server(way: Way, tmp_path: Path) -> Iterator[Server]:
     with ExitStack() as running:
         adapter = program(protocol=way.era)
         if way.transport == "http":
-            base, _ = running.enter_context(listening([str(FIXTURE), "http", "--faults"]))
+            base, _ = running.enter_context(listening([FIXTURE, "http", "--faults"]))
             adapter = {"url": f"{base}/mcp", "allowPrivate": True, "protocol": way.era}
         server = running.enter_context(harness.serve(connector(tmp_path / "manifests", "shaky", adapter)))
         until(lambda: "shaky_echo" in tools(server), f"the tools: {server.log}")

@@ -136,7 +136,7 @@ def test_lines_that_are_no_json_are_passed_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transport", ["stdio", "http"])
 def test_a_line_of_twenty_megabytes_costs_its_own_call_at_most(tmp_path: Path, transport: str) -> None:
-    with listening([str(FIXTURE), "http", "--faults"]) as (base, _):
+    with listening([FIXTURE, "http", "--faults"]) as (base, _):
         adapter = program() if transport == "stdio" else {"url": f"{base}/mcp", "allowPrivate": True}
         with beside_a_calm_one(tmp_path, adapter, **NEVER) as server:
             echo(server, "shaky")
@@ -172,7 +172,7 @@ def test_a_giant_list_is_bounded_or_whole_and_holds_up_nobody(tmp_path: Path) ->
 @pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
 @pytest.mark.parametrize("transport", ["stdio", "http"])
 def test_a_stream_that_ends_half_way_ends_its_call_at_once(tmp_path: Path, mark: str, transport: str, era: str) -> None:
-    with listening([str(FIXTURE), "http", "--faults"]) as (base, _):
+    with listening([FIXTURE, "http", "--faults"]) as (base, _):
         stdio = program(env={"MARK": mark}, protocol=era)
         http = {"url": f"{base}/mcp", "allowPrivate": True, "protocol": era}
         with beside_a_calm_one(tmp_path, stdio if transport == "stdio" else http, **NEVER) as server:
@@ -184,7 +184,7 @@ def test_a_stream_that_ends_half_way_ends_its_call_at_once(tmp_path: Path, mark:
 
 
 def test_a_lost_session_is_opened_again(tmp_path: Path) -> None:
-    with listening([str(FIXTURE), "http", "--faults"]) as (base, _):
+    with listening([FIXTURE, "http", "--faults"]) as (base, _):
         adapter = {"url": f"{base}/mcp", "allowPrivate": True, "protocol": "2025-11-25"}
         with beside_a_calm_one(tmp_path, adapter, **NEVER) as server:
             for _ in range(5):
@@ -195,7 +195,7 @@ def test_a_lost_session_is_opened_again(tmp_path: Path) -> None:
 
 
 def test_an_address_that_goes_away_and_comes_back_is_found_again(tmp_path: Path) -> None:
-    with listening([str(FIXTURE), "http", "--faults"]) as (base, first):
+    with listening([FIXTURE, "http", "--faults"]) as (base, first):
         adapter = {"url": f"{base}/mcp", "allowPrivate": True}
         with beside_a_calm_one(tmp_path, adapter, **NEVER) as server:
             echo(server, "shaky")
@@ -204,5 +204,5 @@ def test_an_address_that_goes_away_and_comes_back_is_found_again(tmp_path: Path)
             assert waiting[0].result(60)
             assert failure(server, "shaky_echo", {"message": "anybody?"})
             assert "shaky_echo" in tools(server)
-            with listening([str(FIXTURE), "http", "--faults", "--port", base.rpartition(":")[2]]):
+            with listening([FIXTURE, "http", "--faults", "--port", base.rpartition(":")[2]]):
                 until(lambda: answers(server, "shaky"), "the server to be found again")

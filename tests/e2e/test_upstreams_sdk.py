@@ -27,8 +27,9 @@ CASES = [
     (GIT, "2026-07-28", "2026-07-28"),
     (GIT, "legacy", "auto"),
 ]
-# What belongs to an era, not to the server.
+# What servers say in one era only. The gateway speaks 2026-07-28 to those that can, whatever its caller speaks.
 OF_THE_ERA = {"resultType", "ttlMs", "cacheScope"}
+SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
 
 @asynccontextmanager
@@ -39,7 +40,8 @@ async def client(transport: Any, era: str) -> AsyncIterator[mcp.Client]:
 
 def plain(value: Any) -> Json:
     dumped = value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {name: member for name, member in dumped.items() if name not in OF_THE_ERA}
+    dumped.get("_meta", {}).pop(SERVER_INFO, None)
+    return {name: member for name, member in dumped.items() if name not in OF_THE_ERA and (name, member) != ("_meta", {})}
 
 
 async def answer(client: mcp.Client, tool: str, arguments: Json) -> Json:

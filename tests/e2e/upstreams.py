@@ -18,7 +18,7 @@ from pathlib import Path
 from clients import node
 from harness import HERE, kill_tree, until
 from session import Session, over_http, over_sse, over_stdio
-from wire import Json
+from wire import LEGACY, Json
 
 PACKAGES = HERE / "node_modules/@modelcontextprotocol"
 PIXEL = base64.b64decode(
@@ -54,11 +54,12 @@ class Upstream:
         self.prepare(folder)
         program, *arguments = self.command_in(folder)
         if self.transport == "stdio":
-            yield {"kind": "mcp", "program": program, "args": arguments, "env": self.env_in(folder)}
+            # What a server says may depend on the era, and `directly` speaks this one.
+            yield {"program": program, "args": arguments, "env": self.env_in(folder), "protocol": LEGACY}
             return
         path = {"http": "/mcp", "sse": "/sse"}[self.transport]
         with listening(self.command_in(folder), self.env_in(folder)) as (base, _):
-            yield {"kind": "mcp", "url": base + path, "allowPrivate": True}
+            yield {"url": base + path, "allowPrivate": True}
 
     @contextmanager
     def directly(self, folder: Path, roots: Sequence[Path]) -> Iterator[Session]:

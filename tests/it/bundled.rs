@@ -28,7 +28,7 @@ fn the_committed_schema_is_the_one_the_types_make() {
 fn bundled_manifests_have_nothing_to_complain_of() {
     let manifests = Manifests::read(bundled());
     assert_eq!(manifests.problems, []);
-    assert_eq!(manifests.connectors.len(), 6);
+    assert_eq!(manifests.connectors.len(), 7);
 }
 
 #[test]

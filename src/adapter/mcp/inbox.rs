@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::channel::Frame;
 use super::signal::Signals;
-use crate::call::{Client, Downstream, Notice, Session, Step};
+use crate::call::{Downstream, Era, Notice, Session, Step};
 use crate::catalog::Names;
 use crate::error::Rejection;
 
@@ -174,15 +174,12 @@ impl Inbox {
         if method == "ping" {
             return self.reply(answer(id, &Ok(json!({}))));
         }
-        if !matches!(method, "sampling/createMessage" | "elicitation/create" | "roots/list") {
-            return refuse(-32601, format!("{method} is nothing a gateway can do"));
-        }
         let call = self.caller(origin);
-        let client: Option<Arc<dyn Client>> = call
-            .as_ref()
-            .and_then(|call| call.client.clone())
-            .or_else(|| self.session.as_ref().map(|session| Arc::clone(&session.client)));
-        let Some(client) = client else { return refuse(-32600, nobody_to_ask(method, call.as_ref())) };
+        let session = call.as_ref().and_then(|call| call.session.as_ref()).or(self.session.as_ref());
+        let Some(session) = session.filter(|session| session.answers(method)) else {
+            return refuse(-32601, nobody_to_ask(method, call.as_ref()));
+        };
+        let client = call.as_ref().and_then(|call| call.client.clone()).unwrap_or(Arc::clone(&session.client));
         let params: Option<Value> = params.and_then(|params| serde_json::from_str(params.get()).ok());
         let (id, method, inbox) = (id.to_owned(), method.to_owned(), Arc::clone(self));
         let taken_back = self.stop.child_token();
@@ -207,10 +204,13 @@ impl Inbox {
 /// Why nobody can be asked, for the upstream to pass on to its caller.
 fn nobody_to_ask(method: &str, call: Option<&Downstream>) -> String {
     match call {
-        Some(call) if call.era == crate::call::Era::PerRequest => format!(
+        Some(call) if call.era == Era::PerRequest => format!(
             "{method} cannot be passed on: the caller speaks MCP 2026-07-28, where a server asks by its result, and this server does not"
         ),
-        Some(_) => format!("{method} cannot be passed on: the caller has no session in which it can be asked"),
+        Some(call) if call.session.is_none() => {
+            format!("{method} cannot be passed on: the caller has no session in which it can be asked")
+        }
+        Some(_) => format!("{method} cannot be passed on: the caller declared no such capability"),
         None => format!("{method} cannot be passed on: it belongs to no single caller"),
     }
 }
@@ -230,7 +230,3 @@ fn step(params: &Value) -> Option<Step> {
     })
 }
 
-/// A notification as it goes out.
-pub(super) fn notification(method: &str, params: &Map<String, Value>) -> String {
-    json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()
-}

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -18,7 +18,7 @@ use tokio_util::{
 
 use super::channel::{Answer, Channel, Failure, Outgoing};
 use super::headers::Wishes;
-use super::inbox::{Inbox, notification};
+use super::inbox::Inbox;
 use crate::call::{Downstream, Era, Session};
 use crate::error::{Error, ErrorKind};
 
@@ -193,7 +193,7 @@ impl Link {
         } else {
             Vec::new()
         };
-        let text = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
+        let text = message(Some(id), method, &params);
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         if let Some(downstream) = downstream {
             self.inbox.enter(id, downstream.clone());
@@ -211,12 +211,12 @@ impl Link {
         if self.era == Era::PerRequest {
             params.insert("_meta".into(), json!({ VERSION: PER_REQUEST }));
         }
-        self.channel.send(notification(method, &params)).await
+        self.channel.send(message(None, method, &params)).await
     }
 
     /// Sends a notification soon, from where nothing can be waited for.
     fn notify_soon(&self, method: &str, params: &Map<String, Value>) {
-        self.inbox.reply(notification(method, params));
+        self.inbox.reply(message(None, method, params));
     }
 
     /// What of `_meta` is for this hop: version, capabilities and our own token for progress.
@@ -296,6 +296,19 @@ impl Link {
         self.channel.close().await;
         self.closed.cancel();
     }
+}
+
+/// A message as it goes out; one without an id wants no answer.
+fn message(id: Option<u64>, method: &str, params: &Map<String, Value>) -> String {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        jsonrpc: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        method: &'a str,
+        params: &'a Map<String, Value>,
+    }
+    serde_json::to_string(&Message { jsonrpc: "2.0", id, method, params }).unwrap_or_default()
 }
 
 /// A request under way; cancelled upstream when dropped before its answer came.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Map, Value};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -55,6 +56,11 @@ impl Pool {
             return Ok(Arc::clone(link));
         }
         let made = Arc::new(dialer.dial(Some(session)).await?);
+        let level = session.log_level.borrow().clone();
+        if let Some(level) = level {
+            let params = Map::from_iter([("level".to_owned(), Value::from(level))]);
+            let _ = made.request("logging/setLevel", params, None).await;
+        }
         *link = Some(Arc::clone(&made));
         Ok(made)
     }

@@ -293,7 +293,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.buffer = BytesMut::from(end.as_ref());
                 self.searched = self.buffer.len();
             }
-            self.buffer.reserve(CHUNK);
+            if self.buffer.capacity() - self.buffer.len() < CHUNK / 8 {
+                self.buffer.reserve(CHUNK);
+            }
             match self.input.read_buf(&mut self.buffer).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return None,

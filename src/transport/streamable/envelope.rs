@@ -69,9 +69,12 @@ impl<'a> Envelope<'a> {
         serde_json::from_str::<Params<'_>>(self.params?.get()).ok()?.meta?.version
     }
 
-    /// Whether it speaks 2026-07-28 or later: it says so in its own metadata.
-    pub(super) fn is_modern(&self) -> bool {
-        self.method.as_deref() == Some("server/discover") || self.version().is_some()
+    /// Whether it speaks 2026-07-28 or later: it says so in its own metadata, or at least beside.
+    pub(super) fn is_modern(&self, headers: &HeaderMap) -> bool {
+        let beside = || headers.get(PROTOCOL_VERSION).and_then(|version| version.to_str().ok());
+        self.method.as_deref() == Some("server/discover")
+            || self.version().is_some()
+            || beside().is_some_and(|beside| Server::PER_REQUEST.iter().any(|version| version.as_str() == beside))
     }
 
     /// The refusal of a modern request that no version we offer has, if it is one. The SDK would
