@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::catalog::Entry;
 use crate::credential::Credential;
 use crate::error::Rejection;
 use crate::manifest::Arguments;
+use crate::params::Params;
 
 /// Notices waiting to be sent; one more is dropped, because only the newest matter.
 const NOTICES: usize = 64;
@@ -41,17 +42,8 @@ pub enum Era {
 pub struct ToolCall {
     /// The tool's published name.
     pub name: String,
-    /// What it is called with.
-    pub arguments: Arguments,
-    /// Whatever else the client sent, which is between it and another MCP server.
-    pub rest: Map<String, Value>,
-}
-
-impl ToolCall {
-    /// A call with nothing beyond name and arguments.
-    pub fn new(name: impl Into<String>, arguments: Arguments) -> Self {
-        Self { name: name.into(), arguments, rest: Map::new() }
-    }
+    /// Everything the client sent, `arguments` among it.
+    pub params: Params,
 }
 
 /// A call whose arguments fit its tool.
@@ -59,10 +51,10 @@ impl ToolCall {
 pub struct Invocation {
     /// The tool.
     pub entry: Arc<Entry>,
-    /// What it is called with, defaults filled in.
+    /// What it is called with, defaults filled in. Empty for a tool of another MCP server.
     pub arguments: Arguments,
-    /// Whatever else the client sent.
-    pub rest: Map<String, Value>,
+    /// Everything the client sent, for another MCP server.
+    pub sent: Params,
     /// What to show the upstream.
     pub credential: Credential,
 }
@@ -125,7 +117,7 @@ impl Session {
 #[derive(Debug, Clone, Default)]
 pub struct Downstream {
     /// The request's `_meta`, as sent.
-    pub meta: Arc<Map<String, Value>>,
+    pub meta: Arc<Params>,
     /// The generation it speaks.
     pub era: Era,
     /// The session it belongs to, if any.

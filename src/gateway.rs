@@ -24,8 +24,9 @@ use crate::adapter::{Bulletin, Surroundings, Watching};
 use crate::call::Session;
 use crate::catalog::{Catalog, List, Offer, Offered, Place};
 use crate::error::Problem;
-use crate::manifest::{Arguments, Checked, Manifests};
+use crate::manifest::{Checked, Manifests};
 use crate::name::ConnectorId;
+use crate::params::Params;
 use crate::secret::Environment;
 use crate::upstream::Upstream;
 
@@ -167,7 +168,7 @@ impl Gateway {
     }
 
     /// Tells the upstreams that a session has connections to what its client says of itself.
-    pub async fn tell(&self, session: &Session, method: &str, params: Arguments) {
+    pub async fn tell(&self, session: &Session, method: &str, params: Params) {
         for mcp in self.live().connectors.values().filter_map(|connector| connector.mcp()) {
             mcp.tell(session, method, params.clone()).await;
         }
@@ -177,8 +178,7 @@ impl Gateway {
     pub async fn tell_of(&self, session: &Session, method: &str, place: &Place) {
         let mcp = self.live().connectors.get(&place.connector).and_then(|connector| connector.mcp());
         if let Some(mcp) = mcp {
-            let params = Map::from_iter([("uri".to_owned(), Value::from(place.own.as_str()))]);
-            mcp.tell(session, method, params).await;
+            mcp.tell(session, method, Params::of("uri", &place.own)).await;
         }
     }
 

@@ -31,9 +31,9 @@
 //! | 3 | [`call`] | invocation → output |
 //! | 2 | [`catalog`] | immutable snapshots of all tools, replaced whole |
 //! | 1 | [`manifest`], [`credential`], [`upstream`], [`telemetry`] | leaves |
-//! | 0 | [`error`], [`name`], [`secret`] | words everything uses |
+//! | 0 | [`error`], [`name`], [`params`], [`secret`] | words everything uses |
 //!
-//! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `manifest`,
+//! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `manifest`,
 //! `catalog`, `protocol/present`.
 //!
 //! # Words
@@ -74,6 +74,7 @@ pub mod error;
 pub mod gateway;
 pub mod manifest;
 pub mod name;
+pub mod params;
 pub mod protocol;
 pub mod secret;
 pub mod telemetry;

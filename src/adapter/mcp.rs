@@ -31,6 +31,7 @@ use crate::call::{CallContext, Downstream, Era, Invocation, Outcome, Sent, Sessi
 use crate::catalog::{Names, Offer};
 use crate::error::{Error, ErrorKind, Rejection, Result};
 use crate::manifest::{Checked, McpSettings, McpStart};
+use crate::params::Params;
 use channel::{Answer, Failure};
 use dial::Dialer;
 use link::Link;
@@ -82,8 +83,7 @@ impl McpAdapter {
     }
 
     /// Makes a request in the upstream's own words and gives its answer in ours.
-    pub async fn request(&self, method: &str, params: Map<String, Value>, downstream: &Downstream) -> Result<Sent> {
-        let mut params = params;
+    pub async fn request(&self, method: &str, mut params: Params, downstream: &Downstream) -> Result<Sent> {
         for _ in 0..MOST_ROUNDS {
             let (answer, era) = self.exchange(method, &params, downstream).await?;
             let json = answer.map_err(|rejection| Error::from(self.published(rejection)))?;
@@ -104,12 +104,7 @@ impl McpAdapter {
     }
 
     /// One request and its answer. What was certainly not executed is tried a second time.
-    async fn exchange(
-        &self,
-        method: &str,
-        params: &Map<String, Value>,
-        downstream: &Downstream,
-    ) -> Result<(Answer, Era)> {
+    async fn exchange(&self, method: &str, params: &Params, downstream: &Downstream) -> Result<(Answer, Era)> {
         let mut last: Option<Arc<Link>> = None;
         loop {
             let link = self.link(downstream.session.as_ref(), last.as_ref()).await?;
@@ -176,8 +171,13 @@ impl McpAdapter {
 
     /// Passes on what a session's client says of itself: a log level, that its roots changed, or
     /// which resources it wants to hear of. It matters to a connection of its own only.
-    pub async fn tell(&self, session: &Session, method: &str, params: Map<String, Value>) {
-        let Some(link) = self.pool.existing(session) else { return };
+    pub async fn tell(&self, session: &Session, method: &str, params: Params) {
+        let link = match method {
+            // To hear of a resource on it, there has to be one.
+            "resources/subscribe" if session.is_talked_to() => self.link(Some(session), None).await.ok(),
+            _ => self.pool.existing(session),
+        };
+        let Some(link) = link else { return };
         if method.starts_with("notifications/") {
             let _ = link.notify(method, params).await;
         } else {
@@ -209,9 +209,8 @@ impl Drop for Watching {
 #[async_trait]
 impl Adapter for McpAdapter {
     async fn call(&self, invocation: &Invocation, cx: &CallContext) -> Result<Outcome> {
-        let mut params = invocation.rest.clone();
-        params.insert("name".into(), invocation.entry.tool.clone().into());
-        params.insert("arguments".into(), Value::Object(invocation.arguments.clone()));
+        let mut params = invocation.sent.clone();
+        params.set("name", &invocation.entry.tool);
         self.request("tools/call", params, &cx.downstream).await.map(Outcome::Sent)
     }
 
@@ -266,7 +265,7 @@ impl Wanted {
     }
 
     /// Asks a client of the handshake era, the way it is used to; gives what to send along next.
-    async fn ask(self, downstream: &Downstream) -> Result<Map<String, Value>> {
+    async fn ask(self, downstream: &Downstream) -> Result<Params> {
         let mut answers = Map::new();
         for (key, request) in self.input_requests {
             let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
@@ -282,8 +281,10 @@ impl Wanted {
             })?;
             answers.insert(key, answer);
         }
-        let mut next = Map::from_iter([("inputResponses".to_owned(), Value::Object(answers))]);
-        next.extend(self.request_state.map(|state| ("requestState".to_owned(), state)));
+        let mut next = Params::of("inputResponses", &answers);
+        if let Some(state) = self.request_state {
+            next.set("requestState", &state);
+        }
         Ok(next)
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
 
+use crate::params::Params;
+
 /// The headers that mirror a request.
 pub const METHOD: &str = "mcp-method";
 /// See [`METHOD`].
@@ -26,9 +28,8 @@ pub struct Mirrored {
 
 impl Mirrored {
     /// The argument's text, when it is given.
-    pub fn text(&self, arguments: Option<&Map<String, Value>>) -> Option<String> {
-        let (first, rest) = self.path.split_first()?;
-        let value = rest.iter().try_fold(arguments?.get(first)?, |value, key| value.get(key))?;
+    pub fn text(&self, arguments: &Value) -> Option<String> {
+        let value = self.path.iter().try_fold(arguments, |value, key| value.get(key))?;
         match value {
             Value::String(text) => Some(text.clone()),
             Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
@@ -38,14 +39,14 @@ impl Mirrored {
 }
 
 /// What `Mcp-Name` has to say for a request, if anything.
-pub fn name<'a>(method: &str, params: &'a Map<String, Value>) -> Option<&'a str> {
+pub fn name(method: &str, params: &Params) -> Option<String> {
     let key = match method {
         "tools/call" | "prompts/get" => "name",
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
         "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
         _ => return None,
     };
-    params.get(key)?.as_str()
+    params.text(key)
 }
 
 /// A value as it can stand in a header.

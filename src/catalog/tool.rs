@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::mirror::{self, Mirrored};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,8 +70,16 @@ impl Entry {
 
     /// The arguments with the schema's defaults filled in, when they fit; else every violation,
     /// so that the model can mend them all at once.
-    pub fn check(&self, mut arguments: Arguments) -> Result<Arguments> {
-        let Some(validators) = &self.validators else { return Ok(arguments) };
+    ///
+    /// What another MCP server is called with stays unread, and nothing is given.
+    pub fn check(&self, sent: Option<&RawValue>) -> Result<Arguments> {
+        let Some(validators) = &self.validators else { return Ok(Arguments::new()) };
+        let no_object = |error| {
+            let message = format!("the arguments of `{}` are not an object", self.name);
+            Error::new(ErrorKind::InvalidArguments, message).because(error)
+        };
+        let mut arguments: Arguments =
+            sent.map_or(Ok(Arguments::new()), |sent| serde_json::from_str(sent.get()).map_err(no_object))?;
         let properties = self.schema.get("properties").and_then(Value::as_object);
         for (name, property) in properties.into_iter().flatten() {
             if let Some(default) = property.get("default") {

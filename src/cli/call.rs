@@ -9,7 +9,7 @@ use super::{CallArgs, Failure, Format, print};
 use crate::app::{App, Signals};
 use crate::call::{Caller, Downstream, Notice, Output, Step, ToolCall};
 use crate::config::Config;
-use crate::manifest::Arguments;
+use crate::params::Params;
 use crate::protocol::to_json;
 use crate::secret::Environment;
 
@@ -21,7 +21,11 @@ pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) ->
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let call = app.gateway().call(Caller::Local, ToolCall::new(&args.tool, arguments), downstream);
+        let call = app.gateway().call(
+            Caller::Local,
+            ToolCall { name: args.tool.clone(), params: Params::of("arguments", &arguments) },
+            downstream,
+        );
         let shown = async { tokio::join!(call, show(steps)).0 };
         tokio::select! {
             outcome = app.with_connectors(shown) => io::Result::Ok(Some(outcome)),
@@ -46,7 +50,7 @@ pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) ->
     if failed { Err(Failure::No) } else { Ok(()) }
 }
 
-fn arguments(given: &str) -> Result<Arguments, Failure> {
+fn arguments(given: &str) -> Result<Params, Failure> {
     let mut text = given.to_owned();
     if given == "-" {
         text.clear();

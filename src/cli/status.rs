@@ -16,7 +16,7 @@ pub(super) fn status(config: &Config, format: Format) -> Result<(), Failure> {
     let host = if config.host.is_unspecified() { "127.0.0.1".into() } else { config.host.to_string() };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let address = format!("http://{host}:{}/status", config.port);
-    let report = super::runtime()?.block_on(tokio::time::timeout(PATIENCE, ask(&address)));
+    let report = super::runtime()?.block_on(async { tokio::time::timeout(PATIENCE, ask(&address)).await });
     let report = report.map_err(|_| Failure::Usage(format!("{address} did not answer in time")))??;
     let connectors = report.get("connectors").and_then(Value::as_array).cloned().unwrap_or_default();
     match format {
@@ -29,7 +29,9 @@ pub(super) fn status(config: &Config, format: Format) -> Result<(), Failure> {
 
 async fn ask(address: &str) -> Result<Value, Failure> {
     let unreachable = |why: String| {
-        Failure::Usage(format!("no server answers at {address} ({why}); name another with --port, or start one with `switchboard serve`"))
+        Failure::Usage(format!(
+            "no server answers at {address} ({why}); name another with --port, or start one with `switchboard serve`"
+        ))
     };
     let url = address.parse().map_err(|_| Failure::Usage(format!("{address} is no address")))?;
     let hop = Upstream::default().hop(true, None).map_err(|error| unreachable(error.to_string()))?;

@@ -12,8 +12,9 @@ use crate::adapter::McpAdapter;
 use crate::call::{CallContext, Caller, Downstream, Invocation, Outcome, Sent, ToolCall};
 use crate::catalog::{Catalog, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Arguments, AuthKind};
+use crate::manifest::AuthKind;
 use crate::name::shown;
+use crate::params::Params;
 
 /// A request to an MCP server beyond a tool's call.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Request {
     /// Its method.
     pub method: &'static str,
     /// Its parameters, in the server's own words.
-    pub params: Arguments,
+    pub params: Params,
     /// Whose it is.
     pub place: Place,
 }
@@ -91,7 +92,7 @@ impl Gateway {
     }
 
     async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
-        let ToolCall { name, arguments, rest } = call;
+        let ToolCall { name, params } = call;
         let resolve = |catalog: &Catalog| catalog.resolve(&name).map(Arc::clone).map_err(|error| told(caller, error));
         let may_have = |connector: &Connector| {
             let manifest = &connector.checked.connector;
@@ -99,14 +100,14 @@ impl Gateway {
         };
         let (live, entry) = self.find(resolve, may_have).await?;
         authorize(caller, &entry)?;
-        let arguments = entry.check(arguments)?;
+        let arguments = entry.check(params.get("arguments"))?;
         let connector = live.connectors.get(&entry.connector).ok_or_else(gone)?;
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
         let max_result = self.limits.max_result;
         let exchange = async {
             let _turn = connector.turn().await?;
             let credential = connector.references().resolve(&self.environment)?;
-            let invocation = Invocation { entry: Arc::clone(&entry), arguments, rest, credential };
+            let invocation = Invocation { entry: Arc::clone(&entry), arguments, sent: params, credential };
             let cx = CallContext { downstream, max_result };
             let outcome = connector.adapter()?.call(&invocation, &cx).await?;
             shape(&entry, outcome, max_result)

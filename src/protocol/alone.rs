@@ -1,11 +1,11 @@
 //! Requests of 2026-07-28 over HTTP, each on its own: no handshake, no session, no SDK between.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use rmcp::model::{ErrorCode, ErrorData};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::downstream::written;
@@ -13,6 +13,7 @@ use super::parcel::one_line;
 use super::server::Server;
 use crate::call::{Downstream, Era, Notice};
 use crate::catalog::{Mirrored, mirror};
+use crate::params::Params;
 
 const META: &str = "_meta";
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -24,8 +25,8 @@ const VERSION_HEADER: &str = "mcp-protocol-version";
 #[derive(Debug)]
 pub struct Single {
     method: String,
-    params: Map<String, Value>,
-    meta: Map<String, Value>,
+    params: Params,
+    meta: Params,
 }
 
 /// What is told before the answer, as messages.
@@ -54,16 +55,10 @@ impl Notices {
 
 impl Single {
     /// A request, when it says for itself what it has to.
-    pub fn new(method: &str, mut params: Map<String, Value>) -> Result<Self, ErrorData> {
-        let meta = match params.remove(META) {
-            Some(Value::Object(meta)) => meta,
-            _ => Map::new(),
-        };
-        let missing: Vec<&str> = [(VERSION, Value::is_string as fn(&Value) -> bool), (CAPABILITIES, Value::is_object)]
-            .into_iter()
-            .filter(|(key, fits)| !meta.get(*key).is_some_and(fits))
-            .map(|(key, _)| key)
-            .collect();
+    pub fn new(method: &str, mut params: Params) -> Result<Self, ErrorData> {
+        let meta = params.take(META).and_then(|meta| Params::parse(meta.get())).unwrap_or_default();
+        let fits = [(VERSION, meta.text(VERSION).is_some()), (CAPABILITIES, meta.is_object(CAPABILITIES))];
+        let missing: Vec<&str> = fits.into_iter().filter(|(_, fits)| !fits).map(|(key, _)| key).collect();
         if missing.is_empty() {
             return Ok(Self { method: method.to_owned(), params, meta });
         }
@@ -73,26 +68,26 @@ impl Single {
 
     /// Whether there may be something to tell before the answer.
     pub fn is_talkative(&self) -> bool {
-        self.meta.contains_key("progressToken") || self.meta.contains_key(LOG_LEVEL)
+        self.meta.get("progressToken").is_some() || self.meta.get(LOG_LEVEL).is_some()
     }
 
     /// Checks that headers say what the body says, since others route by them.
     pub fn check_headers(&self, server: &Server, headers: &HeaderMap) -> Result<(), ErrorData> {
         let live = server.gateway.live();
         let name = mirror::name(&self.method, &self.params);
-        let entry = name.filter(|_| self.method == "tools/call").and_then(|name| live.catalog.resolve(name).ok());
+        let called = name.as_ref().filter(|_| self.method == "tools/call");
+        let entry = called.and_then(|name| live.catalog.resolve(name).ok());
         let mirrored: &[Mirrored] = entry.map_or(&[], |entry| &entry.mirrored);
-        let version = self.meta.get(VERSION).and_then(Value::as_str);
-        let mut wanted = vec![
-            (VERSION_HEADER.to_owned(), version.map(str::to_owned)),
-            (mirror::METHOD.to_owned(), Some(self.method.clone())),
-        ];
-        wanted.extend(name.map(|name| (mirror::NAME.to_owned(), Some(name.to_owned()))));
-        let arguments = self.params.get("arguments").and_then(Value::as_object);
-        let texts = mirrored.iter().map(|it| (format!("{}{}", mirror::PARAM, it.header), it.text(arguments)));
-        wanted.extend(texts);
+        let mut wanted: Vec<(Cow<'static, str>, Option<String>)> =
+            vec![(VERSION_HEADER.into(), self.meta.text(VERSION)), (mirror::METHOD.into(), Some(self.method.clone()))];
+        wanted.extend(name.map(|name| (mirror::NAME.into(), Some(name))));
+        if !mirrored.is_empty() {
+            let arguments: Value = self.params.read("arguments").unwrap_or_default();
+            let texts = mirrored.iter().map(|it| (format!("{}{}", mirror::PARAM, it.header), it.text(&arguments)));
+            wanted.extend(texts.map(|(header, text)| (header.into(), text)));
+        }
         for (header, body) in wanted {
-            let mut values = headers.get_all(&header).iter();
+            let mut values = headers.get_all(header.as_ref()).iter();
             let value = values.next();
             let said = value.map(|value| value.to_str().ok().and_then(mirror::decode));
             let fault = match (said, body) {
@@ -111,7 +106,7 @@ impl Single {
 
     /// The way back, and what comes out of it. Only a talkative request that takes a stream has one.
     pub fn downstream(&self, streaming: bool) -> (Downstream, Option<Notices>) {
-        let token = self.meta.get("progressToken").cloned();
+        let token: Option<Value> = self.meta.read("progressToken");
         let (mut downstream, notices) = if streaming && self.is_talkative() {
             let (base, notices) = Downstream::listening();
             (base, Some(Notices { notices, token: token.clone() }))

@@ -24,6 +24,7 @@ use super::server::OverHttp;
 use crate::adapter::Watching;
 use crate::call::{Client, Downstream, Era, Notice, Session};
 use crate::error::Rejection;
+use crate::params::Params;
 
 /// How long one client may take to be told something. A client that does not read misses it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -102,15 +103,21 @@ impl Client for Outside {
     }
 
     async fn tell(&self, method: &str, params: Option<Value>) {
-        let notification = ServerNotification::CustomNotification(CustomNotification::new(method, params));
+        let notification = custom(method, params);
         let _ = tokio::time::timeout(PATIENCE, self.0.send_notification(notification)).await;
     }
+}
+
+/// A notification as it was sent. One without parameters gets empty ones: the SDK would write null.
+fn custom(method: &str, params: Option<Value>) -> ServerNotification {
+    let params = params.unwrap_or_else(|| json!({}));
+    ServerNotification::CustomNotification(CustomNotification::new(method, Some(params)))
 }
 
 /// Puts a question to a client and takes it back when dropped.
 async fn ask(peer: &Peer<RoleServer>, method: &str, params: Option<Value>) -> Result<Value, Rejection> {
     let refused = |code: i32, message: String| Rejection { code, message, data: None };
-    let request = ServerRequest::CustomRequest(CustomRequest::new(method, params));
+    let request = ServerRequest::CustomRequest(CustomRequest::new(method, Some(params.unwrap_or_else(|| json!({})))));
     let sent = peer.send_cancellable_request(request, PeerRequestOptions::with_timeout(QUESTION)).await;
     let handle = sent.map_err(|_| refused(-32000, "the client is gone".into()))?;
     match handle.await_response().await {
@@ -152,17 +159,17 @@ impl Client for Within {
 pub(super) async fn converse<T, F: Future<Output = T>>(
     cell: Option<&Cell>,
     cx: &RequestContext<RoleServer>,
+    meta: Params,
     work: impl FnOnce(Downstream) -> F,
 ) -> Option<T> {
     let era = era_of(cx);
     let session = cell.and_then(|cell| cell.session(&cx.peer));
     let over = OverHttp::of(cx);
     let gone = over.map(|over| over.gone.clone()).unwrap_or_default();
-    let meta: Map<String, Value> = Map::clone(&cx.meta);
     // A client that takes JSON only cannot be sent anything before the answer.
     let one_answer = over.is_some_and(|over| over.json_only);
     let token = cx.meta.get_progress_token().filter(|_| !one_answer);
-    let hears_logs = era == Era::Handshake && session.is_some() || meta.contains_key(LOG_LEVEL);
+    let hears_logs = era == Era::Handshake && session.is_some() || meta.get(LOG_LEVEL).is_some();
     let (asking, questions) = mpsc::channel(QUESTIONS);
     let (mut downstream, notices) = if !one_answer && (token.is_some() || hears_logs) {
         let (downstream, notices) = Downstream::listening();
@@ -234,9 +241,7 @@ async fn pass_on(peer: &Peer<RoleServer>, token: Option<&ProgressToken>, notice:
             ServerNotification::ProgressNotification(rmcp::model::ProgressNotification::new(report))
         }
         (Notice::Progress(_), None) => return,
-        (Notice::Other(method, params), _) => {
-            ServerNotification::CustomNotification(CustomNotification::new(method, params))
-        }
+        (Notice::Other(method, params), _) => custom(&method, params),
     };
     let _ = tokio::time::timeout(PATIENCE, peer.send_notification(notification)).await;
 }

@@ -1,9 +1,10 @@
-//! Results that pass through the SDK unopened.
+//! Parameters and results that pass through the SDK unopened.
 //!
-//! The SDK's types would drop members they do not know and rewrite numbers. So a result goes
-//! through it as a short label, and its own bytes take the label's place when the message leaves.
+//! The SDK's types would drop members they do not know and rewrite numbers. So parameters and results
+//! go through it as short labels; a result's own bytes take the label's place when the message leaves.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -11,9 +12,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
+use super::request::{OURS, PREFIX};
+use crate::params::Params;
+
+/// Where a request's parameters say where they were left.
+const PARCEL: &str = "switchboard/parcel";
 const LABEL: &str = "\"switchboard:parcel:";
 /// The label's id and its closing quotation mark.
 const REST: usize = 37;
@@ -67,21 +74,68 @@ impl Parcels {
     /// A message with its label replaced by the result, if it has one. `last` forgets the result.
     pub fn fill(&self, message: Bytes, last: bool) -> Bytes {
         let Some((start, end, id)) = find(&message) else { return message };
-        let mut kept = self.open();
-        let parcel = if last {
-            let parcel = kept.parcels.remove(&id);
-            kept.bytes -= parcel.as_ref().map_or(0, Bytes::len);
-            kept.order.retain(|(other, _)| *other != id);
-            parcel
-        } else {
-            kept.parcels.get(&id).cloned()
-        };
+        let parcel = if last { self.take(id) } else { self.open().parcels.get(&id).cloned() };
         let Some(parcel) = parcel else { return message };
         let mut filled = BytesMut::with_capacity(message.len() + parcel.len());
         filled.extend_from_slice(&message.slice(..start));
         filled.extend_from_slice(&parcel);
         filled.extend_from_slice(&message.slice(end..));
         filled.freeze()
+    }
+}
+
+impl Parcels {
+    /// A request of ours under the name by which the SDK lets it through, its parameters left here;
+    /// any other message as it is.
+    pub fn wrap(&self, message: &Bytes) -> Bytes {
+        #[derive(Deserialize)]
+        struct Request<'a> {
+            #[serde(borrow)]
+            id: &'a RawValue,
+            #[serde(borrow)]
+            method: Cow<'a, str>,
+            #[serde(borrow, default)]
+            params: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Meta<'a> {
+            #[serde(rename = "_meta", borrow, default)]
+            meta: Option<&'a RawValue>,
+        }
+        let Ok(Request { id, method, params }) = serde_json::from_slice(message) else { return message.clone() };
+        if !OURS.contains(&method.as_ref()) {
+            return message.clone();
+        }
+        let wrapped = match params.map(|params| (params, serde_json::from_str::<Meta<'_>>(params.get()))) {
+            Some((params, Ok(Meta { meta }))) => {
+                let label = self.label(message.slice_ref(params.get().as_bytes()));
+                match meta {
+                    Some(meta) => json!({ "_meta": meta, PARCEL: label }),
+                    None => json!({ PARCEL: label }),
+                }
+            }
+            Some((_, Err(_))) => json!([]),
+            None => json!({}),
+        };
+        let method = format!("{PREFIX}{method}");
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": wrapped }).to_string().into()
+    }
+
+    /// The parameters that were left here; nothing when they are no object.
+    pub(super) fn unwrap(&self, params: Option<Value>) -> Option<Params> {
+        let Value::Object(mut params) = params.unwrap_or_else(|| json!({})) else { return None };
+        let Some(label) = params.remove(PARCEL) else { return Some(Params::default()) };
+        let id = label.as_str()?.strip_prefix("switchboard:parcel:")?;
+        let parcel = self.take(Uuid::parse_str(id).ok()?)?;
+        Params::parse(std::str::from_utf8(&parcel).ok()?)
+    }
+
+    fn take(&self, id: Uuid) -> Option<Bytes> {
+        let mut kept = self.open();
+        let parcel = kept.parcels.remove(&id)?;
+        kept.bytes -= parcel.len();
+        kept.order.retain(|(other, _)| *other != id);
+        Some(parcel)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use rmcp::model::{ErrorCode, ErrorData};
-use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 use super::present::{dressed, from_error, member, present, result_meta};
@@ -13,6 +12,7 @@ use crate::catalog::{Catalog, List, Place};
 use crate::error::Error;
 use crate::gateway::{Connector, Request};
 use crate::manifest::AdapterSettings;
+use crate::params::Params;
 
 /// Methods that are answered here. The SDK sees them under other names, so that its types do not
 /// take anything from the answers.
@@ -33,7 +33,7 @@ pub const OURS: &[&str] = &[
     "tasks/cancel",
 ];
 /// What stands before a method's name on its way through the SDK.
-pub const PREFIX: &str = "switchboard/";
+pub(super) const PREFIX: &str = "switchboard/";
 /// Methods of the handshake era that 2026-07-28 took away.
 pub const REMOVED: &[&str] =
     &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
@@ -42,7 +42,6 @@ const TASKS: &str = "io.modelcontextprotocol/tasks";
 /// How long a client may keep a list without asking again. Changes are announced anyway.
 const LIST_TTL: Duration = Duration::from_mins(1);
 
-type Params = Map<String, Value>;
 type Answer = Result<Bytes, ErrorData>;
 
 impl Server {
@@ -66,29 +65,28 @@ impl Server {
     }
 
     async fn call(&self, mut params: Params, downstream: Downstream) -> Answer {
-        let malformed = || {
+        let name = params.text("name").filter(|_| params.get("arguments").is_none() || params.is_object("arguments"));
+        let Some(name) = name else {
             let message = "tools/call wants `name`, a string, and `arguments`, an object";
-            ErrorData::invalid_params(message, None)
-        };
-        let Some(Value::String(name)) = params.remove("name") else { return Err(malformed()) };
-        let arguments = match params.remove("arguments") {
-            None | Some(Value::Null) => Map::new(),
-            Some(Value::Object(arguments)) => arguments,
-            Some(_) => return Err(malformed()),
+            return Err(ErrorData::invalid_params(message, None));
         };
         let era = downstream.era;
-        let call = ToolCall { name, arguments, rest: params };
+        if era == Era::Handshake {
+            // The tasks of 2025-11-25, which nobody declared, are to be ignored.
+            params.take("task");
+        }
+        let call = ToolCall { name, params };
         present(self.gateway.call(self.caller, call, downstream).await, era)
     }
 
     /// A request about one thing, whose published name stands under `key`.
     async fn about(&self, method: &'static str, key: &str, mut params: Params, downstream: &Downstream) -> Answer {
         let era = downstream.era;
-        let Some(public) = params.get(key).and_then(Value::as_str).map(str::to_owned) else {
+        let Some(public) = params.text(key) else {
             return Err(ErrorData::invalid_params(format!("{method} wants `{key}`, a string"), None));
         };
         let place = self.place(key, &public).await.map_err(|error| from_error(&error, era, Some(&public)))?;
-        params.insert(key.into(), json!(place.own));
+        params.set(key, &place.own);
         self.forward(method, params, place, downstream).await
     }
 
@@ -97,8 +95,9 @@ impl Server {
         if downstream.era == Era::Handshake || !self.gateway.live().extensions().contains_key(TASKS) {
             return Err(unknown_method(method));
         }
-        let capabilities = downstream.meta.get("io.modelcontextprotocol/clientCapabilities");
-        let knows = capabilities.and_then(|it| it.get("extensions")?.get(TASKS)).is_some();
+        let capabilities: Value =
+            downstream.meta.read("io.modelcontextprotocol/clientCapabilities").unwrap_or_default();
+        let knows = capabilities.get("extensions").is_some_and(|extensions| extensions.get(TASKS).is_some());
         if !knows {
             let required = json!({ "requiredCapabilities": { "extensions": { TASKS: {} } } });
             let message = "Missing required client capability";
@@ -126,7 +125,7 @@ impl Server {
     }
 
     async fn complete(&self, mut params: Params, downstream: &Downstream) -> Answer {
-        let Some(Value::Object(mut reference)) = params.remove("ref") else {
+        let Some(mut reference) = params.read::<Map<String, Value>>("ref") else {
             return Err(ErrorData::invalid_params("completion/complete wants `ref`, an object", None));
         };
         let key = if reference.contains_key("uri") { "uri" } else { "name" };
@@ -134,7 +133,7 @@ impl Server {
         let place = self.place(key, &public).await;
         let place = place.map_err(|error| from_error(&error, downstream.era, Some(&public)))?;
         reference.insert(key.into(), json!(place.own));
-        params.insert("ref".into(), Value::Object(reference));
+        params.set("ref", &reference);
         self.forward("completion/complete", params, place, downstream).await
     }
 }
@@ -145,7 +144,7 @@ fn unknown_method(method: &str) -> ErrorData {
 
 /// A list. There is one page, so a cursor is none of ours.
 fn list(catalog: &Catalog, list: List, params: &Params, era: Era) -> Answer {
-    if params.get("cursor").is_some_and(|cursor| !cursor.is_null()) {
+    if params.get("cursor").is_some() {
         return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
     }
     let name = match list {
@@ -171,23 +170,4 @@ fn list(catalog: &Catalog, list: List, params: &Params, era: Era) -> Answer {
     }
     text.push(b'}');
     Ok(text.into())
-}
-
-/// A message under the name by which the SDK lets it through; as it is, when it is none of ours.
-/// Nothing else of it is touched.
-pub fn renamed(message: &Bytes) -> Bytes {
-    #[derive(Deserialize)]
-    struct Method<'a> {
-        #[serde(borrow)]
-        method: &'a RawValue,
-    }
-    let Ok(Method { method }) = serde_json::from_slice(message) else { return message.clone() };
-    let name: String = serde_json::from_str(method.get()).unwrap_or_default();
-    if !OURS.contains(&name.as_str()) {
-        return message.clone();
-    }
-    // The name is part of the message, so its place is known.
-    let start = method.get().as_ptr() as usize - message.as_ptr() as usize;
-    let (before, after) = (message.slice(..start), message.slice(start + method.get().len()..));
-    [before.as_ref(), format!("\"{PREFIX}{name}\"").as_bytes(), after.as_ref()].concat().into()
 }

@@ -10,7 +10,7 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::announce::{Audience, listen};
@@ -22,6 +22,7 @@ use super::request::PREFIX;
 use crate::adapter::Phase;
 use crate::call::{Caller, Era};
 use crate::gateway::{Gateway, State};
+use crate::params::Params;
 
 /// `server/discover` answers stay fresh this long, in milliseconds.
 const DISCOVER_TTL_MS: u64 = 60_000;
@@ -159,7 +160,7 @@ impl ServerHandler for Server {
 
     async fn on_roots_list_changed(&self, cx: NotificationContext<RoleServer>) {
         if let Some(session) = self.cell.as_ref().and_then(|cell| cell.session(&cx.peer)) {
-            self.gateway.tell(&session, "notifications/roots/list_changed", Map::new()).await;
+            self.gateway.tell(&session, "notifications/roots/list_changed", Params::default()).await;
         }
     }
 
@@ -179,17 +180,15 @@ impl ServerHandler for Server {
         cx: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let method = request.method.strip_prefix(PREFIX).unwrap_or(&request.method);
-        let params = match request.params {
-            Some(Value::Object(params)) => params,
-            None => Map::new(),
-            Some(_) => return Err(ErrorData::invalid_params(format!("{method} wants an object"), None)),
-        };
+        let params = self.parcels.unwrap(request.params);
+        let mut params = params.ok_or_else(|| ErrorData::invalid_params(format!("{method} wants an object"), None))?;
+        let meta = params.take("_meta").and_then(|meta| Params::parse(meta.get())).unwrap_or_default();
         let about_session = matches!(method, "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe");
         if about_session && era_of(&cx) == Era::Handshake {
             return self.about_session(method, params, &cx).await.map(|()| CustomResult::new(json!({})));
         }
         let answer = |downstream| self.answer(method, params, downstream);
-        let answered = Box::pin(converse(self.cell.as_deref(), &cx, answer)).await;
+        let answered = Box::pin(converse(self.cell.as_deref(), &cx, meta, answer)).await;
         let answered = answered.unwrap_or_else(|| Err(ErrorData::internal_error("the request was cancelled", None)));
         answered.map(|result| CustomResult::new(self.parcels.label(result)))
     }
@@ -202,13 +201,12 @@ impl Server {
     async fn about_session(
         &self,
         method: &str,
-        params: Map<String, Value>,
+        params: Params,
         cx: &RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let text = |key: &str| params.get(key).and_then(Value::as_str).map(str::to_owned);
         let wants = |what: &str| ErrorData::invalid_params(format!("{method} wants {what}"), None);
         if method == "logging/setLevel" {
-            let level = text("level").filter(|level| LEVELS.contains(&level.as_str()));
+            let level = params.text("level").filter(|level| LEVELS.contains(&level.as_str()));
             let level = level.ok_or_else(|| wants(&format!("`level`, one of {}", LEVELS.join(", "))))?;
             let Some(cell) = &self.cell else { return Ok(()) };
             cell.set_level(level);
@@ -217,7 +215,7 @@ impl Server {
             }
             return Ok(());
         }
-        let uri = text("uri").ok_or_else(|| wants("`uri`, a string"))?;
+        let uri = params.text("uri").ok_or_else(|| wants("`uri`, a string"))?;
         let place = self.place("uri", &uri).await;
         let place = place.map_err(|error| from_error(&error, Era::Handshake, Some(&uri)))?;
         let Some(cell) = &self.cell else {

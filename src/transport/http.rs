@@ -1,6 +1,6 @@
 //! The HTTP server: routes, sizes, and an orderly end.
 
-use std::{error::Error as _, net::SocketAddr, time::Duration};
+use std::{error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::extract::{ConnectInfo, Extension, Query, Request, State, rejection::QueryRejection};
 use axum::serve::ListenerExt as _;
@@ -40,7 +40,6 @@ const STREAMABLE_MARKS: [HeaderName; 3] = [
     HeaderName::from_static("mcp-protocol-version"),
 ];
 
-#[derive(Clone)]
 struct Front {
     streamable: Streamable,
     streams: Streams,
@@ -56,11 +55,11 @@ pub async fn serve(
 ) -> Result<(), TransportError> {
     let tasks = TaskTracker::new();
     let streamable = Streamable::new(&server, &options, &shutdown.expired);
-    let front = Front {
+    let front = Arc::new(Front {
         streams: Streams::new(server, options.max_sessions, tasks.clone(), shutdown.expired.clone()),
         streamable: streamable.clone(),
         max_body: options.max_body,
-    };
+    });
     let guard = Guard::new(options.clone(), listener.local_addr()?.ip());
     let router = router(front, &options)
         .layer(CatchPanicLayer::custom(|_| {
@@ -86,7 +85,7 @@ pub async fn serve(
     Ok(())
 }
 
-fn router(front: Front, options: &HttpOptions) -> Router {
+fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
     let routes = Router::new()
         .route("/mcp", any(mcp))
         // Some clients put a slash behind every address, and a redirect would lose their headers.
@@ -101,7 +100,11 @@ fn router(front: Front, options: &HttpOptions) -> Router {
 
 /// How the connectors are, for the person at this machine: one that came here directly, and not by
 /// way of a proxy or tunnel that ends here.
-async fn status(State(front): State<Front>, ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap) -> Response {
+async fn status(
+    State(front): State<Arc<Front>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let passed_on = headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || name == header::FORWARDED);
     if !peer.ip().to_canonical().is_loopback() || passed_on || !is_local(host) {
@@ -121,7 +124,7 @@ fn not_allowed(allowed: &'static str) -> Response {
     response
 }
 
-async fn mcp(State(front): State<Front>, Extension(prefix): Extension<Prefix>, request: Request) -> Response {
+async fn mcp(State(front): State<Arc<Front>>, Extension(prefix): Extension<Prefix>, request: Request) -> Response {
     let version = request.version();
     let (parts, body) = request.into_parts();
     let mut response = match parts.method {
@@ -162,7 +165,7 @@ struct SessionQuery {
 }
 
 async fn messages(
-    State(front): State<Front>,
+    State(front): State<Arc<Front>>,
     query: Result<Query<SessionQuery>, QueryRejection>,
     parts: Parts,
     body: body::Body,

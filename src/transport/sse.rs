@@ -33,7 +33,7 @@ use super::{
     session::Owner,
     under_way::UnderWay,
 };
-use crate::protocol::{Server, Wire, renamed};
+use crate::protocol::{Server, Wire};
 
 /// Messages waiting in a session, and requests under way. One more is refused inwards (503);
 /// outwards the server waits.
@@ -131,7 +131,7 @@ impl Streams {
             let message = format!("the body is not JSON: {error}");
             return reply::error(StatusCode::BAD_REQUEST, Code::Parse, &message);
         }
-        let Ok(mut message) = serde_json::from_slice::<Incoming>(&renamed(body)) else {
+        let Ok(mut message) = serde_json::from_slice::<Incoming>(&self.server.parcels().wrap(body)) else {
             return reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, "the body is not one JSON-RPC message");
         };
         message.insert_extension(parts);

@@ -13,7 +13,7 @@ use tokio_stream::StreamExt as _;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use super::{Shutdown, TransportError, under_way::UnderWay};
-use crate::protocol::{Parcels, Server, Wire, renamed};
+use crate::protocol::{Parcels, Server, Wire};
 
 /// The longest line to take, in bytes.
 const LONGEST_LINE: usize = 16 << 20;
@@ -73,7 +73,7 @@ impl Input {
         loop {
             let refusal = match self.lines.next().await? {
                 Ok(line) if line.trim().is_empty() => continue,
-                Ok(line) => match serde_json::from_slice(&renamed(&Bytes::from(line.clone()))) {
+                Ok(line) => match serde_json::from_slice(&self.parcels.wrap(&Bytes::from(line.clone()))) {
                     Ok(message) => return Some(message),
                     Err(_) if serde_json::from_str::<serde::de::IgnoredAny>(&line).is_ok() => {
                         ErrorData::invalid_request("the line is not one JSON-RPC message", None)

@@ -27,7 +27,7 @@ mod single;
 use super::HttpOptions;
 use super::reply::{self, Code};
 use super::session::{Owner, Sessions, Use};
-use crate::protocol::{OURS, OverHttp, Server, renamed};
+use crate::protocol::{OURS, OverHttp, Server};
 use envelope::{Envelope, PROTOCOL_VERSION, Reads, is_probe};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -139,7 +139,7 @@ impl Streamable {
         {
             return single::answer(&self.server, &parts.headers, &envelope, method, reads).await;
         }
-        let body = renamed(body);
+        let body = self.server.parcels().wrap(body);
         let initializes = method == Some("initialize");
         if modern || initializes {
             // Neither belongs to a session, whatever the client sends along.

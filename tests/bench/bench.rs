@@ -56,10 +56,10 @@ impl Bench {
         let pair = |figure: fn(&Slice) -> Option<f64>| Pair(floor.median(figure), subject.median(figure));
         let mut remarks = Vec::new();
         for (who, series) in [("floor", floor), ("switchboard", subject)] {
-            let wrong = series.misses().filter(|miss| matches!(miss, Miss::Wrong(_)));
-            self.wrong.extend(wrong.map(|miss| format!("{figure}, {who}: {miss}")));
-            if let Some(first) = series.misses().next() {
-                remarks.push(format!("{who}: {} errors: {first}", series.misses().count()));
+            let is_wrong = |miss: &&Miss| matches!(miss, Miss::Wrong(_));
+            self.wrong.extend(series.misses().filter(is_wrong).map(|miss| format!("{figure}, {who}: {miss}")));
+            if let Some(worst) = series.misses().find(is_wrong).or_else(|| series.misses().next()) {
+                remarks.push(format!("{who}: {} errors: {worst}", series.misses().count()));
             }
         }
         Row {

@@ -150,6 +150,11 @@ impl Caller {
         Ok(Parked { address: self.address, headers: self.headers, stream })
     }
 
+    /// Ends the session if it has one, then hangs up.
+    pub(crate) async fn close(mut self) -> Result<(), Miss> {
+        if self.speech == Speech::Session { delete(&mut self.link, self.headers).await } else { Ok(()) }
+    }
+
     /// Asks and checks the answer; gives the bytes of the messages that answered.
     pub(crate) async fn perform(&mut self, ask: Ask) -> Result<usize, Miss> {
         match ask {
@@ -242,19 +247,25 @@ impl Caller {
 }
 
 impl Parked {
-    /// Ends the session as clients do: a session of Streamable HTTP with a DELETE, then the stream by hanging up.
+    /// Ends the session, then hangs up.
     pub(crate) async fn close(self) -> Result<(), Miss> {
         if self.headers.contains_key(SESSION) {
             let mut link = Link::open(self.address).await.map_err(|error| Miss::Failed(error.to_string()))?;
-            let mut request = Request::new(Full::default());
-            *request.method_mut() = Method::DELETE;
-            *request.uri_mut() = Uri::from_static("/mcp");
-            *request.headers_mut() = self.headers;
-            timeout(PATIENCE, link.send(request)).await??.into_body().collect().await?;
+            delete(&mut link, self.headers).await?;
         }
         drop(self.stream);
         Ok(())
     }
+}
+
+/// Ends a session of Streamable HTTP as clients do.
+async fn delete(link: &mut Link, headers: HeaderMap) -> Result<(), Miss> {
+    let mut request = Request::new(Full::default());
+    *request.method_mut() = Method::DELETE;
+    *request.uri_mut() = Uri::from_static("/mcp");
+    *request.headers_mut() = headers;
+    timeout(PATIENCE, link.send(request)).await??.into_body().collect().await?;
+    Ok(())
 }
 
 impl Stream {

@@ -9,17 +9,21 @@ use crate::{
 
 /// The slices of one server, one a round.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Series(pub(crate) Vec<Slice>);
+pub(crate) struct Series {
+    rounds: Vec<Slice>,
+    /// What went wrong in the round that does not count; that counts.
+    warm_up: Vec<Miss>,
+}
 
 /// Loads every side once a round, one after the other, after a short round that does not count.
 pub(crate) async fn take_turns(sides: &[Side], rounds: usize, slice: Duration) -> Vec<Series> {
-    for side in sides {
-        side.load((slice / 4).max(Duration::from_millis(200))).await;
-    }
     let mut all = vec![Series::default(); sides.len()];
+    for (side, series) in sides.iter().zip(&mut all) {
+        series.warm_up = side.load((slice / 4).max(Duration::from_millis(200))).await.misses;
+    }
     for _ in 0..rounds {
         for (side, series) in sides.iter().zip(&mut all) {
-            series.0.push(side.load(slice).await);
+            series.rounds.push(side.load(slice).await);
         }
     }
     all
@@ -28,17 +32,17 @@ pub(crate) async fn take_turns(sides: &[Side], rounds: usize, slice: Duration) -
 impl Series {
     /// The median over the rounds of a figure, of the rounds that have it.
     pub(crate) fn median(&self, figure: impl Fn(&Slice) -> Option<f64>) -> Option<f64> {
-        median(self.0.iter().filter_map(figure).collect())
+        median(self.rounds.iter().filter_map(figure).collect())
     }
 
     pub(crate) fn misses(&self) -> impl Iterator<Item = &Miss> {
-        self.0.iter().flat_map(|slice| &slice.misses)
+        self.rounds.iter().flat_map(|slice| &slice.misses).chain(&self.warm_up)
     }
 }
 
 /// The median over the rounds of a figure's ratio to the floor's of the same round.
 pub(crate) fn ratio(subject: &Series, floor: &Series, figure: impl Fn(&Slice) -> Option<f64>) -> Option<f64> {
-    let pairs = subject.0.iter().zip(&floor.0);
+    let pairs = subject.rounds.iter().zip(&floor.rounds);
     median(
         pairs
             .filter_map(|(subject, floor)| Some(figure(subject)? / figure(floor)?))

@@ -86,8 +86,9 @@ impl Side {
         for caller in callers {
             running.spawn(drive(caller, self.load.ask, began + duration));
         }
-        let mut latencies = Vec::new();
-        while let Some(Ok(samples)) = running.join_next().await {
+        let (mut latencies, mut callers) = (Vec::new(), Vec::new());
+        while let Some(Ok((caller, samples))) = running.join_next().await {
+            callers.push(caller);
             latencies.extend(samples.latencies);
             slice.bytes += samples.bytes;
             slice.misses.extend(samples.misses);
@@ -99,6 +100,9 @@ impl Side {
         latencies.sort_unstable();
         slice.p50 = percentile(&latencies, 50);
         slice.p99 = percentile(&latencies, 99);
+        for caller in callers {
+            slice.misses.extend(caller.close().await.err());
+        }
         slice
     }
 }
@@ -107,12 +111,12 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
 }
 
-async fn drive(mut caller: Caller, ask: Ask, until: Instant) -> Samples {
+async fn drive(mut caller: Caller, ask: Ask, until: Instant) -> (Caller, Samples) {
     let mut samples = Samples::default();
     loop {
         let began = Instant::now();
         if began >= until {
-            return samples;
+            return (caller, samples);
         }
         match timeout(PATIENCE, caller.perform(ask)).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(bytes) => {

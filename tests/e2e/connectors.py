@@ -158,12 +158,13 @@ def bystanders(server: Server, id: str) -> Iterator[None]:
 
 @contextmanager
 def beside_a_calm_one(
-    folder: Path, adapter: Json, *arguments: str, env: dict[str, str] | None = None, **more: Any
+    folder: Path, adapter: Json, *, up: bool = True, env: dict[str, str] | None = None, **more: Any
 ) -> Iterator[Server]:
-    """A gateway with a connector `shaky` of the test's own, and `calm`, which others call all the while."""
+    """A gateway with a connector `shaky` of the test's own, waited for if it comes `up`, and `calm`, which others call."""
     connector(folder / "manifests", "calm", program())
     manifests = connector(folder / "manifests", "shaky", adapter, **more)
-    with serve(manifests, *arguments, env=env) as server:
-        until(lambda: "calm_echo" in tools(server), f"the calm connector's tools: {server.log}")
+    with serve(manifests, env=env) as server:
+        wanted = {"calm_echo", "shaky_echo"} if up else {"calm_echo"}
+        until(lambda: wanted <= tools(server), f"{wanted}: {server.log}")
         with bystanders(server, "calm"):
             yield server

@@ -12,7 +12,7 @@ import pytest
 from connectors import FIXTURE, answers, beside_a_calm_one, call, counters, echo, failure, marked, program, seen, tools
 from harness import Server, until
 from upstreams import listening
-from wire import text
+from wire import LEGACY, MODERN, text
 
 # A call that ends before this has not ended by its deadline.
 NEVER = {"timeouts": {"requestMs": 3_600_000}}
@@ -59,10 +59,15 @@ def test_a_killed_program_ends_its_calls_at_once_and_the_next_call_works(tmp_pat
     until(lambda: not marked(mark), "no process after the gateway's end")
 
 
+def test_a_program_killed_by_its_very_first_call_is_there_for_the_next(tmp_path: Path) -> None:
+    with beside_a_calm_one(tmp_path, program(), **NEVER) as server:
+        assert failure(server, "shaky_crash")
+        echo(server, "shaky")
+
+
 def test_a_program_that_crashes_says_why_with_its_last_words(tmp_path: Path) -> None:
     with beside_a_calm_one(tmp_path, program(), **NEVER) as server:
         assert "crashing on purpose" in failure(server, "shaky_crash")
-        echo(server, "shaky")
 
 
 @pytest.mark.timeout(1200)
@@ -77,6 +82,7 @@ def test_five_hundred_crashes_leave_nothing_behind(tmp_path: Path, mark: str) ->
                 echo(server, "shaky")
 
         gateway = psutil.Process(server.process.pid)
+        echo(server, "shaky")
 
         def size() -> tuple[int, int, int]:
             return gateway.num_fds(), len(server.children()), len(marked(mark))
@@ -129,7 +135,6 @@ def test_a_program_that_stops_reading_ends_its_calls_at_their_deadline(tmp_path:
 
 def test_lines_that_are_no_json_are_passed_over(tmp_path: Path) -> None:
     with beside_a_calm_one(tmp_path, program("--garbage")) as server:
-        until(lambda: "shaky_echo" in tools(server), "the tools")
         for _ in range(10):
             echo(server, "shaky")
 
@@ -169,18 +174,34 @@ def test_a_giant_list_is_bounded_or_whole_and_holds_up_nobody(tmp_path: Path) ->
 # Half dead
 
 
-@pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
-@pytest.mark.parametrize("transport", ["stdio", "http"])
-def test_a_stream_that_ends_half_way_ends_its_call_at_once(tmp_path: Path, mark: str, transport: str, era: str) -> None:
+@pytest.mark.parametrize("era", [LEGACY, MODERN])
+def test_a_program_that_closes_its_output_is_replaced_and_its_calls_end_at_once(
+    tmp_path: Path, mark: str, era: str
+) -> None:
+    with beside_a_calm_one(tmp_path, program(env={"MARK": mark}, protocol=era), **NEVER) as server:
+        echo(server, "shaky")
+        assert failure(server, "shaky_half_close")
+        echo(server, "shaky")
+        until(lambda: len(marked(mark)) == 1, "the half dead process's end")
+
+
+def test_a_response_that_ends_half_way_ends_its_call_at_once(tmp_path: Path) -> None:
     with listening([FIXTURE, "http", "--faults"]) as (base, _):
-        stdio = program(env={"MARK": mark}, protocol=era)
-        http = {"url": f"{base}/mcp", "allowPrivate": True, "protocol": era}
-        with beside_a_calm_one(tmp_path, stdio if transport == "stdio" else http, **NEVER) as server:
-            echo(server, "shaky")
+        adapter = {"url": f"{base}/mcp", "allowPrivate": True, "protocol": MODERN}
+        with beside_a_calm_one(tmp_path, adapter, **NEVER) as server:
             assert failure(server, "shaky_half_close")
             echo(server, "shaky")
-            if transport == "stdio":
-                until(lambda: len(marked(mark)) == 1, "the half dead process's end")
+
+
+def test_a_response_that_ends_half_way_in_a_session_is_asked_for_again_until_the_deadline(tmp_path: Path) -> None:
+    with listening([FIXTURE, "http", "--faults"]) as (base, _):
+        adapter = {"url": f"{base}/mcp", "allowPrivate": True, "protocol": LEGACY}
+        with beside_a_calm_one(tmp_path, adapter, timeouts={"requestMs": 5000}) as server:
+            # This one answers late, on the stream that a client opens in place of the one that ended.
+            assert "after the stream had ended" in text(call(server, "shaky_test_reconnection"))
+            # This one never answers.
+            assert failure(server, "shaky_half_close")
+            echo(server, "shaky")
 
 
 def test_a_lost_session_is_opened_again(tmp_path: Path) -> None:

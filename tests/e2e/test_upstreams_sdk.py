@@ -41,7 +41,9 @@ async def client(transport: Any, era: str) -> AsyncIterator[mcp.Client]:
 def plain(value: Any) -> Json:
     dumped = value.model_dump(mode="json", by_alias=True, exclude_none=True)
     dumped.get("_meta", {}).pop(SERVER_INFO, None)
-    return {name: member for name, member in dumped.items() if name not in OF_THE_ERA and (name, member) != ("_meta", {})}
+    return {
+        name: member for name, member in dumped.items() if name not in OF_THE_ERA and (name, member) != ("_meta", {})
+    }
 
 
 async def answer(client: mcp.Client, tool: str, arguments: Json) -> Json:

@@ -1,6 +1,6 @@
 //! Published names and descriptors.
 
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::to_raw_value};
 use switchboard::catalog::{Catalog, Offered};
 use switchboard::error::ErrorKind;
 use switchboard::manifest::Manifests;
@@ -114,7 +114,7 @@ fn every_violation_is_named_and_defaults_are_filled_in() {
     let (catalog, _) = catalog(&json!([http("a", &json!([limited]))]));
     let check = |arguments: Value| {
         let Value::Object(arguments) = arguments else { panic!() };
-        catalog.entries()[0].check(arguments)
+        catalog.entries()[0].check(Some(&to_raw_value(&arguments).unwrap()))
     };
     assert_eq!(Value::Object(check(json!({ "q": "x" })).unwrap()), json!({ "q": "x", "limit": 5 }));
     let message = check(json!({ "limit": 10, "quary": "x" })).unwrap_err().message().to_owned();

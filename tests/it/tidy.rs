@@ -17,11 +17,11 @@ const FLOORS: &[(u32, &[&str])] = &[
     (3, &["call"]),
     (2, &["catalog"]),
     (1, &["manifest", "credential", "upstream", "telemetry"]),
-    (0, &["error", "name", "secret"]),
+    (0, &["error", "name", "params", "secret"]),
 ];
 
 /// Values in, values out: none of these words may stand in their code.
-const PURE: &[&str] = &["error", "name", "manifest", "catalog", "protocol/present"];
+const PURE: &[&str] = &["error", "name", "params", "manifest", "catalog", "protocol/present"];
 const IMPURE: &[&str] = &["tokio", "tracing::", "std::fs", "fs::", "Instant", "SystemTime", "std::env", "std::net"];
 
 fn sources() -> Vec<(PathBuf, String)> {

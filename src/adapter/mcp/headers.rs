@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use reqwest::header::{HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::catalog::{Mirrored, mirror};
+use crate::params::Params;
 
 /// The arguments that tools want mirrored, by tool.
 #[derive(Debug, Default)]
@@ -35,14 +36,15 @@ impl Wishes {
     }
 
     /// The headers of a request.
-    pub(super) fn headers(&self, method: &str, params: &Map<String, Value>) -> Vec<(HeaderName, HeaderValue)> {
+    pub(super) fn headers(&self, method: &str, params: &Params) -> Vec<(HeaderName, HeaderValue)> {
         let name = mirror::name(method, params);
         let mut texts = vec![(mirror::METHOD.to_owned(), method.to_owned())];
-        texts.extend(name.map(|name| (mirror::NAME.to_owned(), mirror::encode(name))));
-        if method == "tools/call" {
-            let arguments = params.get("arguments").and_then(Value::as_object);
-            for mirrored in name.and_then(|name| self.0.get(name)).into_iter().flatten() {
-                let text = mirrored.text(arguments);
+        texts.extend(name.iter().map(|name| (mirror::NAME.to_owned(), mirror::encode(name))));
+        let wishes = name.filter(|_| method == "tools/call").and_then(|name| self.0.get(&name));
+        if let Some(wishes) = wishes {
+            let arguments: Value = params.read("arguments").unwrap_or_default();
+            for mirrored in wishes {
+                let text = mirrored.text(&arguments);
                 texts.extend(text.map(|text| (format!("{}{}", mirror::PARAM, mirrored.header), mirror::encode(&text))));
             }
         }

@@ -229,4 +229,3 @@ fn step(params: &Value) -> Option<Step> {
         message: params.get("message").and_then(Value::as_str).map(str::to_owned),
     })
 }
-

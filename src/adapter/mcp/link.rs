@@ -21,6 +21,7 @@ use super::headers::Wishes;
 use super::inbox::Inbox;
 use crate::call::{Downstream, Era, Session};
 use crate::error::{Error, ErrorKind};
+use crate::params::Params;
 
 /// The version of each generation that we speak.
 pub(super) const HANDSHAKE: &str = "2025-11-25";
@@ -125,7 +126,8 @@ impl Link {
 
     async fn greet(&mut self, eras: Eras) -> Result<(), Failure> {
         if eras.per_request {
-            let discovered = tokio::time::timeout(PROBE, self.request("server/discover", Map::new(), None)).await;
+            let discovered =
+                tokio::time::timeout(PROBE, self.request("server/discover", Params::default(), None)).await;
             match discovered {
                 Ok(Ok(Ok(result))) => {
                     let facts: Facts = serde_json::from_slice(&result).unwrap_or_default();
@@ -148,14 +150,13 @@ impl Link {
     }
 
     async fn initialize(&mut self) -> Result<(), Failure> {
-        let nobody = || Arc::new(json!({ "name": "switchboard", "version": env!("CARGO_PKG_VERSION") }));
         let info = self.session.as_ref().map(|session| Arc::clone(&session.info)).filter(|info| info.is_object());
-        let params = json!({
-            "protocolVersion": HANDSHAKE,
-            "capabilities": self.capabilities(),
-            "clientInfo": info.unwrap_or_else(nobody),
-        });
-        let Value::Object(params) = params else { return Ok(()) };
+        let mut params = Params::of("protocolVersion", &HANDSHAKE);
+        params.set("capabilities", &self.capabilities());
+        match info {
+            Some(info) => params.set("clientInfo", &info),
+            None => params.set("clientInfo", &Ourselves::default()),
+        }
         let result = self.request("initialize", params, None).await?.map_err(|rejection| {
             let message = format!("the upstream refused the handshake: {}", rejection.message);
             Failure::Exchange(Error::new(ErrorKind::Upstream, message))
@@ -163,7 +164,7 @@ impl Link {
         self.facts = serde_json::from_slice(&result).map_err(|error| {
             Failure::Exchange(Error::new(ErrorKind::Upstream, "the upstream's handshake makes no sense").because(error))
         })?;
-        self.notify("notifications/initialized", Map::new()).await
+        self.notify("notifications/initialized", Params::default()).await
     }
 
     /// What this connection can be asked. The shared one declares everything, so that the lists
@@ -183,7 +184,7 @@ impl Link {
     pub(super) async fn request(
         &self,
         method: &str,
-        mut params: Map<String, Value>,
+        mut params: Params,
         downstream: Option<&Downstream>,
     ) -> Result<Answer, Failure> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
@@ -207,49 +208,44 @@ impl Link {
     }
 
     /// Sends a notification.
-    pub(super) async fn notify(&self, method: &str, mut params: Map<String, Value>) -> Result<(), Failure> {
+    pub(super) async fn notify(&self, method: &str, mut params: Params) -> Result<(), Failure> {
         if self.era == Era::PerRequest {
-            params.insert("_meta".into(), json!({ VERSION: PER_REQUEST }));
+            params.set("_meta", &json!({ VERSION: PER_REQUEST }));
         }
         self.channel.send(message(None, method, &params)).await
     }
 
     /// Sends a notification soon, from where nothing can be waited for.
-    fn notify_soon(&self, method: &str, params: &Map<String, Value>) {
+    fn notify_soon(&self, method: &str, params: &Params) {
         self.inbox.reply(message(None, method, params));
     }
 
     /// What of `_meta` is for this hop: version, capabilities and our own token for progress.
-    fn address(&self, params: &mut Map<String, Value>, id: u64, downstream: Option<&Downstream>) {
-        let sent = downstream.map(|downstream| Map::clone(&downstream.meta)).unwrap_or_default();
-        let level = downstream.and_then(|it| it.session.as_ref()).and_then(|it| it.log_level.borrow().clone());
-        let mut meta: Map<String, Value> = sent.clone();
-        meta.remove("progressToken");
+    fn address(&self, params: &mut Params, id: u64, downstream: Option<&Downstream>) {
+        let mut meta = downstream.map(|downstream| Params::clone(&downstream.meta)).unwrap_or_default();
+        meta.take("progressToken");
         if downstream.is_some_and(|downstream| downstream.wants_progress) {
-            meta.insert("progressToken".into(), json!(id));
+            meta.set("progressToken", &id);
         }
         match self.era {
-            Era::Handshake => meta.retain(|key, _| !key.starts_with(HOP_PREFIX)),
+            Era::Handshake => meta.retain(|key| !key.starts_with(HOP_PREFIX)),
             Era::PerRequest => {
-                let ours = || json!({ "name": "switchboard", "version": env!("CARGO_PKG_VERSION") });
                 let session = downstream.and_then(|downstream| downstream.session.as_ref());
-                let capabilities = match (downstream, session) {
-                    (None, _) => self.capabilities(),
-                    (Some(_), None) => json!({}),
-                    (Some(_), Some(session)) => Value::clone(&session.capabilities),
-                };
-                meta.insert(VERSION.into(), json!(PER_REQUEST));
-                meta.entry(CAPABILITIES).or_insert(capabilities);
-                meta.entry(CLIENT_INFO).or_insert_with(ours);
-                if let Some(level) = level {
-                    meta.entry(LOG_LEVEL).or_insert(json!(level));
+                meta.set(VERSION, &PER_REQUEST);
+                match (downstream, session) {
+                    (None, _) => meta.set(CAPABILITIES, &self.capabilities()),
+                    (Some(_), None) => meta.set_default(CAPABILITIES, &json!({})),
+                    (Some(_), Some(session)) => meta.set_default(CAPABILITIES, &session.capabilities),
+                }
+                meta.set_default(CLIENT_INFO, &Ourselves::default());
+                if let Some(level) = session.and_then(|session| session.log_level.borrow().clone()) {
+                    meta.set_default(LOG_LEVEL, &level);
                 }
             }
         }
-        if meta.is_empty() {
-            params.remove("_meta");
-        } else {
-            params.insert("_meta".into(), Value::Object(meta));
+        params.take("_meta");
+        if !meta.is_empty() {
+            params.set("_meta", &meta);
         }
     }
 
@@ -288,7 +284,7 @@ impl Link {
     /// Whether the upstream still answers.
     pub(super) async fn is_alive(&self, patience: Duration) -> bool {
         let question = if self.era == Era::Handshake { "ping" } else { "server/discover" };
-        matches!(tokio::time::timeout(patience, self.request(question, Map::new(), None)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(patience, self.request(question, Params::default(), None)).await, Ok(Ok(_)))
     }
 
     /// Says goodbye.
@@ -298,15 +294,28 @@ impl Link {
     }
 }
 
+/// Who we say we are to an upstream, when nobody in particular is behind a request.
+#[derive(Debug, Serialize)]
+struct Ourselves {
+    name: &'static str,
+    version: &'static str,
+}
+
+impl Default for Ourselves {
+    fn default() -> Self {
+        Self { name: "switchboard", version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
 /// A message as it goes out; one without an id wants no answer.
-fn message(id: Option<u64>, method: &str, params: &Map<String, Value>) -> String {
+fn message(id: Option<u64>, method: &str, params: &Params) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         jsonrpc: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
         method: &'a str,
-        params: &'a Map<String, Value>,
+        params: &'a Params,
     }
     serde_json::to_string(&Message { jsonrpc: "2.0", id, method, params }).unwrap_or_default()
 }
@@ -324,10 +333,9 @@ impl Drop for UnderWay<'_> {
         self.link.inbox.leave(self.id);
         // Over HTTP, a request of the later generation is cancelled by hanging up.
         if self.cancel && !(self.link.over_http && self.link.era == Era::PerRequest) {
-            let params = json!({ "requestId": self.id, "reason": "the caller gave up" });
-            if let Value::Object(params) = params {
-                self.link.notify_soon("notifications/cancelled", &params);
-            }
+            let mut params = Params::of("requestId", &self.id);
+            params.set("reason", &"the caller gave up");
+            self.link.notify_soon("notifications/cancelled", &params);
         }
         if self.cancel && self.for_caller {
             self.link.inbox.doubted();

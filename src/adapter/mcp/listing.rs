@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::channel::Failure;
 use super::link::Link;
 use crate::catalog::Offer;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::params::Params;
 
 /// Pages of one list.
 const MOST_PAGES: usize = 1000;
@@ -54,7 +55,7 @@ struct Page {
 async fn pages(link: &Link, method: &str, member: &str, list: &mut Vec<Value>) -> Result<Option<String>, Failure> {
     let (mut cursor, mut bytes) = (None::<String>, 0);
     for _ in 0..MOST_PAGES {
-        let params = cursor.iter().map(|cursor| ("cursor".to_owned(), Value::from(cursor.as_str()))).collect();
+        let params = cursor.as_ref().map(|cursor| Params::of("cursor", cursor)).unwrap_or_default();
         let result = match link.request(method, params, None).await? {
             Ok(result) => result,
             // What is declared and not there is not there.
@@ -64,8 +65,7 @@ async fn pages(link: &Link, method: &str, member: &str, list: &mut Vec<Value>) -
         bytes += result.len();
         let mut page: Page = serde_json::from_slice(&result).map_err(|error| {
             Failure::Exchange(
-                Error::new(crate::error::ErrorKind::Upstream, format!("the upstream's answer to {method} is no list"))
-                    .because(error),
+                Error::new(ErrorKind::Upstream, format!("the upstream's answer to {method} is no list")).because(error),
             )
         })?;
         if let Some(Value::Array(items)) = page.lists.remove(member) {

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use super::dial::Dialer;
 use super::link::Link;
 use crate::call::Session;
 use crate::error::{Error, ErrorKind, Result};
+use crate::params::Params;
 
 /// How often connections are looked at that nobody needs any more.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -58,8 +58,7 @@ impl Pool {
         let made = Arc::new(dialer.dial(Some(session)).await?);
         let level = session.log_level.borrow().clone();
         if let Some(level) = level {
-            let params = Map::from_iter([("level".to_owned(), Value::from(level))]);
-            let _ = made.request("logging/setLevel", params, None).await;
+            let _ = made.request("logging/setLevel", Params::of("level", &level), None).await;
         }
         *link = Some(Arc::clone(&made));
         Ok(made)

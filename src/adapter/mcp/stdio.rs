@@ -189,9 +189,9 @@ impl Shared {
         let said = Secrets::of(&self.credential.env).hide(&self.tail.text());
         let said = process::cut(said.trim()).to_owned();
         let said = if said.is_empty() { garbage.unwrap_or_default() } else { said };
-        let message = format!("the program behind it ended: {}", why.unwrap_or_else(|| "it is gone".into()));
-        let error = Error::new(ErrorKind::Unreachable, message);
-        if said.is_empty() { error } else { error.because(said) }
+        let why = why.unwrap_or_else(|| "it is gone".into());
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        Error::new(ErrorKind::Unreachable, format!("the program behind it ended ({why}){said}"))
     }
 
     async fn read(&self, stdout: Option<impl AsyncRead + Unpin>, longest: Limit, inbox: &Arc<Inbox>) {

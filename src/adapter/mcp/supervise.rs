@@ -6,15 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::{McpAdapter, Present, listing};
 use crate::adapter::{Phase, Status};
 use crate::call::Era;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::McpStart;
+use crate::params::Params;
 
 /// The first wait after a failure; each next one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -66,9 +67,10 @@ impl McpAdapter {
                         }
                         continue;
                     }
-                    // What worked may have had an accident; it is started again at once.
-                    Ended::Lost if link.served() => {
-                        failures = 0;
+                    // What worked may have had an accident; it is started again at once. So is what has
+                    // not had the time to show that it works, but not again and again.
+                    Ended::Lost if link.served() || failures == 0 => {
+                        failures = u32::from(!link.served());
                         tracing::warn!(connector = %self.names().connector, "the connection broke off; it is made again");
                         continue;
                     }
@@ -90,7 +92,7 @@ impl McpAdapter {
     }
 
     async fn list(&self, link: &Arc<Link>) -> Result<()> {
-        let late = |_| Error::new(crate::error::ErrorKind::Timeout, "the upstream did not list what it has in time");
+        let late = |_| Error::new(ErrorKind::Timeout, "the upstream did not list what it has in time");
         let offer = tokio::time::timeout(self.dialer.timeout, listing::ask(link)).await.map_err(late)??;
         let omitted = (!offer.omitted.is_empty()).then(|| format!("left out: {}", said(&offer.omitted)));
         let changed = self.offer.send_if_modified(|present| {
@@ -173,8 +175,7 @@ impl McpAdapter {
             match link.era {
                 Era::Handshake => {
                     for (method, uri) in differences(&subscribed, &wanted) {
-                        let params = Map::from_iter([("uri".to_owned(), Value::from(uri))]);
-                        let _ = link.request(method, params, None).await;
+                        let _ = link.request(method, Params::of("uri", &uri), None).await;
                     }
                     subscribed = wanted;
                     let _ = watched.changed().await;
@@ -182,11 +183,11 @@ impl McpAdapter {
                 Era::PerRequest => {
                     let mut uris: Vec<String> = wanted.into_iter().collect();
                     uris.sort();
-                    let params = json!({ "notifications": {
+                    let notifications = json!({
                         "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
                         "resourceSubscriptions": uris,
-                    } });
-                    let Value::Object(params) = params else { return };
+                    });
+                    let params = Params::of("notifications", &notifications);
                     let listening = async {
                         // One that has no such thing is not asked again.
                         if let Ok(Err(_)) = link.request("subscriptions/listen", params, None).await {

@@ -8,12 +8,13 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use rmcp::model::{ErrorCode, ErrorData};
-use serde_json::{Map, json, value::RawValue};
+use serde_json::{json, value::RawValue};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
 use super::envelope::{Envelope, Reads};
+use crate::params::Params;
 use crate::protocol::{Notices, Server, Single};
 use crate::transport::reply;
 
@@ -29,8 +30,8 @@ pub(super) async fn answer(
     reads: Reads,
 ) -> Response {
     let refuse = |error: &ErrorData| reply::error_to(StatusCode::BAD_REQUEST, envelope.id, error);
-    let params = envelope.params.map_or(Ok(Map::new()), |params| serde_json::from_str(params.get()));
-    let Ok(params) = params else {
+    let params = envelope.params.map_or(Some(Params::default()), |params| Params::parse(params.get()));
+    let Some(params) = params else {
         return refuse(&ErrorData::invalid_params(format!("{method} wants an object"), None));
     };
     let single = match Single::new(method, params) {
