@@ -15,6 +15,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Rejection};
 
@@ -59,8 +60,11 @@ pub(super) trait Channel: fmt::Debug + Send + Sync {
     async fn request(&self, outgoing: Outgoing<'_>) -> Result<Answer, Failure>;
     /// Sends what wants no answer.
     async fn send(&self, text: String) -> Result<(), Failure>;
-    /// Listens to what the upstream says unasked, once the handshake is over.
-    async fn listen(&self) {}
+    /// Listens to what the upstream says unasked, once the handshake is over. Cancels `listening`
+    /// when it does, or when there is nothing to listen to.
+    async fn listen(&self, listening: CancellationToken) {
+        listening.cancel();
+    }
     /// Why it is closed.
     fn why(&self) -> Error;
     /// Says goodbye. Whatever is under way fails.

@@ -20,7 +20,7 @@ use super::channel::{Answer, Channel, Failure, Outgoing};
 use super::headers::Wishes;
 use super::inbox::Inbox;
 use crate::call::{Downstream, Era, Session};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Rejection};
 use crate::params::Params;
 
 /// The version of each generation that we speak.
@@ -28,6 +28,10 @@ pub(super) const HANDSHAKE: &str = "2025-11-25";
 pub(super) const PER_REQUEST: &str = "2026-07-28";
 /// How long an upstream may take to say that it knows no `server/discover`.
 const PROBE: Duration = Duration::from_secs(10);
+/// How long an upstream may take to open the stream on which it says things unasked.
+const LISTENING: Duration = Duration::from_secs(1);
+/// The code by which an upstream refuses a version of MCP.
+const UNSUPPORTED_VERSION: i32 = -32022;
 /// Keys of `_meta` that belong to one hop.
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -117,36 +121,47 @@ impl Link {
             _stop: stop.clone().drop_guard(),
         };
         link.greet(eras).await?;
+        let listening = CancellationToken::new();
         link.tasks.spawn({
-            let channel = Arc::clone(&link.channel);
-            async move { stop.run_until_cancelled(channel.listen()).await }
+            let (channel, listening) = (Arc::clone(&link.channel), listening.clone());
+            async move { stop.run_until_cancelled(channel.listen(listening)).await }
         });
+        // A question asked before anybody listens would be lost.
+        let _ = tokio::time::timeout(LISTENING, listening.cancelled()).await;
         Ok(link)
     }
 
     async fn greet(&mut self, eras: Eras) -> Result<(), Failure> {
-        if eras.per_request {
-            let discovered =
-                tokio::time::timeout(PROBE, self.request("server/discover", Params::default(), None)).await;
-            match discovered {
-                Ok(Ok(Ok(result))) => {
-                    let facts: Facts = serde_json::from_slice(&result).unwrap_or_default();
-                    if facts.supported_versions.iter().any(|version| version == PER_REQUEST) || !eras.handshake {
-                        self.facts = facts;
-                        return Ok(());
-                    }
-                }
-                // Whatever it says beside, it does not know the question.
-                Ok(Ok(Err(_)) | Err(Failure::Exchange(_))) | Err(_) if eras.handshake => {}
-                Ok(Ok(Err(rejection))) => return Err(Failure::Exchange(rejection.into())),
-                Ok(Err(failure)) => return Err(failure),
-                Err(_) => {
-                    return Err(Failure::Exchange(Error::new(ErrorKind::Timeout, "server/discover was not answered")));
-                }
-            }
+        if eras.per_request && self.discover(eras.handshake).await? {
+            return Ok(());
         }
         self.era = Era::Handshake;
         self.initialize().await
+    }
+
+    /// Whether the upstream speaks the later generation. When it may also speak the earlier one,
+    /// whatever it says beside only means that it does not know the question.
+    async fn discover(&mut self, otherwise: bool) -> Result<bool, Failure> {
+        let ask = || tokio::time::timeout(PROBE, self.request("server/discover", Params::default(), None));
+        let mut discovered = ask().await;
+        // One that refuses our version and offers it in the same breath is asked again.
+        if let Ok(Ok(Err(Rejection { code: UNSUPPORTED_VERSION, data: Some(data), .. }))) = &discovered
+            && data.get("supported").and_then(Value::as_array).is_some_and(|all| all.contains(&json!(PER_REQUEST)))
+        {
+            discovered = ask().await;
+        }
+        match discovered {
+            Ok(Ok(Ok(result))) => {
+                let facts: Facts = serde_json::from_slice(&result).unwrap_or_default();
+                let offered = facts.supported_versions.iter().any(|version| version == PER_REQUEST);
+                self.facts = facts;
+                Ok(offered || !otherwise)
+            }
+            Ok(Ok(Err(_)) | Err(Failure::Exchange(_))) | Err(_) if otherwise => Ok(false),
+            Ok(Ok(Err(rejection))) => Err(Failure::Exchange(rejection.into())),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::Exchange(Error::new(ErrorKind::Timeout, "server/discover was not answered"))),
+        }
     }
 
     async fn initialize(&mut self) -> Result<(), Failure> {

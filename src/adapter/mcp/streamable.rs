@@ -238,7 +238,8 @@ impl Channel for Streamable {
     }
 
     /// The stream on which the upstream says things unasked, opened again when it ends.
-    async fn listen(&self) {
+    async fn listen(&self, listening: CancellationToken) {
+        let mut listening = Some(listening.drop_guard());
         let (mut last, mut wait) = (None::<HeaderValue>, RETRY);
         while self.session().is_some() {
             let from = last.clone().map(|last| (LAST_EVENT_ID, last)).into_iter().collect();
@@ -247,6 +248,7 @@ impl Channel for Streamable {
                 // Not every server has one.
                 return;
             }
+            listening.take();
             let mut events = Events::of(response, self.address.largest);
             while let Some(Ok(event)) = events.next().await {
                 last = event.id.and_then(|id| HeaderValue::from_str(&id).ok()).or(last);
