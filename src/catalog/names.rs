@@ -8,7 +8,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::name::{ConnectorId, public_name};
 
@@ -16,6 +19,9 @@ use crate::name::{ConnectorId, public_name};
 const OURS: &str = "switchboard://";
 /// Keys of `_meta` that name a widget's page.
 const TEMPLATES: [&str; 2] = ["openai/outputTemplate", "ui/resourceUri"];
+
+/// Where 2025-11-25 says which task something belongs to.
+const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
 /// How one connector's names are published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +81,9 @@ impl Names {
             publish(meta.get_mut(key));
         }
         publish(meta.get_mut("ui").and_then(|ui| ui.get_mut("resourceUri")));
+        if let Some(Value::String(id)) = meta.get_mut(RELATED_TASK).and_then(|task| task.get_mut("taskId")) {
+            *id = self.public_task(id);
+        }
     }
 
     /// A result with its URIs published: of links, embedded resources, contents that were read,
@@ -108,13 +117,17 @@ impl Names {
         if let Some(meta) = members.get("_meta") {
             let mut holder = Map::from_iter([("_meta".to_owned(), serde_json::from_str(meta.get()).ok()?)]);
             self.publish_meta(&mut holder);
-            let meta = holder.remove("_meta").and_then(|meta| serde_json::value::to_raw_value(&meta).ok());
+            let meta = holder.remove("_meta").and_then(|meta| to_raw_value(&meta).ok());
             edits.extend(meta.map(|meta| ("_meta", meta)));
         }
-        if let Some(id) = members.get("taskId").and_then(|id| serde_json::from_str::<String>(id.get()).ok()) {
-            let public = serde_json::value::to_raw_value(&self.public_task(&id)).ok();
-            edits.extend(public.map(|public| ("taskId", public)));
-        }
+        let task = |id: &str| {
+            let id: String = serde_json::from_str(id).ok()?;
+            to_raw_value(&self.public_task(&id)).ok()
+        };
+        edits.extend(members.get("taskId").and_then(|id| task(id.get())).map(|id| ("taskId", id)));
+        // Where 2025-11-25 says it.
+        let nested = members.get("task").and_then(|nested| edit(nested.get(), "taskId", task));
+        edits.extend(nested.map(|nested| ("task", nested)));
         for (name, edited) in &edits {
             members.insert(Cow::Borrowed(name), edited);
         }
@@ -136,18 +149,8 @@ impl Names {
     fn uri_in(&self, holder: &str) -> Option<Box<RawValue>> {
         edit(holder, "uri", |uri| {
             let uri: String = serde_json::from_str(uri).ok()?;
-            serde_json::value::to_raw_value(&self.public_uri(&uri)).ok()
+            to_raw_value(&self.public_uri(&uri)).ok()
         })
-    }
-
-    /// A `ref` of `completion/complete` in the connector's own words.
-    pub fn own_reference(&self, reference: &mut Map<String, Value>, own_prompt: &str) {
-        if reference.get("name").is_some() {
-            reference.insert("name".into(), json!(own_prompt));
-        }
-        if let Some(uri) = reference.get("uri").and_then(Value::as_str).and_then(|uri| self.own_uri(uri)) {
-            reference.insert("uri".into(), json!(uri));
-        }
     }
 }
 
@@ -161,7 +164,7 @@ fn edit(object: &str, member: &str, change: impl FnOnce(&str) -> Option<Box<RawV
     let mut members: Raw<'_> = serde_json::from_str(object).ok()?;
     let changed = change(members.get(member)?.get())?;
     members.insert(Cow::Borrowed(member), &changed);
-    serde_json::value::to_raw_value(&members).ok()
+    to_raw_value(&members).ok()
 }
 
 /// An array with each item edited that there is something to edit in.
@@ -169,5 +172,5 @@ fn each(array: &str, change: impl Fn(&str) -> Option<Box<RawValue>>) -> Option<B
     let items: Vec<&RawValue> = serde_json::from_str(array).ok()?;
     let items: Vec<Cow<'_, RawValue>> =
         items.into_iter().map(|item| change(item.get()).map_or(Cow::Borrowed(item), Cow::Owned)).collect();
-    serde_json::value::to_raw_value(&items).ok()
+    to_raw_value(&items).ok()
 }

@@ -29,6 +29,7 @@ pub const OURS: &[&str] = &[
     "completion/complete",
     "logging/setLevel",
     "tasks/get",
+    "tasks/result",
     "tasks/update",
     "tasks/cancel",
 ];
@@ -59,22 +60,19 @@ impl Server {
             "tasks/get" => self.about_task("tasks/get", params, &downstream).await,
             "tasks/update" => self.about_task("tasks/update", params, &downstream).await,
             "tasks/cancel" => self.about_task("tasks/cancel", params, &downstream).await,
+            "tasks/result" => self.about_task("tasks/result", params, &downstream).await,
             "completion/complete" => self.complete(params, &downstream).await,
             other => Err(unknown_method(other)),
         }
     }
 
-    async fn call(&self, mut params: Params, downstream: Downstream) -> Answer {
+    async fn call(&self, params: Params, downstream: Downstream) -> Answer {
         let name = params.text("name").filter(|_| params.get("arguments").is_none() || params.is_object("arguments"));
         let Some(name) = name else {
             let message = "tools/call wants `name`, a string, and `arguments`, an object";
             return Err(ErrorData::invalid_params(message, None));
         };
         let era = downstream.era;
-        if era == Era::Handshake {
-            // The tasks of 2025-11-25, which nobody declared, are to be ignored.
-            params.take("task");
-        }
         let call = ToolCall { name, params };
         present(self.gateway.call(self.caller, call, downstream).await, era)
     }
@@ -90,9 +88,12 @@ impl Server {
         self.forward(method, params, place, downstream).await
     }
 
-    /// Tasks are for clients that say they know them, and for the later generation only.
+    /// Tasks are for clients that say they know them. Those of 2025-11-25 were made by asking for them.
     async fn about_task(&self, method: &'static str, params: Params, downstream: &Downstream) -> Answer {
-        if downstream.era == Era::Handshake || !self.gateway.live().extensions().contains_key(TASKS) {
+        if downstream.era == Era::Handshake {
+            return self.about(method, "taskId", params, downstream).await;
+        }
+        if method == "tasks/result" || !self.gateway.live().extensions().contains_key(TASKS) {
             return Err(unknown_method(method));
         }
         let capabilities: Value =

@@ -30,8 +30,15 @@ def status_on_the_command_line(server: Server, *arguments: str) -> subprocess.Co
 
 
 def until_down(server: Server) -> Json:
-    until(lambda: status(server)["shaky"]["state"] == "down", "the connector to be down")
-    return status(server)["shaky"]
+    """How the connector is once it is down."""
+    states: list[Json] = []
+
+    def down() -> bool:
+        states.append(status(server)["shaky"])
+        return states[-1]["state"] == "down"
+
+    until(down, "the connector to be down")
+    return states[-1]
 
 
 # Slow to start
@@ -131,6 +138,19 @@ def test_a_connector_that_is_down_keeps_its_tools_fails_at_once_and_comes_back(t
         closed.unlink()
         until(lambda: status(server)["shaky"]["state"] == "up", "the connector to be up again")
         echo(server, "shaky")
+
+
+def test_while_one_that_was_down_is_tried_again_its_calls_fail_at_once_too(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.touch()
+    adapter = wrapped("--unless", str(closed), startTimeoutMs=3_600_000)
+    adapter["args"] += ["--delay-start", "3600000"]
+    with beside_a_calm_one(tmp_path, adapter, up=False, timeouts={"requestMs": 3_600_000}) as server:
+        assert "no network" in until_down(server)["reason"]
+        closed.unlink()
+        # The next attempt neither works nor fails.
+        until(lambda: status(server)["shaky"].get("retryInMs") is None, "the next attempt")
+        assert "no network" in failure(server, "shaky_echo", {"message": "?"})
 
 
 # Families of processes

@@ -51,9 +51,9 @@ impl McpAdapter {
     }
 
     async fn keep_connected(&self, stop: &CancellationToken) {
-        let mut failures = 0;
+        let (mut failures, mut before) = (0, None);
         loop {
-            self.show(Phase::Starting, None, None);
+            self.show(Phase::Starting, before.take(), None);
             let Some(opened) = stop.run_until_cancelled(self.open()).await else { return };
             let why = match opened {
                 Err(error) => error,
@@ -78,6 +78,7 @@ impl McpAdapter {
                 },
             };
             failures += 1;
+            before = Some(why.to_string());
             if !self.wait(failures, &why, stop).await {
                 return;
             }

@@ -122,7 +122,8 @@ impl Cell<'_> {
             row.remark.clone_from(why);
         }
         if let Some(upstream) = subject.median(Slice::descendants_per_call).filter(|micros| *micros > 0.5) {
-            row.remark = format!("upstream process {} µs; {}", shown(Some(upstream)), row.remark);
+            let more = if row.remark.is_empty() { "" } else { "; " };
+            row.remark = format!("the upstream's process {} µs{more}{}", shown(Some(upstream)), row.remark);
         }
         let mut rows = vec![row];
         rows.extend(series.next().map(|direct| self.added_latency(&direct, &floor, &subject)));
