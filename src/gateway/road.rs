@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{Instrument as _, Span, field::Empty};
-
 use super::{Connector, Gateway, Live, authorize::authorize, shape::shape};
 use crate::adapter::McpAdapter;
 use crate::call::{CallContext, Caller, Downstream, Invocation, Outcome, Sent, ToolCall};
@@ -31,15 +29,14 @@ impl Gateway {
     /// Calls a tool by its published name. Every front enters here. Dropping the future cancels
     /// the call. Arguments and results are never logged.
     pub async fn call(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
-        let span = tracing::info_span!("call", tool = shown(&call.name), outcome = Empty, ms = Empty, bytes = Empty);
-        self.noted(span, self.walk(caller, call, downstream), |outcome| (outcome.is_error(), outcome.size())).await
+        let tool = shown(&call.name);
+        self.noted(&tool, self.walk(caller, call, downstream), |outcome| (outcome.is_error(), outcome.size())).await
     }
 
     /// Makes any other request to the MCP server that answers it.
     pub async fn forward(&self, caller: Caller, request: Request, downstream: &Downstream) -> Result<Sent> {
-        let Request { method, place, .. } = &request;
-        let span = tracing::info_span!("request", method, connector = %place.connector, outcome = Empty, ms = Empty, bytes = Empty);
-        self.noted(span, self.pass_on(caller, &request, downstream), |sent| (sent.is_error, sent.json.len())).await
+        let what = format!("{} of {}", request.method, request.place.connector);
+        self.noted(&what, self.pass_on(caller, &request, downstream), |sent| (sent.is_error, sent.json.len())).await
     }
 
     /// Looks something up. While a connector that may have it is starting, that is waited for.
@@ -67,25 +64,22 @@ impl Gateway {
     /// Counts it as under way, and notes how it ended.
     async fn noted<T>(
         &self,
-        span: Span,
+        tool: &str,
         work: impl Future<Output = Result<T>>,
         seen: impl Fn(&T) -> (bool, usize),
     ) -> Result<T> {
         let _under_way = self.calls.token();
         let started = Instant::now();
-        let result = work.instrument(span.clone()).await;
-        span.record("ms", u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let _entered = span.enter();
+        let result = work.await;
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &result {
             Ok(outcome) => {
                 let (failed, bytes) = seen(outcome);
-                span.record("outcome", if failed { "failed" } else { "ok" });
-                span.record("bytes", bytes);
-                tracing::info!("called");
+                tracing::info!(tool, outcome = if failed { "failed" } else { "ok" }, ms, bytes, "called");
             }
             Err(error) => {
-                span.record("outcome", tracing::field::debug(error.kind()));
-                tracing::info!(cause = std::error::Error::source(error).map(tracing::field::display), "called");
+                let cause = std::error::Error::source(error).map(tracing::field::display);
+                tracing::info!(tool, outcome = ?error.kind(), ms, cause, "called");
             }
         }
         result

@@ -3,7 +3,10 @@
 //! A page in a browser can send requests to this machine. A name that resolves here by DNS
 //! rebinding is told by its `Host`, a foreign page by its `Origin`; both are refused.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -27,7 +30,7 @@ const EXPOSED: HeaderValue =
 const LONGEST_NAME: usize = 100;
 
 /// Decides who may talk to us from where.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Guard {
     options: HttpOptions,
     bound: IpAddr,
@@ -106,7 +109,7 @@ impl Guard {
 
 /// The middleware over every route, unknown ones included.
 pub(super) async fn watch(
-    State(guard): State<Guard>,
+    State(guard): State<Arc<Guard>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,

@@ -60,7 +60,7 @@ pub async fn serve(
         streamable: streamable.clone(),
         max_body: options.max_body,
     });
-    let guard = Guard::new(options.clone(), listener.local_addr()?.ip());
+    let guard = Arc::new(Guard::new(options.clone(), listener.local_addr()?.ip()));
     let router = router(front, &options)
         .layer(CatchPanicLayer::custom(|_| {
             reply::error(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "an internal error")

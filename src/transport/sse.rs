@@ -33,7 +33,7 @@ use super::{
     session::Owner,
     under_way::UnderWay,
 };
-use crate::protocol::{Server, Wire};
+use crate::protocol::{Parcels, Server, Wire};
 
 /// Messages waiting in a session, and requests under way. One more is refused inwards (503);
 /// outwards the server waits.
@@ -61,7 +61,8 @@ struct Stream {
 }
 
 /// A message with its place among the requests under way; what wants no answer needs none.
-type Admitted = (Incoming, Option<OwnedSemaphorePermit>);
+/// Boxed, because a queue has room for some of them from its start.
+type Admitted = Box<(Incoming, Option<OwnedSemaphorePermit>)>;
 
 impl Streams {
     /// Streams served by `server`, `most` at once, their work owned by `tasks`, until `stop`.
@@ -74,7 +75,7 @@ impl Streams {
     pub(super) fn open(&self, prefix: &str, owner: Owner) -> Response {
         let id = Uuid::new_v4();
         let (inbox, incoming) = mpsc::channel(QUEUE);
-        let (outbox, mut outgoing) = mpsc::channel::<Outgoing>(QUEUE);
+        let (outbox, mut outgoing) = mpsc::channel::<Bytes>(QUEUE);
         {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             if open.len() >= self.most {
@@ -88,7 +89,8 @@ impl Streams {
         let parcels = self.server.parcels().clone();
         self.tasks.spawn(async move {
             if let Ok(running) =
-                serve_server_with_ct(wire, Ends { outbox, incoming, under_way: UnderWay::default() }, stop).await
+                serve_server_with_ct(wire, Ends { outbox, incoming, parcels, under_way: UnderWay::default() }, stop)
+                    .await
             {
                 let _ = running.waiting().await;
             }
@@ -105,13 +107,7 @@ impl Streams {
                     () = ended.cancelled() => None,
                 };
                 let Some(message) = message else { break };
-                match serde_json::to_string(&message) {
-                    Ok(json) => {
-                        let filled = parcels.fill(json.into(), true);
-                        yield Ok(Event::default().event("message").data(String::from_utf8_lossy(&filled)));
-                    }
-                    Err(error) => tracing::error!(%error, "a message could not be written"),
-                }
+                yield Ok(Event::default().event("message").data(String::from_utf8_lossy(&message)));
             }
         };
         Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
@@ -143,7 +139,7 @@ impl Streams {
         } else {
             None
         };
-        match stream.inbox.try_send((message, place)) {
+        match stream.inbox.try_send(Box::new((message, place))) {
             Ok(()) => reply::text(StatusCode::ACCEPTED, "Accepted"),
             Err(TrySendError::Full(_)) => busy("too many messages are waiting in this session"),
             Err(TrySendError::Closed(_)) => {
@@ -174,7 +170,8 @@ impl Drop for Leave {
 
 /// The server's ends of a stream's two queues.
 struct Ends {
-    outbox: mpsc::Sender<Outgoing>,
+    outbox: mpsc::Sender<Bytes>,
+    parcels: Parcels,
     incoming: mpsc::Receiver<Admitted>,
     /// Places are given back when the answer has left, not when it is made: a client that does
     /// not read is not let in again.
@@ -182,20 +179,21 @@ struct Ends {
 }
 
 impl Transport<RoleServer> for Ends {
-    type Error = mpsc::error::SendError<Outgoing>;
+    type Error = std::io::Error;
 
     fn send(&mut self, message: Outgoing) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         let place = self.under_way.goes(&message);
-        let outbox = self.outbox.clone();
+        let (outbox, parcels) = (self.outbox.clone(), self.parcels.clone());
         async move {
-            let sent = outbox.send(message).await;
+            let json = serde_json::to_vec(&message)?;
+            let sent = outbox.send(parcels.fill(json.into(), true)).await;
             drop(place);
-            sent
+            sent.map_err(std::io::Error::other)
         }
     }
 
     async fn receive(&mut self) -> Option<Incoming> {
-        let (message, place) = self.incoming.recv().await?;
+        let (message, place) = *self.incoming.recv().await?;
         self.under_way.came(&message, place);
         Some(message)
     }

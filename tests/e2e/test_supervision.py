@@ -141,16 +141,25 @@ def test_a_connector_that_is_down_keeps_its_tools_fails_at_once_and_comes_back(t
 
 
 def test_while_one_that_was_down_is_tried_again_its_calls_fail_at_once_too(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.touch()
-    adapter = wrapped("--unless", str(closed), startTimeoutMs=3_600_000)
-    adapter["args"] += ["--delay-start", "3600000"]
-    with beside_a_calm_one(tmp_path, adapter, up=False, timeouts={"requestMs": 3_600_000}) as server:
-        assert "no network" in until_down(server)["reason"]
+    closed, stalled = tmp_path / "closed", tmp_path / "stalled"
+    adapter = wrapped("--unless", str(closed), "--stalled-by", str(stalled), startTimeoutMs=3_600_000)
+    with beside_a_calm_one(tmp_path, adapter, timeouts={"requestMs": 3_600_000}) as server:
+        known = tools(server)
+        closed.touch()
+        psutil.Process(seen(server, "shaky")["pid"]).kill()
+        until_down(server)
+        # From now on an attempt neither works nor fails.
+        stalled.touch()
         closed.unlink()
-        # The next attempt neither works nor fails.
-        until(lambda: status(server)["shaky"].get("retryInMs") is None, "the next attempt")
-        assert "no network" in failure(server, "shaky_echo", {"message": "?"})
+        until(stalled.with_suffix(".reached").exists, "an attempt that stalls")
+        assert "shaky" in failure(server, "shaky_echo", {"message": "?"})
+        assert tools(server) == known
+
+
+def test_a_call_of_one_that_never_came_up_says_so(tmp_path: Path) -> None:
+    with beside_a_calm_one(tmp_path, program("--die-at-start"), up=False) as server:
+        until_down(server)
+        assert "down" in failure(server, "shaky_echo", {"message": "?"})
 
 
 # Families of processes

@@ -26,6 +26,9 @@ pub(super) struct Envelope<'a> {
     result: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    /// The version it picks for itself, as written.
+    #[serde(skip)]
+    version: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -43,9 +46,6 @@ struct Meta<'a> {
 impl<'a> Envelope<'a> {
     /// Reads the envelope, or says why the body is no message.
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, (Code, String)> {
-        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
-            return Err((Code::Parse, format!("the body is not JSON: {error}")));
-        }
         let refuse = |message: &str| Err((Code::InvalidRequest, message.to_owned()));
         match serde_json::from_slice::<Self>(body) {
             Ok(envelope) if envelope.jsonrpc.as_deref() != Some("2.0") => {
@@ -54,8 +54,14 @@ impl<'a> Envelope<'a> {
             Ok(envelope) if envelope.method.is_none() && envelope.result.is_none() && envelope.error.is_none() => {
                 refuse("the body is not a JSON-RPC message: it has no `method`")
             }
-            Ok(envelope) => Ok(envelope),
-            Err(_) => refuse("the body is not one JSON-RPC message"),
+            Ok(mut envelope) => {
+                envelope.version = envelope.picked();
+                Ok(envelope)
+            }
+            Err(_) => match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+                Ok(_) => refuse("the body is not one JSON-RPC message"),
+                Err(error) => Err((Code::Parse, format!("the body is not JSON: {error}"))),
+            },
         }
     }
 
@@ -64,8 +70,7 @@ impl<'a> Envelope<'a> {
         self.method.is_some() && self.id.is_some()
     }
 
-    /// The version it picks for itself, as written.
-    fn version(&self) -> Option<&'a RawValue> {
+    fn picked(&self) -> Option<&'a RawValue> {
         serde_json::from_str::<Params<'_>>(self.params?.get()).ok()?.meta?.version
     }
 
@@ -73,14 +78,14 @@ impl<'a> Envelope<'a> {
     pub(super) fn is_modern(&self, headers: &HeaderMap) -> bool {
         let beside = || headers.get(PROTOCOL_VERSION).and_then(|version| version.to_str().ok());
         self.method.as_deref() == Some("server/discover")
-            || self.version().is_some()
+            || self.version.is_some()
             || beside().is_some_and(|beside| Server::PER_REQUEST.iter().any(|version| version.as_str() == beside))
     }
 
     /// The refusal of a modern request that no version we offer has, if it is one. The SDK would
     /// name versions that `server/discover` does not, and check headers that do not belong there.
     pub(super) fn refusal(&self, headers: &HeaderMap) -> Option<axum::response::Response> {
-        let picked: ProtocolVersion = serde_json::from_str(self.version()?.get()).ok()?;
+        let picked: ProtocolVersion = serde_json::from_str(self.version?.get()).ok()?;
         let agrees = headers.get(PROTOCOL_VERSION).is_none_or(|header| header == picked.as_str());
         if !Server::PER_REQUEST.contains(&picked) {
             let error = ErrorData::unsupported_protocol_version(picked, Server::PER_REQUEST);
