@@ -31,7 +31,7 @@ use crate::call::{CallContext, Downstream, Era, Invocation, Outcome, Sent, Sessi
 use crate::catalog::{Names, Offer};
 use crate::error::{Error, ErrorKind, Rejection, Result};
 use crate::manifest::{Checked, McpSettings, McpStart};
-use crate::params::Params;
+use crate::params::{Params, mentions};
 use channel::{Answer, Failure};
 use dial::Dialer;
 use link::Link;
@@ -146,11 +146,17 @@ impl McpAdapter {
         }
     }
 
+    /// Why calls fail now, if they do.
+    pub fn refusal(&self) -> Option<Error> {
+        let status = self.present.borrow().status.clone();
+        (status.phase == Phase::Down).then(|| self.down(&status))
+    }
+
     fn down(&self, status: &Status) -> Error {
         let reason = status.reason.as_deref().unwrap_or("it cannot be reached");
         let again = match status.retry_in() {
             Some(wait) => format!("; it is tried again in {:.1} s", wait.as_secs_f64()),
-            None => String::new(),
+            None => "; it is being tried again".into(),
         };
         Error::new(ErrorKind::Unavailable, format!("the connector {} is down: {reason}{again}", self.names().connector))
     }
@@ -241,8 +247,7 @@ fn is_error(json: &Bytes) -> bool {
         #[serde(default)]
         is_error: bool,
     }
-    std::str::from_utf8(json).is_ok_and(|text| text.contains("\"isError\""))
-        && serde_json::from_slice::<Peek>(json).is_ok_and(|peek| peek.is_error)
+    mentions(json, "\"isError\"") && serde_json::from_slice::<Peek>(json).is_ok_and(|peek| peek.is_error)
 }
 
 /// What an upstream of 2026-07-28 wants to know before it answers.
@@ -258,9 +263,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(json: &Bytes) -> Option<Self> {
-        let wanted: Self = std::str::from_utf8(json)
-            .is_ok_and(|text| text.contains("\"input_required\""))
-            .then(|| serde_json::from_slice(json).ok())??;
+        let wanted: Self = mentions(json, "\"input_required\"").then(|| serde_json::from_slice(json).ok())??;
         (wanted.result_type == "input_required").then_some(wanted)
     }
 

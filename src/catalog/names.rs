@@ -14,6 +14,7 @@ use serde_json::{
 };
 
 use crate::name::{ConnectorId, public_name};
+use crate::params::mentions;
 
 /// The scheme of URIs that have no `://` of their own.
 const OURS: &str = "switchboard://";
@@ -89,13 +90,12 @@ impl Names {
     /// A result with its URIs published: of links, embedded resources, contents that were read,
     /// and pages in `_meta`, in a tool's or a prompt's answer.
     pub fn publish_result(&self, result: &Bytes) -> Bytes {
-        let text = std::str::from_utf8(result).unwrap_or_default();
-        // A quick look spares most results a closer one.
-        let may_name = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        if may_name(&["\"taskId\""]) || self.prefix && may_name(&["\"uri\"", "resourceUri", TEMPLATES[0]]) {
-            return self.result(text).map_or_else(|| result.clone(), Bytes::from);
+        let uris: &[&str] = if self.prefix { &["\"uri\"", "resourceUri", TEMPLATES[0]] } else { &[] };
+        if !mentions(result, "\"taskId\"") && !uris.iter().any(|word| mentions(result, word)) {
+            return result.clone();
         }
-        result.clone()
+        let edited = std::str::from_utf8(result).ok().and_then(|text| self.result(text));
+        edited.map_or_else(|| result.clone(), Bytes::from)
     }
 
     fn result(&self, text: &str) -> Option<String> {

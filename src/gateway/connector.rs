@@ -95,6 +95,15 @@ impl Connector {
         }
     }
 
+    /// Whether a published name or URI says that it is of this connector.
+    pub(super) fn is_named_in(&self, public: &str) -> bool {
+        let manifest = &self.checked.connector;
+        let id = manifest.id.as_str();
+        let after = |rest: Option<&str>, end: char| rest.is_some_and(|rest| rest.starts_with(end));
+        let in_uri = || public.split_once("://").and_then(|(_, rest)| rest.strip_prefix(id));
+        manifest.prefix && (after(public.strip_prefix(id), '_') || after(in_uri(), '/'))
+    }
+
     /// What it brings into the catalog.
     pub(super) fn offered(&self) -> Offered<'_> {
         Offered {

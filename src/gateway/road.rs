@@ -39,24 +39,25 @@ impl Gateway {
         self.noted(&what, self.pass_on(caller, &request, downstream), |sent| (sent.is_error, sent.json.len())).await
     }
 
-    /// Looks something up. While a connector that may have it is starting, that is waited for.
-    pub async fn find<T>(
-        &self,
-        look: impl Fn(&Catalog) -> Result<T>,
-        may_have: impl Fn(&Connector) -> bool,
-    ) -> Result<(Arc<Live>, T)> {
+    /// Looks something up by its published name or URI. While a connector that may have it is
+    /// starting for the first time, that is waited for.
+    pub async fn find<T>(&self, public: &str, look: impl Fn(&Catalog) -> Result<T>) -> Result<(Arc<Live>, T)> {
         let mut snapshots = self.live.subscribe();
         loop {
             let live = Arc::clone(&snapshots.borrow_and_update());
-            match look(&live.catalog) {
+            let error = match look(&live.catalog) {
                 Ok(found) => return Ok((live, found)),
-                Err(error) if !live.is_starting(&may_have) => return Err(error),
-                Err(error) => {
-                    let changed = tokio::time::timeout(self.limits.call_timeout, snapshots.changed()).await;
-                    if !matches!(changed, Ok(Ok(()))) {
-                        return Err(error);
-                    }
-                }
+                Err(error) => error,
+            };
+            let may_have = |connector: &Connector| !connector.checked.connector.prefix || connector.is_named_in(public);
+            if !live.is_starting(may_have) {
+                let named = live.connectors.values().find(|connector| connector.is_named_in(public));
+                let never_came_up = named.filter(|named| named.offer().is_none()).and_then(|named| named.mcp());
+                return Err(never_came_up.and_then(|mcp| mcp.refusal()).unwrap_or(error));
+            }
+            let changed = tokio::time::timeout(self.limits.call_timeout, snapshots.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                return Err(error);
             }
         }
     }
@@ -88,11 +89,7 @@ impl Gateway {
     async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
         let ToolCall { name, params } = call;
         let resolve = |catalog: &Catalog| catalog.resolve(&name).map(Arc::clone).map_err(|error| told(caller, error));
-        let may_have = |connector: &Connector| {
-            let manifest = &connector.checked.connector;
-            !manifest.prefix || name.strip_prefix(manifest.id.as_str()).is_some_and(|rest| rest.starts_with('_'))
-        };
-        let (live, entry) = self.find(resolve, may_have).await?;
+        let (live, entry) = self.find(&name, resolve).await?;
         authorize(caller, &entry)?;
         let arguments = entry.check(params.get("arguments"))?;
         let connector = live.connectors.get(&entry.connector).ok_or_else(gone)?;

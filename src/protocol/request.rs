@@ -10,8 +10,7 @@ use super::server::Server;
 use crate::call::{Downstream, Era, ToolCall};
 use crate::catalog::{Catalog, List, Place};
 use crate::error::Error;
-use crate::gateway::{Connector, Request};
-use crate::manifest::AdapterSettings;
+use crate::gateway::Request;
 use crate::params::Params;
 
 /// Methods that are answered here. The SDK sees them under other names, so that its types do not
@@ -114,8 +113,7 @@ impl Server {
             "taskId" => catalog.task(public),
             _ => catalog.prompt(public).cloned(),
         };
-        let may_have = |connector: &Connector| matches!(connector.checked.connector.adapter, AdapterSettings::Mcp(_));
-        self.gateway.find(look, may_have).await.map(|(_, place)| place)
+        self.gateway.find(public, look).await.map(|(_, place)| place)
     }
 
     async fn forward(&self, method: &'static str, params: Params, place: Place, downstream: &Downstream) -> Answer {

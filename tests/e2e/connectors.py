@@ -42,8 +42,8 @@ class Published:
         return uri.replace("://", f"://{self.id}/", 1)
 
     def original(self, text: str) -> str:
-        """A text with every published URI as its server has it."""
-        return text.replace(f"://{self.id}/", "://")
+        """A text with every published URI and task as its server has it."""
+        return text.replace(f"://{self.id}/", "://").replace(f'"taskId":"{self.id}.', '"taskId":"')
 
 
 def program(*flags: str, **more: Any) -> Json:
@@ -160,7 +160,7 @@ def bystanders(server: Server, id: str) -> Iterator[None]:
 def beside_a_calm_one(
     folder: Path, adapter: Json, *, up: bool = True, env: dict[str, str] | None = None, **more: Any
 ) -> Iterator[Server]:
-    """A gateway with a connector `shaky` of the test's own, waited for if it comes `up`, and `calm`, which others call."""
+    """A gateway with a connector `shaky` of the test's own, which comes `up` or not, and `calm`, which others call."""
     connector(folder / "manifests", "calm", program())
     manifests = connector(folder / "manifests", "shaky", adapter, **more)
     with serve(manifests, env=env) as server:

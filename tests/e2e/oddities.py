@@ -56,7 +56,7 @@ VERBATIM = {
     "numbers": '{"content":[{"type":"text","text":"numbers"}],"structuredContent":{"beyond":9007199254740993,'
     '"huge":123456789012345678901234567890,"one":1.0,"hundred":1E+2,"minus":-0,"small":1.50e-7,'
     '"long":0.1000000000000000055511151231257827}}',
-    "spacing": '{ "content" :\t[ { "text":"\\u00e9\\/\\ud83d\\ude00\\u2028é😀" , "type":"text" } ] ,"isError" : false }',
+    "spacing": '{ "content" :\t[ { "text":"\\u00e9\\/\\ud83d\\ude00\\u2028é😀" ,"type":"text" } ] ,"isError" : false }',
     "kinds": '{"isError":true,"x-vendor":{"deep":[1,{"y":2.0}],"z":null},'
     '"_meta":{"com.example/k":{"n":1.0},"b":1,"a":2},"content":['
     '{"type":"hologram","beam":{"x":1.0},"_meta":{"a":1}},'

@@ -272,7 +272,10 @@ class OverSse(OverHttp):
         Session.initialize(self, capabilities)
 
     def _post(self, message: Json) -> None:
-        self.http.post(self.post_to, json=message)
+        try:
+            self.http.post(self.post_to, json=message)
+        except httpx2.TransportError as error:
+            self.fail(error, [message["id"]] if "id" in message else [])
 
     def _listen(self) -> None:
         try:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from wire import Wire, result, text
 
 SAMPLE_EVERY = 10
 STRETCH = 30
+# The most a client waits between two things, in seconds, so that the machine has room and latencies mean something.
+PAUSE = 0.4
 MARK = f"soak-{time.time_ns()}"
 # How much more at the end is still flat: a share, and what one more connection or buffer may cost.
 SLACK = {"rss": (1.10, 8.0), "descriptors": (1.05, 8), "processes": (1.0, 3)}
@@ -71,6 +73,7 @@ def calls(soak: Soak) -> None:
     """Modern requests, one after the other."""
     wire = Wire(soak.server.base)
     while soak.goes_on():
+        time.sleep(random.random() * PAUSE)
         id = random.choice(["fix", "web", "npx"])
         match random.randrange(4):
             case 0:
@@ -86,6 +89,7 @@ def calls(soak: Soak) -> None:
 def sessions(soak: Soak) -> None:
     """Sessions that are opened, used a little and closed, with and without questions back."""
     while soak.goes_on():
+        time.sleep(random.random() * PAUSE)
         connect = random.choice([over_http, over_sse])
         try:
             with connect(soak.server.url, capabilities=random.choice([{}, CAPABILITIES])) as session:
@@ -119,9 +123,11 @@ def measures(soak: Soak) -> None:
 # What goes wrong
 
 
-def kill_one(soak: Soak, wire: Wire) -> None:
-    for process in random.sample(marked(MARK), k=1):
-        process.kill()
+def kill_one() -> None:
+    running = marked(MARK)
+    for process in random.sample(running, k=min(1, len(running))):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def troubles(soak: Soak) -> None:
@@ -135,7 +141,7 @@ def troubles(soak: Soak) -> None:
         lambda: soak.call(wire, "fix_flood", count=2000),
         lambda: soak.call(wire, "fix_long_line", megabytes=20),
         lambda: soak.call(wire, "fix_add_tool", name=f"tool_{random.randrange(20)}"),
-        lambda: kill_one(soak, wire),
+        kill_one,
     ]
     while soak.goes_on():
         if soak.faulty():
@@ -163,9 +169,9 @@ def watch(soak: Soak) -> list[dict[str, float]]:
         time.sleep(SAMPLE_EVERY)
         now = sample(soak)
         samples.append(now)
+        memory = f"{now['rss']:7.1f} {now['descriptors']:5.0f} {now['processes']:5.0f}"
         print(
-            f"{time.monotonic() - soak.started:5.0f} {now['rss']:7.1f} {now['descriptors']:5.0f} {now['processes']:5.0f}"
-            f"  {'yes' if soak.faulty() else 'no ':6}  {dict(soak.counts)}",
+            f"{time.monotonic() - soak.started:5.0f} {memory}  {'yes' if soak.faulty() else 'no':6}  {dict(soak.counts)}",
             flush=True,
         )
     return samples

@@ -1,7 +1,7 @@
-"""Real servers behind the gateway: everything they say arrives as they say it to a client that speaks to them directly.
+"""Real servers behind the gateway: everything they say arrives as they say it to a client that speaks to them itself.
 
-Two copies of each server run over two equal folders, one of them behind the gateway. Both are asked the same by the same
-client, and the texts of the answers are equal once names, URIs and folders are mapped back and `same_text` has
+Two copies of each server run over two equal folders, one of them behind the gateway. Both are asked the same by the
+same client, and the texts of the answers are equal once names, URIs and folders are mapped back and `same_text` has
 levelled out the time of day.
 """
 
@@ -91,7 +91,7 @@ def exact(text: str) -> Any:
 def without_our_additions(published: Json, original: Json) -> Json:
     """A published tool less what we may add: its security schemes, and the hints its server did not give.
 
-    The schemes say what callers must show the gateway, so they are the gateway's own word whatever its upstreams ask for.
+    The schemes say what callers must show the gateway, so they are its own word whatever its upstreams ask for.
     """
     tool = published | {name: original[name] for name in ["securitySchemes"] if name in original}
     if "securitySchemes" not in original:
@@ -251,13 +251,23 @@ def test_updates_of_a_resource_reach_its_subscriber_under_its_published_uri(ever
         assert session.ask("resources/unsubscribe", {"uri": uri}).value == {}
 
 
-def test_a_task_of_the_handshake_era_is_not_promised_and_the_wish_for_one_is_passed_over(everything: Pair) -> None:
-    """2025-11-25 wants it so of a server that declares no tasks. Those of 2026-07-28 are in the conformance suite."""
-    assert "tasks" in everything.direct.hello["capabilities"]
-    assert "tasks" not in everything.passed.hello["capabilities"]
-    name, arguments = "simulate-research-query", {"topic": "bees"}
-    passed = everything.passed.call(everything.tool(name), arguments, task={"ttl": 60_000})
-    assert everything.difference(name, everything.direct.call(name, arguments), passed) == []
+def test_a_tool_that_runs_only_as_a_task_does_so_through_the_gateway(everything: Pair) -> None:
+    def research(session: Session, tool: str) -> tuple[str, Answer, Answer]:
+        assert session.hello["capabilities"]["tasks"]["requests"] == {"tools": {"call": {}}}
+        started = session.call(tool, {"topic": "python", "ambiguous": True}, task={"ttl": 60_000})
+        task = started.value["task"]["taskId"]
+        return task, session.ask("tasks/get", {"taskId": task}), session.ask("tasks/result", {"taskId": task})
+
+    name = "simulate-research-query"
+    _, known, report = research(everything.direct, name)
+    task, passed, passed_report = research(everything.passed, everything.tool(name))
+    assert task.startswith("everything") and set(passed.value) == set(known.value)
+    assert "# Research Report: python (some text)" in report.raw
+    assert everything.difference("the report", report, passed_report) == []
+    [asked] = [ask for ask in everything.passed.asked if ask["method"] == "elicitation/create"]
+    assert asked["params"]["_meta"]["io.modelcontextprotocol/related-task"] == {"taskId": task}
+    states = [said for said in everything.passed.notifications("tasks/status") if said["status"] == "completed"]
+    assert {said["taskId"] for said in states} == {task}
 
 
 def test_a_server_of_the_older_transport_is_recognised_by_its_url_alone(tmp_path: Path) -> None:

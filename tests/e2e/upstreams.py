@@ -155,7 +155,7 @@ TOOLS_OF_EVERYTHING: list[tuple[str, Json]] = [
     # Wrong on purpose: what the server says of it arrives as it says it.
     ("echo", {"message": 7}),
     ("get-resource-reference", {"resourceId": -1}),
-    # It runs only as a task of 2025-11-25, an experiment that the gateway does not pass on.
+    # Only as a task, which none of these calls is; test_upstreams.py runs it as one.
     ("simulate-research-query", {"topic": "bees"}),
 ]
 PROMPT = {"type": "ref/prompt", "name": "completable-prompt"}

@@ -141,6 +141,10 @@ impl Inbox {
             _ => {
                 if let Some(Value::Object(params)) = &mut params {
                     self.names.publish_meta(params);
+                    if let ("notifications/tasks/status", Some(Value::String(id))) = (method, params.get_mut("taskId"))
+                    {
+                        *id = self.names.public_task(id);
+                    }
                 }
                 self.tell(Notice::Other(method.to_owned(), params), origin);
             }
@@ -180,7 +184,10 @@ impl Inbox {
             return refuse(-32601, nobody_to_ask(method, call.as_ref()));
         };
         let client = call.as_ref().and_then(|call| call.client.clone()).unwrap_or(Arc::clone(&session.client));
-        let params: Option<Value> = params.and_then(|params| serde_json::from_str(params.get()).ok());
+        let mut params: Option<Value> = params.and_then(|params| serde_json::from_str(params.get()).ok());
+        if let Some(Value::Object(params)) = &mut params {
+            self.names.publish_meta(params);
+        }
         let (id, method, inbox) = (id.to_owned(), method.to_owned(), Arc::clone(self));
         let taken_back = self.stop.child_token();
         {

@@ -51,9 +51,11 @@ impl McpAdapter {
     }
 
     async fn keep_connected(&self, stop: &CancellationToken) {
-        let (mut failures, mut before) = (0, None);
+        let (mut failures, mut down) = (0, None::<String>);
         loop {
-            self.show(Phase::Starting, before.take(), None);
+            // Calls wait for a first start or a quick return, but not for one more try.
+            let phase = if down.is_some() { Phase::Down } else { Phase::Starting };
+            self.show(phase, down.take(), None);
             let Some(opened) = stop.run_until_cancelled(self.open()).await else { return };
             let why = match opened {
                 Err(error) => error,
@@ -61,8 +63,7 @@ impl McpAdapter {
                     Ended::Stopped => return,
                     Ended::Idle => {
                         self.rest(&link).await;
-                        let waited = stop.run_until_cancelled(self.dialer.signals.demand()).await;
-                        if waited.is_none() {
+                        if stop.run_until_cancelled(self.dialer.signals.demand()).await.is_none() {
                             return;
                         }
                         continue;
@@ -71,14 +72,15 @@ impl McpAdapter {
                     // not had the time to show that it works, but not again and again.
                     Ended::Lost if link.served() || failures == 0 => {
                         failures = u32::from(!link.served());
-                        tracing::warn!(connector = %self.names().connector, "the connection broke off; it is made again");
+                        let connector = &self.names().connector;
+                        tracing::warn!(%connector, "the connection broke off and is made again: {}", link.why_closed());
                         continue;
                     }
                     Ended::Lost => link.why_closed(),
                 },
             };
             failures += 1;
-            before = Some(why.to_string());
+            down = Some(why.to_string());
             if !self.wait(failures, &why, stop).await {
                 return;
             }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::{json, value::RawValue};
@@ -20,6 +20,8 @@ use crate::transport::reply;
 
 /// A stream with nothing to say shows that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A result from this size on is sent in parts, in bytes.
+const LARGE: usize = 64 << 10;
 
 /// Answers a request. Dropping the future, or the stream it gives, cancels it.
 pub(super) async fn answer(
@@ -46,7 +48,10 @@ pub(super) async fn answer(
     let id = envelope.id.map_or(RawValue::NULL, |id| id).to_owned();
     if !streaming {
         let answered = server.answer_single(single, downstream).await;
-        return reply::json(status(&answered), message(&id, answered));
+        return match answered {
+            Ok(result) if result.len() > LARGE => large(&id, result),
+            answered => reply::json(status(&answered), message(&id, answered)),
+        };
     }
     let server = server.clone();
     let events = async_stream::stream! {
@@ -74,6 +79,17 @@ pub(super) async fn answer(
 
 fn event(message: &[u8]) -> Bytes {
     [b"event: message\ndata: ", message, b"\n\n"].concat().into()
+}
+
+/// An answer whose result is not copied once more.
+fn large(id: &RawValue, result: Bytes) -> Response {
+    let start = Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":", id.get()));
+    let parts = [start, result, Bytes::from_static(b"}")];
+    let length = parts.iter().map(Bytes::len).sum::<usize>();
+    let mut response =
+        reply::json(StatusCode::OK, Body::from_stream(tokio_stream::iter(parts.map(Ok::<_, Infallible>))));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
 }
 
 /// The whole message; the result's bytes are not read.
