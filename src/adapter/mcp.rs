@@ -184,11 +184,14 @@ impl McpAdapter {
             _ => self.pool.existing(session),
         };
         let Some(link) = link else { return };
-        if method.starts_with("notifications/") {
-            let _ = link.notify(method, params).await;
-        } else {
-            let _ = link.request(method, params, None).await;
-        }
+        let told = async {
+            if method.starts_with("notifications/") {
+                let _ = link.notify(method, params).await;
+            } else {
+                let _ = link.request(method, params, None).await;
+            }
+        };
+        let _ = tokio::time::timeout(self.dialer.timeout, told).await;
     }
 }
 

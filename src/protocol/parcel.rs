@@ -7,11 +7,11 @@ use std::{
     borrow::Cow,
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
@@ -21,66 +21,97 @@ use crate::params::Params;
 
 /// Where a request's parameters say where they were left.
 const PARCEL: &str = "switchboard/parcel";
-const LABEL: &str = "\"switchboard:parcel:";
+/// What stands before a label's id where a result stands.
+const LABEL: &str = "\"result\":\"switchboard:parcel:";
 /// The label's id and its closing quotation mark.
 const REST: usize = 37;
 /// A message may leave a second time, when a client takes its stream up again, until this.
 const KEEP: Duration = Duration::from_secs(30);
-/// What is kept for that at most, in bytes; the oldest goes first.
-const MOST: usize = 64 << 20;
+/// What is kept for that at most; the oldest goes first.
+const MOST_BYTES: usize = 16 << 20;
+const MOST_PARCELS: usize = 1024;
+/// What never left, because its client did, is forgotten after this long.
+const STRAY: Duration = Duration::from_mins(10);
 
-/// Results on their way out.
+/// Parameters and results on their way.
 #[derive(Clone, Default)]
 pub struct Parcels(Arc<Mutex<Shelf>>);
 
 #[derive(Default)]
 struct Shelf {
-    parcels: HashMap<Uuid, Bytes>,
+    waiting: HashMap<Uuid, (Bytes, Instant)>,
+    swept: Option<Instant>,
+    left: HashMap<Uuid, Bytes>,
     order: VecDeque<(Uuid, Instant)>,
     bytes: usize,
 }
 
+impl Shelf {
+    /// Forgets, now and then, what never left.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_none_or(|swept| now.duration_since(swept) > STRAY / 10) {
+            self.swept = Some(now);
+            self.waiting.retain(|_, (_, since)| now.duration_since(*since) < STRAY);
+        }
+    }
+
+    /// Keeps what has left for those who did not get it.
+    fn keep(&mut self, id: Uuid, parcel: Bytes, now: Instant) {
+        self.bytes += parcel.len();
+        self.order.push_back((id, now));
+        self.left.insert(id, parcel);
+        while let Some((oldest, since)) = self.order.front().copied() {
+            let room = self.bytes <= MOST_BYTES && self.order.len() <= MOST_PARCELS;
+            if room && now.duration_since(since) < KEEP {
+                break;
+            }
+            self.order.pop_front();
+            self.bytes -= self.left.remove(&oldest).map_or(0, |parcel| parcel.len());
+        }
+    }
+}
+
 impl fmt::Debug for Parcels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Parcels").field(&self.open().parcels.len()).finish()
+        f.debug_tuple("Parcels").field(&self.open().waiting.len()).finish()
     }
 }
 
 impl Parcels {
-    fn open(&self) -> std::sync::MutexGuard<'_, Shelf> {
+    fn open(&self) -> MutexGuard<'_, Shelf> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a result in and gives its label. Its lines are joined: line feeds stand between JSON's
-    /// tokens only, and would end a line or an event.
-    pub(super) fn label(&self, result: Bytes) -> Value {
-        let id = Uuid::new_v4();
+    /// Takes something in and gives its label. Its lines are joined: line feeds stand between
+    /// JSON's tokens only, and would end a line or an event.
+    pub(super) fn label(&self, parcel: Bytes) -> Value {
+        let (id, now) = (Uuid::new_v4(), Instant::now());
         let mut kept = self.open();
-        let over = Instant::now().checked_sub(KEEP);
-        while let Some((oldest, since)) = kept.order.front().copied() {
-            if kept.bytes + result.len() <= MOST && over.is_none_or(|over| since > over) {
-                break;
-            }
-            kept.order.pop_front();
-            let gone = kept.parcels.remove(&oldest).map_or(0, |parcel| parcel.len());
-            kept.bytes -= gone;
-        }
-        kept.bytes += result.len();
-        kept.order.push_back((id, Instant::now()));
-        kept.parcels.insert(id, one_line(result));
+        kept.sweep(now);
+        kept.waiting.insert(id, (one_line(parcel), now));
         Value::String(format!("switchboard:parcel:{id}"))
     }
 
-    /// A message with its label replaced by the result, if it has one. `last` forgets the result.
+    /// A message with its label replaced by the result, if it has one. What does not leave for the
+    /// last time is kept a while; an answer that was kept no longer becomes an error.
     pub fn fill(&self, message: Bytes, last: bool) -> Bytes {
         let Some((start, end, id)) = find(&message) else { return message };
-        let parcel = if last { self.take(id) } else { self.open().parcels.get(&id).cloned() };
-        let Some(parcel) = parcel else { return message };
-        let mut filled = BytesMut::with_capacity(message.len() + parcel.len());
-        filled.extend_from_slice(&message.slice(..start));
-        filled.extend_from_slice(&parcel);
-        filled.extend_from_slice(&message.slice(end..));
-        filled.freeze()
+        let parcel = {
+            let mut kept = self.open();
+            match kept.waiting.remove(&id) {
+                Some((parcel, _)) if last => Some(parcel),
+                Some((parcel, _)) => {
+                    kept.keep(id, parcel.clone(), Instant::now());
+                    Some(parcel)
+                }
+                None => kept.left.get(&id).cloned(),
+            }
+        };
+        let (name, parcel): (&[u8], &[u8]) = match &parcel {
+            Some(parcel) => (b"\"result\":", parcel),
+            None => (b"\"error\":", br#"{"code":-32603,"message":"the answer was kept no longer"}"#),
+        };
+        [message.slice(..start).as_ref(), name, parcel, message.slice(end..).as_ref()].concat().into()
     }
 }
 
@@ -126,16 +157,8 @@ impl Parcels {
         let Value::Object(mut params) = params.unwrap_or_else(|| json!({})) else { return None };
         let Some(label) = params.remove(PARCEL) else { return Some(Params::default()) };
         let id = label.as_str()?.strip_prefix("switchboard:parcel:")?;
-        let parcel = self.take(Uuid::parse_str(id).ok()?)?;
+        let (parcel, _) = self.open().waiting.remove(&Uuid::parse_str(id).ok()?)?;
         Params::parse(std::str::from_utf8(&parcel).ok()?)
-    }
-
-    fn take(&self, id: Uuid) -> Option<Bytes> {
-        let mut kept = self.open();
-        let parcel = kept.parcels.remove(&id)?;
-        kept.bytes -= parcel.len();
-        kept.order.retain(|(other, _)| *other != id);
-        Some(parcel)
     }
 }
 

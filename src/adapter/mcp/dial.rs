@@ -125,7 +125,16 @@ impl Dialer {
                 (Arc::new(channel), true)
             }
         };
-        let parts = Parts { channel, inbox, replies, over_http, session: session.cloned(), closed, stop };
+        let parts = Parts {
+            channel,
+            inbox,
+            replies,
+            over_http,
+            session: session.cloned(),
+            credential: credential.clone(),
+            closed,
+            stop,
+        };
         let link = Link::open(parts, eras).await?;
         guard.disarm();
         Ok(link)

@@ -19,7 +19,9 @@ use tokio_util::{
 use super::channel::{Answer, Channel, Failure, Outgoing};
 use super::headers::Wishes;
 use super::inbox::Inbox;
+use crate::adapter::Secrets;
 use crate::call::{Downstream, Era, Session};
+use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Rejection};
 use crate::params::Params;
 
@@ -59,6 +61,7 @@ pub(super) struct Link {
     wishes: RwLock<Wishes>,
     /// Whose it is, when it is one caller's own.
     session: Option<Session>,
+    credential: Credential,
     ids: AtomicU64,
     closed: CancellationToken,
     used: Mutex<Instant>,
@@ -80,6 +83,7 @@ pub(super) struct Parts {
     pub(super) replies: tokio::sync::mpsc::Receiver<String>,
     pub(super) over_http: bool,
     pub(super) session: Option<Session>,
+    pub(super) credential: Credential,
     pub(super) closed: CancellationToken,
     pub(super) stop: CancellationToken,
 }
@@ -94,7 +98,7 @@ pub(super) struct Eras {
 impl Link {
     /// Finds out what the upstream speaks, and shakes hands where that is the custom.
     pub(super) async fn open(parts: Parts, eras: Eras) -> Result<Self, Failure> {
-        let Parts { channel, inbox, mut replies, over_http, session, closed, stop } = parts;
+        let Parts { channel, inbox, mut replies, over_http, session, credential, closed, stop } = parts;
         let tasks = TaskTracker::new();
         tasks.spawn({
             let (channel, stop) = (Arc::clone(&channel), stop.clone());
@@ -113,6 +117,7 @@ impl Link {
             over_http,
             wishes: RwLock::default(),
             session,
+            credential,
             ids: AtomicU64::new(1),
             closed,
             used: Mutex::new(Instant::now()),
@@ -219,7 +224,15 @@ impl Link {
         let answer = self.channel.request(Outgoing { id, method, text, headers }).await;
         under_way.cancel = false;
         self.served.fetch_or(downstream.is_some() && answer.is_ok(), Ordering::Relaxed);
-        answer
+        answer.map(|answer| answer.map_err(|rejection| self.without_secrets(rejection)))
+    }
+
+    /// An upstream's error, in case it repeats what we showed it.
+    fn without_secrets(&self, mut rejection: Rejection) -> Rejection {
+        let Credential { headers, query, env } = &self.credential;
+        let secrets = Secrets::of(headers.iter().chain(query).chain(env));
+        rejection.message = secrets.hide(&rejection.message);
+        rejection
     }
 
     /// Sends a notification.

@@ -58,7 +58,8 @@ impl Pool {
         let made = Arc::new(dialer.dial(Some(session)).await?);
         let level = session.log_level.borrow().clone();
         if let Some(level) = level {
-            let _ = made.request("logging/setLevel", Params::of("level", &level), None).await;
+            let set = made.request("logging/setLevel", Params::of("level", &level), None);
+            let _ = tokio::time::timeout(dialer.timeout, set).await;
         }
         *link = Some(Arc::clone(&made));
         Ok(made)

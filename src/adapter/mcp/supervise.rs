@@ -178,7 +178,8 @@ impl McpAdapter {
             match link.era {
                 Era::Handshake => {
                     for (method, uri) in differences(&subscribed, &wanted) {
-                        let _ = link.request(method, Params::of("uri", &uri), None).await;
+                        let request = link.request(method, Params::of("uri", &uri), None);
+                        let _ = tokio::time::timeout(self.dialer.timeout, request).await;
                     }
                     subscribed = wanted;
                     let _ = watched.changed().await;
