@@ -33,7 +33,8 @@ impl Gateway {
             }
             tokio::select! {
                 changed = live.changed() => if changed.is_err() { break },
-                () = self.bulletin.changed.notified() => self.refresh(),
+                // Thousands of tools take a while to put in order, and calls go on meanwhile.
+                () = self.bulletin.changed.notified() => tokio::task::block_in_place(|| self.refresh()),
                 Some(_) = tasks.join_next() => {}
                 () = stop.cancelled() => break,
             }

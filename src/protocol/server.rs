@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
-    ClientNotification, ClientRequest, CustomNotification, CustomRequest, CustomResult, DiscoverResult, ErrorData,
-    PingRequestMethod, ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult, SubscriptionFilter,
+    ClientNotification, ClientRequest, CustomRequest, CustomResult, DiscoverResult, ErrorData, PingRequestMethod,
+    ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult, SubscriptionFilter,
 };
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -192,8 +192,6 @@ impl ServerHandler for Server {
         let answered = answered.unwrap_or_else(|| Err(ErrorData::internal_error("the request was cancelled", None)));
         answered.map(|result| CustomResult::new(self.parcels.label(result)))
     }
-
-    async fn on_custom_notification(&self, _: CustomNotification, _: NotificationContext<RoleServer>) {}
 }
 
 impl Server {

@@ -22,6 +22,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Changes of lists within this time are one change.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Between reading lists, so many times as long as that took passes.
+const REST: u32 = 9;
 /// A list that could not be read is asked for again after this long.
 const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// How long an upstream that left a call unanswered may take to show that it lives.
@@ -129,10 +131,13 @@ impl McpAdapter {
         loop {
             self.dialer.signals.lists().await;
             tokio::time::sleep(SETTLE).await;
+            let started = Instant::now();
             while let Err(error) = self.list(link).await {
                 self.show(Phase::Degraded, Some(format!("its lists cannot be read: {error}")), Some(Arc::clone(link)));
                 tokio::time::sleep(LIST_AGAIN).await;
             }
+            // One that changes its lists all the time is not all we have to do.
+            tokio::time::sleep(started.elapsed() * REST).await;
         }
     }
 
