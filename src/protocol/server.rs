@@ -173,7 +173,7 @@ impl ServerHandler for Server {
         Ok(())
     }
 
-    /// Transports send what connectors answer under another name: see [`PREFIX`].
+    /// Transports send what connectors answer under another name (see `Parcels::wrap`).
     async fn on_custom_request(
         &self,
         request: CustomRequest,

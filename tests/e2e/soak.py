@@ -171,7 +171,8 @@ def watch(soak: Soak) -> list[dict[str, float]]:
         samples.append(now)
         memory = f"{now['rss']:7.1f} {now['descriptors']:5.0f} {now['processes']:5.0f}"
         print(
-            f"{time.monotonic() - soak.started:5.0f} {memory}  {'yes' if soak.faulty() else 'no':6}  {dict(soak.counts)}",
+            f"{time.monotonic() - soak.started:5.0f} {memory}  {'yes' if soak.faulty() else 'no':6}",
+            dict(soak.counts),
             flush=True,
         )
     return samples

@@ -1,6 +1,9 @@
 """An MCP server behind the gateway breaks: its callers are told at once, the next call works, others notice nothing."""
 
+import json
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,13 +13,14 @@ import psutil
 import pytest
 
 from connectors import FIXTURE, answers, beside_a_calm_one, call, counters, echo, failure, marked, program, seen, tools
-from harness import Server, until
+from harness import HERE, Server, until
 from upstreams import listening
-from wire import LEGACY, MODERN, text
+from wire import INITIALIZE, LEGACY, MODERN, Wire, request, text
 
 # A call that ends before this has not ended by its deadline.
 NEVER = {"timeouts": {"requestMs": 3_600_000}}
 CYCLES = 500
+ODDITIES = str(HERE / "oddities.py")
 
 
 def in_the_background(work: Callable[[], object]) -> Future:
@@ -169,6 +173,31 @@ def test_a_giant_list_is_bounded_or_whole_and_holds_up_nobody(tmp_path: Path) ->
         call(server, "shaky_many_tools", {"count": 2000})
         until(lambda: "shaky_bulk_2000" in tools(server), "two thousand tools")
         assert text(call(server, "shaky_bulk_0042")) == "bulk_0042 was called"
+
+
+def test_a_session_that_does_not_read_holds_up_no_other_and_fills_no_memory(tmp_path: Path) -> None:
+    with beside_a_calm_one(tmp_path, {"program": sys.executable, "args": [ODDITIES, "--flood"]}, up=False) as server:
+        until(lambda: "shaky_numbers" in tools(server), "the tools")
+        wire = Wire(server.base)
+        opened = wire.post(request("initialize", INITIALIZE))
+        mine = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": LEGACY}
+        wire.send("POST", "/mcp", b'{"jsonrpc":"2.0","method":"notifications/initialized"}', mine)
+        host = server.base.removeprefix("http://")
+        deaf = socket.create_connection(host.split(":"))
+        headers = "".join(
+            f"{name}: {value}\r\n" for name, value in {"Host": host, "Accept": "text/event-stream", **mine}.items()
+        )
+        deaf.sendall(f"GET /mcp HTTP/1.1\r\n{headers}\r\n".encode())
+        memory = psutil.Process(server.process.pid).memory_info
+        before = memory().rss
+        body = json.dumps(request("tools/call", {"name": "shaky_numbers"})).encode()
+        for _ in range(10):
+            # Each lets the flood run to this session while it is under way.
+            in_the_background(lambda: wire.send("POST", "/mcp", body, mine))
+        for _ in range(100):
+            assert not call(server, "shaky_numbers").get("isError")
+        assert memory().rss < before + 64 * 2**20
+        deaf.close()
 
 
 # Half dead
