@@ -14,22 +14,30 @@ pub(super) fn check(config: Config, environment: Environment, format: Format) ->
     // Strictness decides the exit code here, not whether anything is shown.
     let strict = config.strict;
     let app = App::open(Config { strict: false, ..config }, environment)?;
-    // Other MCP servers say only when asked what they have.
-    let live = super::runtime()?.block_on(app.with_connectors(async { app.gateway().live() }));
-    match format {
-        Format::Json => print(&format!("{:#}", report(app.config(), &live)))?,
-        Format::Text => {
-            print(&settings(app.config()))?;
-            print(&connectors(&live).to_string())?;
-            for rename in live.catalog.renames() {
-                print(&format!("renamed: {} of {} is published as {}", rename.tool, rename.connector, rename.public))?;
-            }
-            show_problems(&live.problems);
-            print(&verdict(&live.problems))?;
-        }
+    // Other MCP servers say only when asked what they have, and are gone once we are done.
+    let shown = async {
+        let live = app.gateway().live();
+        let shown = match format {
+            Format::Json => format!("{:#}", report(app.config(), &live)),
+            Format::Text => text(app.config(), &live),
+        };
+        (shown, live)
+    };
+    let (shown, live) = super::runtime()?.block_on(app.with_connectors(shown));
+    print(&shown)?;
+    if format == Format::Text {
+        show_problems(&live.problems);
+        print(&verdict(&live.problems))?;
     }
     let bad = |problem: &Problem| problem.is_error() || strict;
     if live.problems.iter().any(bad) { Err(Failure::No) } else { Ok(()) }
+}
+
+fn text(config: &Config, live: &Live) -> String {
+    let mut lines = vec![settings(config), connectors(live).to_string()];
+    let renames = live.catalog.renames().iter();
+    lines.extend(renames.map(|it| format!("renamed: {} of {} is published as {}", it.tool, it.connector, it.public)));
+    lines.join("\n")
 }
 
 fn settings(config: &Config) -> String {

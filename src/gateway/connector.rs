@@ -1,6 +1,6 @@
 //! A live connector: its adapter, or why there is none, and how many calls it takes at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -22,6 +22,7 @@ pub struct Connector {
     /// What its manifest says.
     pub checked: Checked,
     adapter: Result<Arc<dyn Adapter>, String>,
+    made: SystemTime,
     running: Semaphore,
     admitted: Semaphore,
 }
@@ -76,6 +77,7 @@ impl Connector {
         Self {
             checked,
             adapter,
+            made: SystemTime::now(),
             running: Semaphore::new(concurrent),
             admitted: Semaphore::new(concurrent * (WAITING + 1)),
         }
@@ -90,7 +92,9 @@ impl Connector {
     pub fn state(&self) -> State {
         match &self.adapter {
             _ if !self.checked.connector.enabled => State::Disabled,
-            Ok(adapter) => State::Live(adapter.status()),
+            Ok(adapter) if self.mcp().is_some() => State::Live(adapter.status()),
+            // Nothing happens to the others between calls.
+            Ok(adapter) => State::Live(Status { since: self.made, ..adapter.status() }),
             Err(reason) => State::Unavailable(reason.clone()),
         }
     }

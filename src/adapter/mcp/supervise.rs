@@ -225,7 +225,12 @@ impl McpAdapter {
         // Many connectors that failed together shall not come back together.
         let jitter = doubled.mul_f64(f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 1024.0);
         let wait = doubled + jitter;
-        tracing::warn!(connector = %self.names().connector, retry_ms = wait.as_millis(), "down: {why}");
+        let connector = &self.names().connector;
+        if failures == 1 {
+            tracing::warn!(%connector, retry_ms = wait.as_millis(), "down: {why}");
+        } else {
+            tracing::debug!(%connector, retry_ms = wait.as_millis(), "still down: {why}");
+        }
         let mut status = Status::now(Phase::Down, Some(why.to_string()));
         status.retry_at = Some(Instant::now() + wait);
         self.present.send_replace(Present { status, link: None });
