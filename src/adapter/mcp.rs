@@ -69,7 +69,7 @@ impl McpAdapter {
             dialer: Dialer::new(checked, settings, around)?,
             start: settings.start,
             idle,
-            pool: Pool::new(settings.max_connections, idle),
+            pool: Pool::new(settings.max_connections - 1, idle),
             present: watch::Sender::new(Present { status: Status::now(Phase::Starting, None), link: None }),
             offer: watch::Sender::new(None),
             bulletin: around.bulletin.clone(),

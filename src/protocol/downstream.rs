@@ -202,7 +202,12 @@ async fn talk<T>(
     let done = loop {
         tokio::select! {
             biased;
-            Some(notice) = next(&mut notices) => pass_on(peer, token.as_ref(), notice).await,
+            Some(notice) = next(&mut notices) => {
+                // A client that does not read shall at least not hold up its own call.
+                if !pass_on(peer, token.as_ref(), notice).await {
+                    notices = None;
+                }
+            }
             Some(question) = questions.recv() => asked.push(put(peer, question)),
             Some(()) = asked.next() => {}
             done = &mut work => break done,
@@ -232,7 +237,8 @@ async fn put(peer: &Peer<RoleServer>, question: Question) {
     let _ = answer.send(answered);
 }
 
-async fn pass_on(peer: &Peer<RoleServer>, token: Option<&ProgressToken>, notice: Notice) {
+/// Whether the client takes notices.
+async fn pass_on(peer: &Peer<RoleServer>, token: Option<&ProgressToken>, notice: Notice) -> bool {
     let notification = match (notice, token) {
         (Notice::Progress(step), Some(token)) => {
             let mut report = ProgressNotificationParam::new(token.clone(), step.progress);
@@ -240,10 +246,10 @@ async fn pass_on(peer: &Peer<RoleServer>, token: Option<&ProgressToken>, notice:
             report.message = step.message;
             ServerNotification::ProgressNotification(rmcp::model::ProgressNotification::new(report))
         }
-        (Notice::Progress(_), None) => return,
+        (Notice::Progress(_), None) => return true,
         (Notice::Other(method, params), _) => custom(&method, params),
     };
-    let _ = tokio::time::timeout(PATIENCE, peer.send_notification(notification)).await;
+    tokio::time::timeout(PATIENCE, peer.send_notification(notification)).await.is_ok()
 }
 
 /// A notice as it goes out where no SDK stands between.

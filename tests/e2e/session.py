@@ -9,10 +9,11 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from json.decoder import scanstring
 from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any
 from urllib.parse import urljoin
 
@@ -220,6 +221,7 @@ class OverHttp(Session):
     def __init__(self, url: str, roots: Sequence[Path]) -> None:
         super().__init__(roots)
         self.url = url
+        self.standing: httpx2.Response | None = None
         self.headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": LEGACY}
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=8)
         self.http = httpx2.Client(timeout=httpx2.Timeout(10, read=None), limits=limits, trust_env=False)
@@ -241,7 +243,8 @@ class OverHttp(Session):
                 if session := response.headers.get("mcp-session-id"):
                     self.headers["Mcp-Session-Id"] = session
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    self._follow(response)
+                    for event in httpx2.EventSource(response):
+                        self.hear(event.event, event.data)
                 elif (body := response.read().decode()) and ids:
                     self.receive(body)
             self.fail(ConnectionError(f"status {response.status_code} and no answer"), ids)
@@ -257,9 +260,23 @@ class OverHttp(Session):
             pass  # The session has ended, or the test has.
 
     def _follow(self, response: httpx2.Response) -> None:
+        self.standing = response
         for event in httpx2.EventSource(response):
-            if event.event == "message" and event.data.strip():
-                self.receive(event.data)
+            self.hear(event.event, event.data)
+
+    def hear(self, event: str, data: str) -> None:
+        if event == "message" and data.strip():
+            self.receive(data)
+
+    def close(self) -> None:
+        """Leaves, as a client's end would: the standing stream's connection is cut, even while a thread reads it."""
+        with suppress(OSError, httpx2.TransportError):
+            if "Mcp-Session-Id" in self.headers:
+                self.http.delete(self.url, headers=self.headers)
+        with suppress(OSError):
+            if self.standing:
+                self.standing.extensions["network_stream"].get_extra_info("socket").shutdown(SHUT_RDWR)
+        self.http.close()
 
 
 class OverSse(OverHttp):
@@ -277,14 +294,16 @@ class OverSse(OverHttp):
         except httpx2.TransportError as error:
             self.fail(error, [message["id"]] if "id" in message else [])
 
+    def hear(self, event: str, data: str) -> None:
+        if event == "endpoint":
+            self.post_to = urljoin(self.url, data)
+        else:
+            super().hear(event, data)
+
     def _listen(self) -> None:
         try:
             with self.http.stream("GET", self.url, headers={"Accept": "text/event-stream"}) as response:
-                for event in httpx2.EventSource(response):
-                    if event.event == "endpoint":
-                        self.post_to = urljoin(self.url, event.data)
-                    elif event.data.strip():
-                        self.receive(event.data)
+                self._follow(response)
         except (httpx2.TransportError, RuntimeError):
             pass  # The test has ended.
         self.fail(ConnectionError("the stream ended"))
@@ -298,12 +317,7 @@ def _over(kind: type[OverHttp]) -> Callable[..., Any]:
             session.initialize(capabilities)
             yield session
         finally:
-            if "Mcp-Session-Id" in session.headers:
-                try:
-                    session.http.delete(session.url, headers=session.headers)
-                except httpx2.TransportError:
-                    pass  # The server has ended before its client.
-            session.http.close()
+            session.close()
 
     return connect
 
