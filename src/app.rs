@@ -78,7 +78,7 @@ impl App {
             stop.cancel();
             done
         };
-        tokio::join!(settled, self.gateway.tend(stop.clone())).0
+        tokio::join!(settled, Arc::clone(&self.gateway).tend(stop.clone())).0
     }
 
     /// The settings in force.

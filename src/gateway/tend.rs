@@ -11,7 +11,7 @@ use crate::name::ConnectorId;
 
 impl Gateway {
     /// Keeps connectors running until `stop`, and leaves nothing of theirs behind.
-    pub async fn tend(&self, stop: CancellationToken) {
+    pub async fn tend(self: Arc<Self>, stop: CancellationToken) {
         let mut live = self.live.subscribe();
         let mut tended: BTreeMap<ConnectorId, (Arc<Connector>, CancellationToken)> = BTreeMap::new();
         let mut tasks = JoinSet::new();
@@ -33,8 +33,13 @@ impl Gateway {
             }
             tokio::select! {
                 changed = live.changed() => if changed.is_err() { break },
-                // Thousands of tools take a while to put in order, and calls go on meanwhile.
-                () = self.bulletin.changed.notified() => tokio::task::block_in_place(|| self.refresh()),
+                () = self.bulletin.changed.notified() => {
+                    // Thousands of tools take a while to put in order, and calls go on meanwhile. Not
+                    // by `block_in_place`: the thread would end later, and with a thread end the
+                    // programs that were started on it.
+                    let gateway = Arc::clone(&self);
+                    let _ = tokio::task::spawn_blocking(move || gateway.refresh()).await;
+                }
                 Some(_) = tasks.join_next() => {}
                 () = stop.cancelled() => break,
             }
