@@ -1,7 +1,7 @@
 //! The gateway: connectors made live, and the road every call takes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -71,6 +71,8 @@ pub struct Live {
     pub problems: Vec<Problem>,
     /// What is wrong with the manifests alone.
     faults: Vec<Problem>,
+    /// The connectors whose offer is in the catalog.
+    known: BTreeSet<ConnectorId>,
 }
 
 impl Live {
@@ -78,8 +80,10 @@ impl Live {
         let enabled = connectors.values().filter(|connector| connector.checked.connector.enabled);
         let offered: Vec<Offered<'_>> = enabled.map(|connector| connector.offered()).collect();
         let (catalog, collisions) = Catalog::build(&offered);
+        let known = offered.iter().filter(|offered| offered.offer.is_some());
+        let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
         let problems = faults.iter().cloned().chain(collisions).collect();
-        Self { catalog, connectors, problems, faults }
+        Self { catalog, connectors, problems, faults, known }
     }
 
     /// The extensions that servers among the connectors declare and that pass through us.

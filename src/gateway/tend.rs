@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Connector, Gateway, Live};
-use crate::adapter::Phase;
+use crate::adapter::{Adapter, Phase};
 use crate::name::ConnectorId;
 
 impl Gateway {
@@ -64,10 +64,15 @@ impl Gateway {
 impl Live {
     /// Whether what some connector offers is not known yet because it is starting.
     pub(super) fn is_starting(&self, which: impl Fn(&Connector) -> bool) -> bool {
-        self.connectors.values().any(|connector| {
+        self.connectors.iter().any(|(id, connector)| {
+            let is_starting = |adapter: &Arc<dyn Adapter>| {
+                // What it offers may be known already, and on its way into the next snapshot.
+                adapter.offer().is_some() || adapter.status().phase == Phase::Starting
+            };
             which(connector)
                 && connector.mcp().is_some()
-                && connector.usable().is_some_and(|it| it.offer().is_none() && it.status().phase == Phase::Starting)
+                && !self.known.contains(id)
+                && connector.usable().as_ref().is_some_and(is_starting)
         })
     }
 }
