@@ -4,13 +4,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+mod collection;
 mod command;
 mod http;
 mod launch;
@@ -25,9 +24,10 @@ pub use status::{Phase, Status};
 use crate::call::{CallContext, Invocation, Outcome};
 use crate::catalog::Offer;
 use crate::credential::References;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::manifest::{AdapterSettings, Checked};
 use crate::secret::{Environment, Text};
+use crate::store::Store;
 use crate::upstream::Upstream;
 
 /// One kind of connector. Adapters do IO; they never retry what may have been executed, cache,
@@ -41,6 +41,17 @@ pub trait Adapter: fmt::Debug + Send + Sync {
     /// Keeps running what it needs until `stop` fires, and leaves nothing behind then.
     async fn tend(&self, stop: CancellationToken) {
         stop.cancelled().await;
+    }
+
+    /// A cheap check that what is behind it answers, for health. It shows no credential, starts nothing, and
+    /// ends by itself in a few seconds.
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The host it reaches, when it reaches one.
+    fn endpoint(&self) -> Option<String> {
+        None
     }
 
     /// How it is now.
@@ -77,6 +88,8 @@ pub struct Surroundings<'a> {
     pub upstream: &'a Upstream,
     /// Where to tell of changes.
     pub bulletin: &'a Bulletin,
+    /// What outlives the process, or why there is none.
+    pub store: &'a Result<Arc<dyn Store>, String>,
     /// The most bytes a result may have.
     pub max_result: usize,
 }
@@ -91,6 +104,10 @@ pub fn build(checked: &Checked, around: Surroundings<'_>) -> Result<Arc<dyn Adap
             Ok(Arc::new(command::CommandAdapter::new(checked, settings, around.environment)?))
         }
         AdapterSettings::Mcp(settings) => Ok(Arc::new(McpAdapter::new(checked, settings, around)?)),
+        AdapterSettings::Collection(settings) => {
+            Ok(Arc::new(collection::CollectionAdapter::new(checked, settings, around)?))
+        }
+        AdapterSettings::Gateway(_) => Err("the gateway speaks for itself".into()),
     }
 }
 
@@ -128,52 +145,6 @@ fn plain_headers(headers: &BTreeMap<String, Text>, environment: &Environment) ->
         map.insert(name, value);
     }
     Ok(map)
-}
-
-/// How much a call may give, and the setting that says so.
-#[derive(Debug, Clone, Copy)]
-struct Limit {
-    bytes: usize,
-    setting: &'static str,
-}
-
-impl Limit {
-    /// The manifest's own limit, or the one for all results when that is smaller.
-    fn smaller(bytes: usize, setting: &'static str, cx: &CallContext) -> Self {
-        if bytes <= cx.max_result {
-            Self { bytes, setting }
-        } else {
-            Self { bytes: cx.max_result, setting: "limits.resultBytes" }
-        }
-    }
-
-    fn exceeded(self, what: &str) -> Error {
-        let Self { bytes, setting } = self;
-        Error::new(
-            ErrorKind::TooLarge,
-            format!("{what} is larger than {bytes} bytes (`{setting}`); ask for less at a time"),
-        )
-    }
-
-    /// The body of a response, when it is not larger once decompressed.
-    async fn read(self, response: reqwest::Response) -> Result<Bytes> {
-        let announced = response.content_length().unwrap_or(0);
-        if announced > self.bytes as u64 {
-            return Err(self.exceeded("the upstream's answer"));
-        }
-        let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| {
-                Error::new(ErrorKind::Unreachable, "the upstream's answer broke off").because(error.without_url())
-            })?;
-            if body.len() + chunk.len() > self.bytes {
-                return Err(self.exceeded("the upstream's answer"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
-    }
 }
 
 /// What was shown to an upstream and must not come back in its words.

@@ -1,11 +1,12 @@
 //! The application: parts built from settings, every task owned, and an orderly end.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod manifests;
+mod pages;
 mod shutdown;
 
 pub use shutdown::Signals;
@@ -16,8 +17,10 @@ use crate::error::Problem;
 use crate::gateway::Gateway;
 use crate::protocol::{Audience, Server};
 use crate::secret::Environment;
+use crate::store::{Embedded, Store};
 use crate::transport::{Shutdown, TransportError, serve_http, serve_stdio};
 use crate::upstream::Upstream;
+use manifests::{Sources, Stamp};
 
 /// After the last call ended, its answer has this long to leave.
 const LINGER: Duration = Duration::from_millis(250);
@@ -42,26 +45,44 @@ pub enum AppError {
     StoppedAtOnce,
 }
 
+/// What outlives the program, or why there is nothing.
+fn open_store(folder: Option<&Path>) -> Result<Arc<dyn Store>, String> {
+    let folder = folder.ok_or("no folder is known where data can be kept; set SWITCHBOARD_DATA_DIR (--data-dir)")?;
+    let store = Embedded::open(folder).map_err(|error| error.to_string())?;
+    Ok(Arc::new(store))
+}
+
 /// The running parts.
 #[derive(Debug)]
 pub struct App {
     config: Config,
     gateway: Arc<Gateway>,
     audience: Audience,
-    stamp: manifests::Stamp,
+    sources: Sources,
+    stamp: Stamp,
+    environment: Environment,
 }
 
 impl App {
     /// Builds the parts and reads the manifests. With `strict`, any error in them is fatal.
     pub fn open(config: Config, environment: Environment) -> Result<Self, AppError> {
-        let gateway = Arc::new(Gateway::new(environment, Upstream::default(), config.gateway()));
-        let stamp = manifests::stamp(&config.manifests);
-        let manifests = manifests::read(&config.manifests).map_err(|problem| AppError::Problems(vec![problem]))?;
-        let (_, live) = gateway.load(manifests);
+        let sources = Sources {
+            manifests: config.manifests.clone(),
+            bundle: config.apps_bundle_dir.clone(),
+            base: config.base(),
+        };
+        let stamp = sources.stamp();
+        let (manifests, pages) = sources.read().map_err(|problem| AppError::Problems(vec![problem]))?;
+        let store = open_store(config.data_dir.as_deref());
+        if let Err(reason) = &store {
+            tracing::warn!("nothing is kept for later: {reason}");
+        }
+        let gateway = Gateway::new(environment.clone(), Upstream::default(), store, config.gateway());
+        let (_, live) = gateway.load(manifests, pages);
         if config.strict && live.problems.iter().any(Problem::is_error) {
             return Err(AppError::Problems(live.problems.clone()));
         }
-        Ok(Self { config, gateway, audience: Audience::default(), stamp })
+        Ok(Self { config, gateway, audience: Audience::default(), sources, stamp, environment })
     }
 
     /// What answers calls.
@@ -93,10 +114,14 @@ impl App {
         let wanted = (self.config.host, self.config.port);
         let failed = |error| AppError::Listen(format!("{}:{}", wanted.0, wanted.1), error);
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-        ready(listener.local_addr().map_err(failed)?);
+        let address = listener.local_addr().map_err(failed)?;
+        if self.sources.base.is_none() {
+            self.gateway.listens_at(format!("http://{address}"));
+        }
+        ready(address);
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Anonymous, &shutdown);
-        let serving = Box::pin(serve_http(server, listener, self.config.http(), shutdown.clone()));
+        let serving = Box::pin(serve_http(server, listener, self.config.http(&self.environment), shutdown.clone()));
         self.run(signals, shutdown, serving).await
     }
 
@@ -123,7 +148,7 @@ impl App {
         let over = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(Arc::clone(&self.gateway))));
-        let follow = manifests::follow(self.config.manifests.clone(), Arc::clone(&self.gateway), self.stamp.clone());
+        let follow = manifests::follow(self.sources.clone(), Arc::clone(&self.gateway), self.stamp.clone());
         tasks.spawn(over.clone().run_until_cancelled_owned(follow));
         let (gateway, stop) = (Arc::clone(&self.gateway), over.clone());
         tasks.spawn(async move { gateway.tend(stop).await });

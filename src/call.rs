@@ -1,10 +1,10 @@
 //! A call on its way: the checked invocation, its surroundings, and what came out.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -55,13 +55,34 @@ pub struct Invocation {
     pub arguments: Arguments,
     /// Everything the client sent, for another MCP server.
     pub sent: Params,
+    /// The files among the arguments, by the argument's name.
+    pub files: HashMap<String, File>,
     /// What to show the upstream.
     pub credential: Credential,
+}
+
+/// A file somebody gave to the client, fetched from there.
+#[derive(Clone)]
+pub struct File {
+    /// Its contents.
+    pub bytes: Bytes,
+    /// Its name, without folders.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("File").field(&self.bytes.len()).finish()
+    }
 }
 
 /// What surrounds a call while it runs.
 #[derive(Debug, Clone)]
 pub struct CallContext {
+    /// Who is calling.
+    pub caller: Caller,
     /// The way back to the client.
     pub downstream: Downstream,
     /// The most bytes a result may have.
@@ -113,9 +134,27 @@ impl Session {
     }
 }
 
+/// Names a request, at random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(Uuid);
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The client a request came from, as far as an upstream may talk back while the request runs.
 #[derive(Debug, Clone, Default)]
 pub struct Downstream {
+    /// Names the request, for people who look for it in the log.
+    pub request: RequestId,
     /// The request's `_meta`, as sent.
     pub meta: Arc<Params>,
     /// The generation it speaks.
@@ -124,6 +163,8 @@ pub struct Downstream {
     pub session: Option<Session>,
     /// The client, through the stream of this request. None cannot be asked anything.
     pub client: Option<Arc<dyn Client>>,
+    /// What its HTTP requests say it is, where nothing better does.
+    pub agent: Option<Arc<str>>,
     /// Whether it wants to hear of progress.
     pub wants_progress: bool,
     notices: Option<mpsc::Sender<Notice>>,
@@ -154,6 +195,26 @@ impl Downstream {
     pub fn listening() -> (Self, mpsc::Receiver<Notice>) {
         let (sender, receiver) = mpsc::channel(NOTICES);
         (Self { notices: Some(sender), ..Self::default() }, receiver)
+    }
+
+    /// The same client, with other metadata.
+    #[must_use]
+    pub fn with_meta(&self, meta: Params) -> Self {
+        Self { meta: Arc::new(meta), ..self.clone() }
+    }
+
+    /// The same client for a call that its own call makes: it is told and asked nothing on the way.
+    #[must_use]
+    pub fn quiet(&self) -> Self {
+        Self { meta: Arc::clone(&self.meta), era: self.era, agent: self.agent.clone(), ..Self::default() }
+    }
+
+    /// What the client says it is.
+    pub fn client_name(&self) -> Option<String> {
+        let named = |info: &Value| info.get("name").and_then(Value::as_str).map(str::to_owned);
+        let own = self.meta.read::<Value>("io.modelcontextprotocol/clientInfo");
+        let session = || self.session.as_ref().and_then(|session| named(&session.info));
+        own.as_ref().and_then(named).or_else(session).or_else(|| self.agent.as_deref().map(str::to_owned))
     }
 
     /// Whether anybody listens at all.
@@ -220,6 +281,8 @@ pub struct Output {
     pub content: Vec<Content>,
     /// For programs: always an object.
     pub structured: Option<Value>,
+    /// For the client and its widgets; a model never sees it.
+    pub meta: Map<String, Value>,
     /// Whether the tool failed, in words the model can act on.
     pub is_error: bool,
 }

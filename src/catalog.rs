@@ -15,6 +15,7 @@ mod build;
 pub mod mirror;
 mod names;
 mod offer;
+mod page;
 mod sent;
 mod tool;
 
@@ -22,10 +23,12 @@ pub use build::Offered;
 pub use mirror::Mirrored;
 pub use names::Names;
 pub use offer::Offer;
+pub use page::{PAGE_TYPE, Shown, Viewer, in_step};
 pub use tool::Entry;
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::name::{ConnectorId, nearest, shown};
+use crate::widget::Pages;
 
 /// Everything on offer at one moment.
 #[derive(Debug, Default)]
@@ -39,6 +42,10 @@ pub struct Catalog {
     servers: BTreeMap<ConnectorId, Server>,
     prompts: BTreeMap<String, Place>,
     resources: HashMap<String, Place>,
+    /// Own names and URIs of servers that have pages, each with its published one; none when two servers have it.
+    aliases: HashMap<String, Option<String>>,
+    /// Pages of ours by their address.
+    pages: BTreeMap<String, Arc<Shown>>,
 }
 
 /// What a list is of.
@@ -58,7 +65,8 @@ pub enum List {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Lists {
     tools: Bytes,
-    resources: Bytes,
+    /// For each kind of viewer.
+    resources: [Bytes; Viewer::ALL.len()],
     templates: Bytes,
     prompts: Bytes,
 }
@@ -101,8 +109,18 @@ pub struct Rename {
 
 impl Catalog {
     /// Builds the snapshot of these connectors and says which tools had to be left out.
-    pub fn build(offered: &[Offered<'_>]) -> (Self, Vec<Problem>) {
-        build::build(offered)
+    pub fn build(offered: &[Offered<'_>], pages: &Pages) -> (Self, Vec<Problem>) {
+        build::build(offered, pages)
+    }
+
+    /// The pages of ours.
+    pub fn pages(&self) -> impl Iterator<Item = &Arc<Shown>> {
+        self.pages.values()
+    }
+
+    /// The page at this address.
+    pub fn page(&self, uri: &str) -> Option<&Arc<Shown>> {
+        self.pages.get(uri)
     }
 
     /// The tools callers see, in order.
@@ -120,11 +138,18 @@ impl Catalog {
         json!({ "tools": self.entries.iter().map(|entry| &entry.descriptor).collect::<Vec<_>>() })
     }
 
-    /// A list as it goes out: a JSON array.
-    pub fn list(&self, list: List) -> &Bytes {
+    /// A list as it goes out to this viewer: a JSON array.
+    pub fn list(&self, list: List, viewer: Viewer) -> &Bytes {
         match list {
             List::Tools => &self.lists.tools,
-            List::Resources => &self.lists.resources,
+            List::Resources => {
+                let [chatgpt, claude, other] = &self.lists.resources;
+                match viewer {
+                    Viewer::ChatGpt => chatgpt,
+                    Viewer::Claude => claude,
+                    Viewer::Other => other,
+                }
+            }
             List::Templates => &self.lists.templates,
             List::Prompts => &self.lists.prompts,
         }
@@ -132,7 +157,7 @@ impl Catalog {
 
     /// Whether both list the same.
     pub fn lists_the_same(&self, other: &Self, list: List) -> bool {
-        self.list(list) == other.list(list)
+        Viewer::ALL.into_iter().all(|viewer| self.list(list, viewer) == other.list(list, viewer))
     }
 
     /// The prompt of this name.
@@ -150,7 +175,7 @@ impl Catalog {
         let place = |server: &Server| {
             Some(Place { connector: server.names.connector.clone(), own: server.names.own_uri(uri)? })
         };
-        let listed = self.resources.get(uri).cloned();
+        let listed = self.resources.get(uri).or_else(|| self.resources.get(self.alias(uri)?)).cloned();
         let prefixed = || self.servers.values().filter(|server| server.names.prefix).find_map(place);
         let bare = || {
             let mut bare = self.servers.values().filter(|server| server.has_resources && !server.names.prefix);
@@ -162,6 +187,11 @@ impl Catalog {
             .or_else(prefixed)
             .or_else(bare)
             .ok_or_else(|| Error::new(ErrorKind::UnknownResource, format!("unknown resource `{}`", shown(uri))))
+    }
+
+    /// The published form of what a page of a server calls by the server's own name.
+    fn alias(&self, own: &str) -> Option<&str> {
+        self.aliases.get(own)?.as_deref()
     }
 
     /// The connector a task is of, and its id there.
@@ -176,7 +206,8 @@ impl Catalog {
     /// The tool of this name. An unknown name is answered with the nearest ones, a tool of a
     /// connector that is unavailable with the reason as its cause: it may name files and variables.
     pub fn resolve(&self, name: &str) -> Result<&Arc<Entry>> {
-        if let Some(entry) = self.by_name.get(name).and_then(|index| self.entries.get(*index)) {
+        let index = self.by_name.get(name).or_else(|| self.by_name.get(self.alias(name)?));
+        if let Some(entry) = index.and_then(|index| self.entries.get(*index)) {
             return Ok(entry);
         }
         if let Some(Unavailable { connector, reason }) = self.unavailable.get(name) {

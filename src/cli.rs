@@ -54,6 +54,12 @@ struct Common {
     /// Folder of manifests, or one manifest [env: CONNECTORS_MANIFEST_PATH] [default: manifests]
     #[arg(long, global = true, value_name = "PATH")]
     manifests: Option<PathBuf>,
+    /// Where what has to outlive the program is kept [env: SWITCHBOARD_DATA_DIR] [default: ~/.local/share/switchboard]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Folder of pages and their assets, instead of the built-in ones [env: APPS_BUNDLE_DIR]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    apps_bundle_dir: Option<PathBuf>,
     /// Stop when a manifest has a problem, instead of leaving the connector out
     #[arg(long, global = true)]
     strict: bool,
@@ -187,7 +193,12 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
 
 /// What the command line says, in the configuration file's form.
 fn flags(cli: &Cli) -> Map<String, Value> {
-    let mut flags = json!({ "manifests": cli.common.manifests, "strict": cli.common.strict.then_some(true) });
+    let mut flags = json!({
+        "manifests": cli.common.manifests,
+        "dataDir": cli.common.data_dir,
+        "appsBundleDir": cli.common.apps_bundle_dir,
+        "strict": cli.common.strict.then_some(true),
+    });
     if let Command::Serve(serve) = &cli.command {
         let list = |items: &[String]| (!items.is_empty()).then(|| items.to_vec());
         let serve = json!({

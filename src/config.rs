@@ -11,8 +11,9 @@ use std::{
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::error::Problem;
@@ -20,7 +21,7 @@ use crate::gateway;
 use crate::manifest::{Document, compile_schema, explain, overlay, schema_of};
 use crate::secret::Environment;
 use crate::telemetry::LogConfig;
-use crate::transport::HttpOptions;
+use crate::transport::{DeskAccess, HttpOptions};
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -45,6 +46,13 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The folder of manifests, or one manifest.
     pub manifests: PathBuf,
+    /// Where what has to outlive the program is kept.
+    pub data_dir: Option<PathBuf>,
+    /// A folder of pages and their assets, instead of the ones that ship with the program.
+    pub apps_bundle_dir: Option<PathBuf>,
+    /// What `/.well-known/openai-apps-challenge` answers, to show `OpenAI` whose this address is.
+    #[schemars(extend("pattern" = "^[!-~]{1,512}$"))]
+    pub openai_apps_challenge: Option<String>,
     /// Whether a problem in a manifest stops the program.
     pub strict: bool,
     /// What is logged.
@@ -86,6 +94,9 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             manifests: "manifests".into(),
+            data_dir: None,
+            apps_bundle_dir: None,
+            openai_apps_challenge: None,
             strict: false,
             log: LogConfig::default(),
             limits: LimitsConfig::default(),
@@ -115,6 +126,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ALLOWED_ORIGINS", "allowedOrigins"),
     ("TRUSTED_PROXIES", "trustedProxies"),
     ("CONNECTORS_MANIFEST_PATH", "manifests"),
+    ("SWITCHBOARD_DATA_DIR", "dataDir"),
+    ("APPS_BUNDLE_DIR", "appsBundleDir"),
+    ("OPENAI_APPS_CHALLENGE", "openaiAppsChallenge"),
     ("LOG_LEVEL", "log/level"),
     ("LOG_FORMAT", "log/format"),
 ];
@@ -130,6 +144,9 @@ impl Config {
         let schema = compile_schema(schema_of::<Self>());
         let mut problems = Vec::new();
         let mut merged = Value::Object(Map::new());
+        if let Some(folder) = usual_data_dir(environment) {
+            overlay(&mut merged, json!({ "dataDir": folder }));
+        }
 
         if let Some(path) = file {
             match read(path) {
@@ -175,9 +192,22 @@ impl Config {
         }
     }
 
+    /// Where clients find us, when a setting says so; no slash at its end.
+    pub fn base(&self) -> Option<String> {
+        self.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
     /// The HTTP transport's part.
-    pub fn http(&self) -> HttpOptions {
+    pub fn http(&self, environment: &Environment) -> HttpOptions {
+        let key = environment.get("CONNECTORS_API_KEY").map(|key| SecretString::from(key.to_owned()));
+        let open = environment.get("NO_AUTH").is_some_and(|it| it.eq_ignore_ascii_case("true") || it == "1");
         HttpOptions {
+            desk: match key {
+                _ if open => DeskAccess::Everybody,
+                Some(key) => DeskAccess::Key(key),
+                None => DeskAccess::ThisMachine,
+            },
+            challenge: self.openai_apps_challenge.clone(),
             public_url: self.public_url.clone(),
             allowed_hosts: self.allowed_hosts.clone(),
             allowed_origins: self.allowed_origins.clone(),
@@ -213,11 +243,20 @@ fn read(path: &Path) -> Result<Document, Problem> {
 
 /// A path in a configuration file starts from the file's own folder.
 fn relative_to(file: &Path, mut value: Value) -> Value {
-    if let Some(Value::String(manifests)) = value.get_mut("manifests") {
-        let folder = file.parent().unwrap_or(Path::new(""));
-        *manifests = folder.join(&*manifests).to_string_lossy().into_owned();
+    for setting in ["manifests", "dataDir", "appsBundleDir"] {
+        if let Some(Value::String(path)) = value.get_mut(setting) {
+            let folder = file.parent().unwrap_or(Path::new(""));
+            *path = folder.join(&*path).to_string_lossy().into_owned();
+        }
     }
     value
+}
+
+/// Where programs keep what is their users' (XDG Base Directory).
+fn usual_data_dir(environment: &Environment) -> Option<PathBuf> {
+    let data = environment.get("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let home = || environment.get("HOME").map(|home| Path::new(home).join(".local/share"));
+    data.or_else(home).map(|data| data.join("switchboard"))
 }
 
 /// Variables as a configuration file would have them: lists at commas, numbers as numbers.

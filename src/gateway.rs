@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -12,12 +12,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod authorize;
 mod connector;
-mod report;
+mod desk;
+mod feeds;
+mod files;
+mod health;
+mod overview;
+mod pages;
 mod road;
 mod shape;
 mod tend;
 
 pub use connector::{Connector, State};
+pub use health::{Check, Facts, Health};
+pub use overview::Reader;
 pub use road::Request;
 
 use crate::adapter::{Bulletin, Surroundings, Watching};
@@ -28,7 +35,10 @@ use crate::manifest::{Checked, Manifests};
 use crate::name::ConnectorId;
 use crate::params::Params;
 use crate::secret::Environment;
+use crate::store::Store;
 use crate::upstream::Upstream;
+use crate::widget::Pages;
+use health::Prober;
 
 /// Resource updates waiting for a slow reader; older ones are lost to it.
 const UPDATES: usize = 256;
@@ -55,9 +65,14 @@ pub struct Gateway {
     bulletin: Bulletin,
     environment: Environment,
     upstream: Upstream,
+    /// What outlives the process, or why there is none.
+    store: Result<Arc<dyn Store>, String>,
     limits: Limits,
+    prober: Prober,
     calls: TaskTracker,
     stopping: CancellationToken,
+    /// For its own tools, which are connectors too.
+    me: Weak<Self>,
 }
 
 /// The connectors and their catalog at one moment.
@@ -73,17 +88,24 @@ pub struct Live {
     faults: Vec<Problem>,
     /// The connectors whose offer is in the catalog.
     known: BTreeSet<ConnectorId>,
+    /// The pages that may be shown.
+    pages: Pages,
 }
 
 impl Live {
-    fn new(connectors: BTreeMap<ConnectorId, Arc<Connector>>, faults: Vec<Problem>) -> Self {
+    fn new(connectors: BTreeMap<ConnectorId, Arc<Connector>>, faults: Vec<Problem>, pages: Pages) -> Self {
         let enabled = connectors.values().filter(|connector| connector.checked.connector.enabled);
         let offered: Vec<Offered<'_>> = enabled.map(|connector| connector.offered()).collect();
-        let (catalog, collisions) = Catalog::build(&offered);
+        let (catalog, collisions) = Catalog::build(&offered, &pages);
         let known = offered.iter().filter(|offered| offered.offer.is_some());
         let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
         let problems = faults.iter().cloned().chain(collisions).collect();
-        Self { catalog, connectors, problems, faults, known }
+        Self { catalog, connectors, problems, faults, known, pages }
+    }
+
+    /// The pages that may be shown, and their assets.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The extensions that servers among the connectors declare and that pass through us.
@@ -102,18 +124,26 @@ impl Live {
 
 impl Gateway {
     /// A gateway without connectors.
-    pub fn new(environment: Environment, upstream: Upstream, limits: Limits) -> Self {
+    pub fn new(
+        environment: Environment,
+        upstream: Upstream,
+        store: Result<Arc<dyn Store>, String>,
+        limits: Limits,
+    ) -> Arc<Self> {
         let bulletin = Bulletin { changed: Arc::new(Notify::new()), updates: broadcast::Sender::new(UPDATES) };
-        Self {
+        Arc::new_cyclic(|me| Self {
             live: watch::Sender::new(Arc::default()),
             building: Mutex::default(),
             bulletin,
             environment,
             upstream,
+            store,
             limits,
+            prober: Prober::default(),
             calls: TaskTracker::new(),
             stopping: CancellationToken::new(),
-        }
+            me: Weak::clone(me),
+        })
     }
 
     /// The present snapshot.
@@ -126,9 +156,14 @@ impl Gateway {
         self.live.subscribe()
     }
 
-    /// Makes these manifests the ones in force and gives the snapshots before and after.
+    /// Told when a connector's health changes.
+    pub fn health(&self) -> watch::Receiver<()> {
+        self.prober.news.subscribe()
+    }
+
+    /// Makes these manifests and pages the ones in force and gives the snapshots before and after.
     /// Connectors that did not change keep their state.
-    pub fn load(&self, manifests: Manifests) -> (Arc<Live>, Arc<Live>) {
+    pub fn load(&self, manifests: Manifests, pages: Pages) -> (Arc<Live>, Arc<Live>) {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
         let Manifests { connectors, problems } = manifests;
@@ -136,23 +171,35 @@ impl Gateway {
             environment: &self.environment,
             upstream: &self.upstream,
             bulletin: &self.bulletin,
+            store: &self.store,
             max_result: self.limits.max_result,
         };
         let make = |checked: Checked| {
-            let kept = before.connectors.get(&checked.connector.id).filter(|kept| kept.serves(&checked));
-            kept.map_or_else(|| Arc::new(Connector::new(checked, around)), Arc::clone)
+            let was = before.connectors.get(&checked.connector.id);
+            let kept = was.filter(|kept| kept.serves(&checked)).map(Arc::clone);
+            let health = || was.map(|was| Arc::clone(&was.health)).unwrap_or_default();
+            kept.unwrap_or_else(|| Arc::new(Connector::new(checked, health(), around, &self.me)))
         };
         let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
-        let after = Arc::new(Live::new(connectors, problems));
+        let after = Arc::new(Live::new(connectors, problems, pages));
         self.live.send_replace(Arc::clone(&after));
         (before, after)
     }
 
     /// Makes the snapshot of what connectors offer now.
     fn refresh(&self) {
+        self.rebuild(self.live().pages.clone());
+    }
+
+    /// Says where we are found, when that is known only once we listen.
+    pub fn listens_at(&self, base: String) {
+        self.rebuild(Pages { base: Some(base), ..self.live().pages.clone() });
+    }
+
+    fn rebuild(&self, pages: Pages) {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
-        let after = Live::new(before.connectors.clone(), before.faults.clone());
+        let after = Live::new(before.connectors.clone(), before.faults.clone(), pages);
         for problem in after.problems.iter().filter(|problem| !before.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }

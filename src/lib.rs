@@ -21,20 +21,21 @@
 //!
 //! | floor | modules | job |
 //! |---|---|---|
-//! | 11, 10 | `main`, [`cli`] | arguments → what to do |
-//! | 9 | [`app`] | build the parts, own every task, drain |
-//! | 8 | [`config`] | settings from file, environment, command line; every problem at once |
-//! | 7 | [`transport`] | sockets and HTTP surfaces; bytes ↔ protocol; no decisions |
-//! | 6 | [`protocol`] | MCP: methods, descriptors, notifications, errors → wire |
-//! | 5 | [`gateway`] | the road of one call |
-//! | 4 | [`adapter`] | the kinds of connectors |
-//! | 3 | [`call`] | invocation → output |
-//! | 2 | [`catalog`] | immutable snapshots of all tools, replaced whole |
-//! | 1 | [`manifest`], [`credential`], [`upstream`], [`telemetry`] | leaves |
+//! | 12, 11 | `main`, [`cli`] | arguments → what to do |
+//! | 10 | [`app`] | build the parts, own every task, drain |
+//! | 9 | [`config`] | settings from file, environment, command line; every problem at once |
+//! | 8 | [`transport`] | sockets and HTTP surfaces; bytes ↔ protocol; no decisions |
+//! | 7 | [`protocol`] | MCP: methods, descriptors, notifications, errors → wire |
+//! | 6 | [`gateway`] | the road of one call; how connectors are |
+//! | 5 | [`adapter`] | the kinds of connectors |
+//! | 4 | [`call`] | invocation → output |
+//! | 3 | [`catalog`] | immutable snapshots of all tools and pages, replaced whole |
+//! | 2 | [`manifest`], [`credential`], [`upstream`], [`telemetry`], [`store`] | leaves |
+//! | 1 | [`widget`] | pages, and what they load |
 //! | 0 | [`error`], [`name`], [`params`], [`secret`] | words everything uses |
 //!
-//! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `manifest`,
-//! `catalog`, `protocol/present`.
+//! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `widget`,
+//! `manifest`, `catalog`, `adapter/collection/items`, `protocol/present`.
 //!
 //! # Words
 //!
@@ -47,6 +48,9 @@
 //! | caller | the proven principal of a request |
 //! | credential | what we show an upstream |
 //! | invocation → output | a checked call → what it gave |
+//! | widget, page | how a tool shows itself; the HTML it does that with, a `ui://` resource |
+//! | collection | items kept here, for tools and their widgets |
+//! | feed | how the tools `search` and `fetch` find things in a connector |
 //! | offer | what another MCP server says it has: tools, resources, prompts |
 //! | sent | another MCP server's result, passed on as the bytes it was |
 //! | upstream, downstream | towards the connector's service, towards the MCP client |
@@ -77,6 +81,8 @@ pub mod name;
 pub mod params;
 pub mod protocol;
 pub mod secret;
+pub mod store;
 pub mod telemetry;
 pub mod transport;
 pub mod upstream;
+pub mod widget;

@@ -12,28 +12,38 @@ use std::{
 use jsonschema::Validator;
 use serde_json::Value;
 
+mod built_in;
 mod check;
+mod collection;
 mod command;
 mod document;
+mod feeds;
+mod file;
 mod http;
 mod mcp;
 mod model;
 mod schema;
 mod service_map;
 mod template;
+mod widget;
 
+pub use check::compile_items;
+pub use collection::{CollectionSettings, Scope};
 pub use command::{Arg, Choice, CommandSettings, OutputFormat, Run};
 pub use document::{Document, explain, overlay};
+pub use feeds::{Feeds, FetchFeed, Field, SearchFeed};
+pub use file::FileArgument;
 pub use http::{Body, Encoding, FailureMark, FilePart, HttpSettings, Method, Multipart, Request, Response};
 pub use mcp::{McpProtocol, McpSettings, McpStart, McpTransport};
 pub use model::{
-    AdapterSettings, Annotations, Auth, AuthKind, Connector, Credentials, Quotas, SecurityScheme, Timeouts, Tool,
-    Widget,
+    AdapterSettings, Annotations, Auth, AuthKind, Connector, Credentials, GatewaySettings, Operation, Quotas, Sample,
+    SecurityScheme, Timeouts, Tool,
 };
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};
+pub use widget::{Audience, ClientName, Domain, PageOptions, Widget};
 
-use crate::error::Problem;
+use crate::error::{Problem, Severity};
 use crate::name::ConnectorId;
 
 /// A connector in which nothing is wrong, with what was learned by checking it.
@@ -71,7 +81,12 @@ impl Checked {
 
     /// An error at `below` in it.
     pub fn error(&self, below: &str, message: impl Into<String>) -> Problem {
-        self.document.error(&format!("{}{below}", self.pointer), message)
+        self.problem(Severity::Error, below, message)
+    }
+
+    /// A problem at `below` in it.
+    pub fn problem(&self, severity: Severity, below: &str, message: impl Into<String>) -> Problem {
+        self.document.problem(severity, &format!("{}{below}", self.pointer), message)
     }
 }
 

@@ -78,6 +78,11 @@ impl Params {
         self.0.extend(more.0);
     }
 
+    /// The members' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

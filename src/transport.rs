@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+mod desk;
 mod guard;
 mod http;
 mod reply;
@@ -36,6 +38,21 @@ pub struct HttpOptions {
     pub max_sessions: usize,
     /// A session nobody uses ends after this long.
     pub session_idle: Duration,
+    /// Who may see how the connectors are.
+    pub desk: DeskAccess,
+    /// What shows `OpenAI` whose this address is.
+    pub challenge: Option<String>,
+}
+
+/// Who may see how the connectors are, on the pages for people.
+#[derive(Debug, Clone)]
+pub enum DeskAccess {
+    /// Who is at this machine.
+    ThisMachine,
+    /// Who shows this key.
+    Key(SecretString),
+    /// Everybody.
+    Everybody,
 }
 
 /// When to stop: first nothing new is taken, then what is left is dropped.

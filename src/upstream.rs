@@ -2,6 +2,8 @@
 
 mod client;
 mod guard;
+mod limit;
 
 pub use client::{Hop, Upstream, never_sent};
 pub use guard::{Refused, is_public};
+pub use limit::Limit;

@@ -6,17 +6,19 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use secrecy::ExposeSecret as _;
 
 mod argv;
 mod process;
 
 use super::process::{cut as last, find, search_path, variables};
-use super::{Adapter, Limit, Secrets};
+use super::{Adapter, Secrets};
 use crate::call::{CallContext, Invocation, Outcome, Output};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Checked, CommandSettings, OutputFormat, Run};
+use crate::manifest::{Arguments, Checked, CommandSettings, OutputFormat, Run};
 use crate::secret::{Environment, Text};
+use crate::upstream::Limit;
 use process::{Ended, Program};
 
 /// Programs on this machine.
@@ -67,7 +69,7 @@ impl Adapter for CommandAdapter {
         argv::keep_below(&self.cwd, &run.paths, &mut arguments)?;
 
         let secrets = &invocation.credential.env;
-        let limit = Limit::smaller(self.max_output, "maxOutputBytes", cx);
+        let limit = Limit::smaller(self.max_output, "maxOutputBytes", cx.max_result);
         let program = Program {
             path,
             args: argv::render(&run.args, &arguments)?,
@@ -78,7 +80,7 @@ impl Adapter for CommandAdapter {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .chain(secrets.iter().map(|(name, value)| (name.as_str(), value.expose_secret())))
                 .collect(),
-            stdin: run.stdin.as_ref().and_then(|stdin| stdin.render(&arguments)),
+            stdin: stdin(run, invocation, &arguments),
             max_memory: self.max_memory,
             max_output: limit.bytes,
         };
@@ -100,6 +102,24 @@ impl Adapter for CommandAdapter {
         };
         Ok(output.into())
     }
+
+    async fn probe(&self) -> Result<()> {
+        for (path, _) in self.runs.values() {
+            if tokio::fs::metadata(path).await.is_err() {
+                return Err(Error::new(ErrorKind::Unreachable, "one of its programs is gone"));
+            }
+        }
+        match tokio::fs::metadata(&self.cwd).await {
+            Ok(folder) if folder.is_dir() => Ok(()),
+            _ => Err(Error::new(ErrorKind::Unreachable, "its folder is gone")),
+        }
+    }
+}
+
+/// What the program reads: a text, or a file somebody gave to the client.
+fn stdin(run: &Run, invocation: &Invocation, arguments: &Arguments) -> Option<Bytes> {
+    let text = || run.stdin.as_ref()?.render(arguments).map(Bytes::from);
+    run.stdin_file.as_ref().and_then(|name| Some(invocation.files.get(name)?.bytes.clone())).or_else(text)
 }
 
 fn output(format: OutputFormat, ended: &Ended) -> Result<Output, String> {

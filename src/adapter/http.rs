@@ -9,12 +9,12 @@ use url::Url;
 mod answer;
 mod request;
 
-use super::{Adapter, Limit, Secrets, connect_timeout, plain_headers, web_address};
+use super::{Adapter, Secrets, connect_timeout, plain_headers, web_address};
 use crate::call::{CallContext, Invocation, Outcome, Output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, HttpSettings, Request, Response};
 use crate::secret::Environment;
-use crate::upstream::{Hop, Upstream};
+use crate::upstream::{Hop, Limit, Upstream};
 
 /// An HTTP API.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct HttpAdapter {
     hop: Hop,
     response: Response,
     max_bytes: usize,
+    probe: Option<Url>,
     requests: HashMap<String, Request>,
 }
 
@@ -38,8 +39,14 @@ impl HttpAdapter {
         let base = web_address("baseUrl", &settings.base_url, environment)?;
         let headers = plain_headers(&settings.headers, environment)?;
         let tools = checked.connector.tools.iter();
+        let probe = settings.probe.as_ref().map(|path| {
+            let mut probe = base.clone();
+            probe.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+            probe
+        });
         Ok(Self {
             base,
+            probe,
             headers,
             hop: upstream.hop(settings.allow_private, connect_timeout(checked)).map_err(|error| error.to_string())?,
             response: settings.response.clone(),
@@ -62,19 +69,39 @@ impl Adapter for HttpAdapter {
         headers.extend(request::headers(request, arguments)?);
         credential.apply(&mut url, &mut headers)?;
         let builder = self.hop.request(request::method(request.method), url).headers(headers);
-        let builder = request::body(builder, request.body.as_ref(), arguments)?;
+        let builder = request::body(builder, request.body.as_ref(), invocation)?;
         let built = builder.build().map_err(|error| {
             Error::new(ErrorKind::InvalidArguments, "the arguments make no valid request").because(error.without_url())
         })?;
 
         let response = self.hop.send(built).await?;
         let head = answer::Head::of(&response);
-        let limit = Limit::smaller(self.max_bytes, "maxResponseBytes", cx);
+        let limit = Limit::smaller(self.max_bytes, "maxResponseBytes", cx.max_result);
         let body = limit.read(response).await?;
         let rules = answer::Rules {
             response: request.response.as_ref().unwrap_or(&self.response),
             secrets: Secrets::of(credential.headers.iter().chain(&credential.query)),
         };
         Ok(answer::interpret(&head, body, &rules, request.method).unwrap_or_else(Output::failure).into())
+    }
+    /// Asks with the credentials of nobody; what the API says to strangers shows that it is there.
+    async fn probe(&self) -> Result<()> {
+        let (method, url) = match &self.probe {
+            Some(probe) => (reqwest::Method::GET, probe),
+            None => (reqwest::Method::HEAD, &self.base),
+        };
+        let request = self.hop.request(method, url.clone()).headers(self.headers.clone()).build();
+        let request = request.map_err(|error| {
+            Error::new(ErrorKind::Internal, "the check makes no valid request").because(error.without_url())
+        })?;
+        let status = self.hop.send(request).await?.status();
+        if self.probe.is_some() && !status.is_success() {
+            return Err(Error::new(ErrorKind::Upstream, format!("its `probe` answers {status}")));
+        }
+        Ok(())
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        self.base.host_str().map(str::to_owned)
     }
 }

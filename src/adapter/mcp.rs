@@ -3,7 +3,7 @@
 //! One connection serves all stateless work. A session whose client can be asked things has one of
 //! its own to each upstream of the handshake era, where a question does not say whom it is for.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -84,6 +84,7 @@ impl McpAdapter {
 
     /// Makes a request in the upstream's own words and gives its answer in ours.
     pub async fn request(&self, method: &str, mut params: Params, downstream: &Downstream) -> Result<Sent> {
+        let downstream = &self.discreet(downstream);
         for _ in 0..MOST_ROUNDS {
             let (answer, era) = self.exchange(method, &params, downstream).await?;
             let json = answer.map_err(|rejection| Error::from(self.published(rejection)))?;
@@ -101,6 +102,18 @@ impl McpAdapter {
             ErrorKind::Upstream,
             format!("the upstream asked for more {MOST_ROUNDS} times and did not answer"),
         ))
+    }
+
+    /// What a client tells of the person who asks (`openai/…`: place, device, language) stays here, unless the
+    /// manifest asks for it by name.
+    fn discreet<'a>(&self, downstream: &'a Downstream) -> Cow<'a, Downstream> {
+        const PERSONAL: &str = "openai/";
+        if !downstream.meta.names().any(|name| name.starts_with(PERSONAL)) {
+            return Cow::Borrowed(downstream);
+        }
+        let mut meta = Params::clone(&downstream.meta);
+        meta.retain(|name| !name.starts_with(PERSONAL) || self.dialer.passes(name));
+        Cow::Owned(downstream.with_meta(meta))
     }
 
     /// One request and its answer. What was certainly not executed is tried a second time.
@@ -235,6 +248,26 @@ impl Adapter for McpAdapter {
 
     fn offer(&self) -> Option<Arc<Offer>> {
         self.offer.borrow().clone()
+    }
+
+    /// Asks a connection that is there; one that is not is for `tend` to make.
+    async fn probe(&self) -> Result<()> {
+        let Present { status, link } = self.present.borrow().clone();
+        match link {
+            // What runs only while it is used is not kept running by looking at it.
+            Some(_) if self.start == McpStart::Lazy => Ok(()),
+            Some(link) => {
+                let method = if link.era == Era::Handshake { "ping" } else { "server/discover" };
+                // Any answer will do, a refusal too.
+                link.request(method, Params::default(), None).await.map(drop).map_err(Error::from)
+            }
+            None if status.phase == Phase::Down => Err(self.down(&status)),
+            None => Ok(()),
+        }
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        self.dialer.host()
     }
 
     fn mcp(self: Arc<Self>) -> Option<Arc<McpAdapter>> {

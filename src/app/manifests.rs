@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
@@ -14,18 +15,68 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::SignalStream};
 
+use super::pages;
 use crate::catalog::List;
 use crate::error::Problem;
 use crate::gateway::{Gateway, State};
 use crate::manifest::Manifests;
+use crate::widget::Pages;
 
 /// The largest manifest, in bytes.
 const LARGEST: u64 = 16 << 20;
 /// An editor's several writes are one change.
 const SETTLE: Duration = Duration::from_millis(300);
 
+/// Where everything a person writes stands.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    /// The folder of manifests, or one manifest.
+    pub(super) manifests: PathBuf,
+    /// The folder of pages.
+    pub(super) bundle: Option<PathBuf>,
+    /// Where clients find us.
+    pub(super) base: Option<String>,
+}
+
+impl Sources {
+    /// Reads it all.
+    pub(super) fn read(&self) -> Result<(Manifests, Pages), Problem> {
+        let manifests = read(&self.manifests)?.with_built_in();
+        let pages = pages::read(self.bundle.as_deref(), &manifests, self.base.clone())?;
+        Ok((manifests, pages))
+    }
+
+    /// The stamp of now. To be taken before reading, so that no change falls between the two.
+    pub(super) fn stamp(&self) -> Stamp {
+        let of = |file: PathBuf| {
+            let metadata = fs::metadata(&file).ok();
+            let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+            (file, metadata.as_ref().map_or(0, fs::Metadata::len), modified)
+        };
+        let bundle = self.bundle.as_ref().and_then(|folder| pages::bundle_files(folder).ok());
+        let files = list(&self.manifests).unwrap_or_default().into_iter().chain(bundle.unwrap_or_default());
+        let mut stamp: Stamp = files.map(of).collect();
+        stamp.sort();
+        stamp
+    }
+
+    /// The folders a change may happen in, and whether it may in those below. `pages` are the files beside manifests.
+    fn folders<'a>(&'a self, pages: &'a Pages) -> impl Iterator<Item = (&'a Path, RecursiveMode)> {
+        let folder = |path: &'a Path| {
+            if path.is_dir() {
+                return path;
+            }
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        };
+        let beside = pages.beside.keys().filter_map(|page| page.parent());
+        let single = std::iter::once(folder(&self.manifests)).chain(beside);
+        let bundle = self.bundle.iter().map(|bundle| (bundle.as_path(), RecursiveMode::Recursive));
+        single.map(|folder| (folder, RecursiveMode::NonRecursive)).chain(bundle)
+    }
+}
+
 /// Reads a folder of manifests, or one manifest.
-pub(super) fn read(path: &Path) -> Result<Manifests, Problem> {
+fn read(path: &Path) -> Result<Manifests, Problem> {
     let unreadable = |error: io::Error| {
         let advice = "give --manifests (CONNECTORS_MANIFEST_PATH) a folder of manifests or one manifest";
         Problem::in_file(path, format!("cannot be read: {error}; {advice}"))
@@ -69,20 +120,9 @@ fn read_file(file: &Path) -> io::Result<String> {
 /// What a change would change: the files with their sizes and times.
 pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
-/// The stamp of now. To be taken before reading, so that no change falls between the two.
-pub(super) fn stamp(path: &Path) -> Stamp {
-    let of = |file: PathBuf| {
-        let metadata = fs::metadata(&file).ok();
-        (file, metadata.as_ref().map_or(0, fs::Metadata::len), metadata.and_then(|metadata| metadata.modified().ok()))
-    };
-    let mut stamp: Stamp = list(path).unwrap_or_default().into_iter().map(of).collect();
-    stamp.sort();
-    stamp
-}
-
-/// Reads the manifests again whenever they change or SIGHUP comes, for as long as it is polled.
+/// Reads manifests and pages again whenever they change or SIGHUP comes, for as long as it is polled.
 /// `read` is the stamp of what was read already.
-pub(super) async fn follow(path: PathBuf, gateway: Arc<Gateway>, read: Stamp) {
+pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp) {
     let (notify, mut notices) = mpsc::channel::<()>(1);
     // When one notice waits already, it covers this change too.
     let notice = move |events: DebounceEventResult| {
@@ -90,34 +130,35 @@ pub(super) async fn follow(path: PathBuf, gateway: Arc<Gateway>, read: Stamp) {
             let _ = notify.try_send(());
         }
     };
-    let watched = new_debouncer(SETTLE, None, notice).and_then(|mut watcher| {
-        let folder = if path.is_dir() {
-            path.as_path()
-        } else {
-            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-        };
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    let _watcher = watched
-        .inspect_err(|error| tracing::warn!(%error, "manifests are not watched; send SIGHUP after a change"))
-        .ok();
+    let unwatched = |error: &dyn std::fmt::Display| {
+        tracing::warn!(%error, "manifests and pages are not watched; send SIGHUP after a change");
+    };
+    let mut watcher = new_debouncer(SETTLE, None, notice).inspect_err(|error| unwatched(error)).ok();
+    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
     // A closed terminal hangs up too, and then we have to end.
     let hangups = (!io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
     let mut hangups = hangups.map(SignalStream::new);
     // What changed between the first reading and the watch would never be noticed.
-    let mut changed_before = stamp(&path) != read;
+    let mut changed_before = None;
     loop {
-        if !std::mem::take(&mut changed_before) {
+        for (folder, mode) in sources.folders(gateway.live().pages()) {
+            if let Some(watcher) = watcher.as_mut().filter(|_| seen.insert(folder.to_owned()))
+                && let Err(error) = watcher.watch(folder, mode)
+            {
+                unwatched(&error);
+            }
+        }
+        let changed_before = changed_before.get_or_insert_with(|| sources.stamp() != read);
+        if !std::mem::take(changed_before) {
             tokio::select! {
                 Some(()) = notices.recv() => {}
                 Some(()) = next(&mut hangups) => {}
                 else => return,
             }
         }
-        let (path, gateway) = (path.clone(), Arc::clone(&gateway));
+        let (sources, gateway) = (sources.clone(), Arc::clone(&gateway));
         // Reading and compiling schemas would hold up calls.
-        let _ = tokio::task::spawn_blocking(move || reload(&path, &gateway)).await;
+        let _ = tokio::task::spawn_blocking(move || reload(&sources, &gateway)).await;
     }
 }
 
@@ -125,14 +166,16 @@ async fn next(hangups: &mut Option<SignalStream>) -> Option<()> {
     hangups.as_mut()?.next().await
 }
 
-fn reload(path: &Path, gateway: &Gateway) {
-    let mut manifests = match read(path) {
-        Ok(manifests) => manifests,
-        Err(problem) => return tracing::error!("manifests stay as they are: {problem}"),
+fn reload(sources: &Sources, gateway: &Gateway) {
+    let (mut manifests, mut pages) = match sources.read() {
+        Ok(read) => read,
+        Err(problem) => return tracing::error!("manifests and pages stay as they are: {problem}"),
     };
     let before = gateway.live();
+    // Where we listen is known by now.
+    pages.base.clone_from(&before.pages().base);
     manifests.keep_last_good(before.connectors.values().map(|connector| &connector.checked));
-    let (before, live) = gateway.load(manifests);
+    let (before, live) = gateway.load(manifests, pages);
     for problem in live.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         if problem.is_error() {
             tracing::error!("{problem}");

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::page::{self, Shown, Viewer};
+use super::tool::Looks;
 use super::{Catalog, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, sent};
-use crate::error::Problem;
-use crate::manifest::{AdapterSettings, Checked};
+use crate::error::{Problem, Severity};
+use crate::manifest::{AdapterSettings, Checked, Tool};
+use crate::widget::Pages;
 
 /// A connector to put into a catalog.
 #[derive(Debug, Clone)]
@@ -20,16 +23,28 @@ pub struct Offered<'a> {
     pub offer: Option<Arc<Offer>>,
 }
 
-pub(super) fn build(offered: &[Offered<'_>]) -> (Catalog, Vec<Problem>) {
-    let mut builder = Builder::default();
+pub(super) fn build(offered: &[Offered<'_>], pages: &Pages) -> (Catalog, Vec<Problem>) {
+    let mut builder = Builder {
+        pages,
+        catalog: Catalog::default(),
+        problems: Vec::new(),
+        taken: BTreeMap::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
+        prompts: Vec::new(),
+        foreign: Vec::new(),
+    };
     for connector in offered {
         builder.add(connector);
     }
-    builder.finish()
+    // What is still to come may have the page.
+    let is_server = |it: &Offered<'_>| matches!(it.checked.connector.adapter, AdapterSettings::Mcp(_));
+    let settled = offered.iter().all(|it| !is_server(it) || it.offer.is_some());
+    builder.finish(settled)
 }
 
-#[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    pages: &'a Pages,
     catalog: Catalog,
     problems: Vec<Problem>,
     /// Published names, each with whose it is.
@@ -37,9 +52,11 @@ struct Builder {
     resources: Vec<Value>,
     templates: Vec<Value>,
     prompts: Vec<Value>,
+    /// Templates that are no page of ours: the address, and where it is said.
+    foreign: Vec<(String, Problem)>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn add(&mut self, offered: &Offered<'_>) {
         let connector = &offered.checked.connector;
         let names = Names { connector: connector.id.clone(), prefix: connector.prefix };
@@ -49,10 +66,13 @@ impl Builder {
                 for tool in &offer.tools {
                     let own = tool.get("name").and_then(Value::as_str).unwrap_or_default();
                     let Some(public) = self.publish(offered, &names, own, "/adapter") else { continue };
-                    let entry = sent::entry(public, connector, &names, own, tool);
+                    let declared = connector.tools.iter().enumerate().find(|(_, declared)| declared.name == own);
+                    let looks = self.looks(offered.checked, declared);
+                    let entry = sent::entry(public, connector, &names, &looks, (own, tool));
                     self.push(entry);
                 }
                 self.add_rest(offered, &names, offer);
+                self.add_aliases(&names, offer);
             }
         }
         if matches!(connector.adapter, AdapterSettings::Mcp(_)) && offered.unavailable.is_none() {
@@ -84,9 +104,51 @@ impl Builder {
             } else {
                 // What an MCP server takes, it judges itself.
                 let validators = (!matches!(connector.adapter, AdapterSettings::Mcp(_))).then(|| validators.clone());
-                self.push(Entry::new(public, connector, tool, validators));
+                let looks = self.looks(checked, Some((index, tool)));
+                self.push(Entry::new(public, connector, tool, &looks, validators));
             }
         }
+    }
+
+    /// How a tool shows itself. A page that is not there is said once for all tools that want it.
+    fn looks(&mut self, checked: &Checked, declared: Option<(usize, &Tool)>) -> Looks {
+        let connector = &checked.connector;
+        let own = declared.and_then(|(index, tool)| Some((index, tool.widget.as_ref()?)));
+        let at = own.filter(|(_, widget)| widget.page.is_some() || widget.template.is_some());
+        let at = at.map_or_else(|| "/widget".to_owned(), |(index, _)| format!("/tools/{index}/widget"));
+        let widget = own.map(|(_, widget)| widget.clone()).unwrap_or_default().or(connector.widget.as_ref());
+        if let Some(template) = &widget.template {
+            let message = format!("no resource has the address `{template}`");
+            let problem = checked.problem(Severity::Warning, &format!("{at}/template"), message);
+            self.foreign.push((template.clone(), problem));
+        }
+        let page = widget.page.as_deref().and_then(|page| self.page(checked, page, &format!("{at}/page")));
+        Looks { template: page.or_else(|| widget.template.clone()), widget }
+    }
+
+    /// The address of a connector's page, published when it is not yet.
+    fn page(&mut self, checked: &Checked, reference: &str, at: &str) -> Option<String> {
+        let connector = &checked.connector;
+        let found = self.pages.find(checked.folder(), reference);
+        let options = page::options(&connector.pages, reference);
+        let shown = found.and_then(|page| Shown::new(&connector.id, &page, &options, self.pages));
+        let shown = match shown {
+            Ok(shown) => shown,
+            Err(reason) => {
+                let problem = checked.error(at, reason);
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
+                return None;
+            }
+        };
+        let uri = shown.uri.clone();
+        if !self.catalog.pages.contains_key(&uri) {
+            let faults = shown.faults().into_iter();
+            self.problems.extend(faults.map(|fault| checked.problem(Severity::Warning, at, fault)));
+            self.catalog.pages.insert(uri.clone(), Arc::new(shown));
+        }
+        Some(uri)
     }
 
     fn push(&mut self, entry: Entry) {
@@ -112,6 +174,27 @@ impl Builder {
         Some(public)
     }
 
+    /// A server's pages know its tools and resources by its own names. Whoever has such a page can use them too,
+    /// where they mean one thing only.
+    fn add_aliases(&mut self, names: &Names, offer: &Offer) {
+        let shows_itself = |tool: &&Value| {
+            tool.get("_meta")
+                .is_some_and(|meta| meta.get("ui").is_some() || meta.get("openai/outputTemplate").is_some())
+        };
+        if !names.prefix || !offer.tools.iter().any(|tool| shows_itself(&tool)) {
+            return;
+        }
+        let own = |item: &Value, key: &str| Some(item.get(key)?.as_str()?.to_owned());
+        for tool in offer.tools.iter().filter_map(|tool| own(tool, "name")) {
+            let public = names.public_name(&tool);
+            self.catalog.aliases.entry(tool).and_modify(|it| *it = None).or_insert(Some(public));
+        }
+        for uri in offer.resources.iter().filter_map(|resource| own(resource, "uri")) {
+            let public = names.public_uri(&uri);
+            self.catalog.aliases.entry(uri).and_modify(|it| *it = None).or_insert(Some(public));
+        }
+    }
+
     /// Everything of a server that is no tool. Of two with one name, the first stays.
     fn add_rest(&mut self, offered: &Offered<'_>, names: &Names, offer: &Offer) {
         let place = |own: &str| Place { connector: names.connector.clone(), own: own.to_owned() };
@@ -132,7 +215,10 @@ impl Builder {
             self.prompts.push(item);
         }
         for resource in &offer.resources {
-            let (own, public, item) = sent::renamed(resource, "uri", |uri| names.public_uri(uri));
+            let (own, public, mut item) = sent::renamed(resource, "uri", |uri| names.public_uri(uri));
+            if let Value::Object(item) = &mut item {
+                page::in_step(item);
+            }
             if let Some(first) = self.catalog.resources.get(&public) {
                 collide("resource", &public, first);
                 continue;
@@ -145,11 +231,20 @@ impl Builder {
         }
     }
 
-    fn finish(mut self) -> (Catalog, Vec<Problem>) {
+    fn finish(mut self, settled: bool) -> (Catalog, Vec<Problem>) {
         let tools: Vec<&Value> = self.catalog.entries.iter().map(|entry| &entry.descriptor).collect();
+        let resources = |viewer: Viewer| {
+            let pages = self.catalog.pages.values().map(|page| page.listed(viewer));
+            text(&pages.chain(self.resources.iter().cloned()).collect::<Vec<_>>())
+        };
+        let missing = |address: &str| {
+            settled && !self.catalog.pages.contains_key(address) && self.catalog.resource(address).is_err()
+        };
+        let foreign = self.foreign.iter().filter(|(address, _)| missing(address)).map(|(_, problem)| problem.clone());
+        self.problems.extend(foreign.collect::<Vec<_>>());
         let lists = Lists {
             tools: text(&tools),
-            resources: text(&self.resources),
+            resources: Viewer::ALL.map(resources),
             templates: text(&self.templates),
             prompts: text(&self.prompts),
         };

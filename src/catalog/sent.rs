@@ -3,11 +3,17 @@
 use serde_json::{Map, Value, json};
 
 use super::Names;
-use super::tool::{Entry, security, widget_meta};
+use super::tool::{Entry, Looks, in_step, security};
 use crate::manifest::{Annotations, Connector, Tool};
 
 /// A tool of an MCP server. What its manifest says of it goes before what the server says.
-pub(super) fn entry(public: String, connector: &Connector, names: &Names, own: &str, sent: &Value) -> Entry {
+pub(super) fn entry(
+    public: String,
+    connector: &Connector,
+    names: &Names,
+    looks: &Looks,
+    (own, sent): (&str, &Value),
+) -> Entry {
     let declared = connector.tools.iter().find(|tool| tool.name == own);
     let unnamed = Tool::named(own.to_owned(), String::new());
     let tool = declared.unwrap_or(&unnamed);
@@ -25,7 +31,8 @@ pub(super) fn entry(public: String, connector: &Connector, names: &Names, own: &
     if let Value::Object(meta) = meta {
         meta.extend(tool.meta.clone());
         meta.insert("securitySchemes".into(), json!(security));
-        widget_meta(meta, &tool.widget.clone().unwrap_or_default().or(connector.widget.as_ref()));
+        looks.describe(meta);
+        in_step(meta);
     }
     Entry::sent(public, connector, tool, Value::Object(descriptor))
 }

@@ -2,12 +2,14 @@
 
 use std::{fmt::Write, time::Duration};
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::mirror::{self, Mirrored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    Annotations, Arguments, AuthKind, Connector, Method, SecurityScheme, Tool, Validators, Widget, explain,
+    Annotations, Arguments, Audience, AuthKind, Connector, FileArgument, Method, Operation, SecurityScheme, Tool,
+    Validators, Widget, explain,
 };
 use crate::name::{ConnectorId, shown};
 
@@ -33,16 +35,24 @@ pub struct Entry {
     pub timeout: Option<Duration>,
     /// Arguments that a header mirrors.
     pub mirrored: Vec<Mirrored>,
+    /// Arguments that are files.
+    pub files: IndexMap<String, FileArgument>,
     schema: Value,
     /// None, when another MCP server judges what it is called with.
     validators: Option<Validators>,
 }
 
 impl Entry {
-    pub(super) fn new(name: String, connector: &Connector, tool: &Tool, validators: Option<Validators>) -> Self {
+    pub(super) fn new(
+        name: String,
+        connector: &Connector,
+        tool: &Tool,
+        looks: &Looks,
+        validators: Option<Validators>,
+    ) -> Self {
         let security = security(connector, tool);
         let schema = Value::Object(tool.input_schema.clone());
-        let descriptor = descriptor(&name, connector, tool, &security);
+        let descriptor = descriptor(&name, tool, looks, &security);
         Self { security, schema, validators, ..Self::sent(name, connector, tool, descriptor) }
     }
 
@@ -62,6 +72,7 @@ impl Entry {
                 None => connector.auth.kind == AuthKind::None,
             },
             security,
+            files: tool.files.clone(),
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
             schema: Value::Null,
             validators: None,
@@ -150,10 +161,13 @@ pub(super) fn security(connector: &Connector, tool: &Tool) -> Vec<SecurityScheme
 
 /// The descriptor in the order the MCP specification gives it. `securitySchemes` stands twice,
 /// because clients built on an SDK drop members their SDK does not know.
-fn descriptor(name: &str, connector: &Connector, tool: &Tool, security: &[SecurityScheme]) -> Value {
+fn descriptor(name: &str, tool: &Tool, looks: &Looks, security: &[SecurityScheme]) -> Value {
     let mut meta = tool.meta.clone();
     meta.insert("securitySchemes".into(), json!(security));
-    widget_meta(&mut meta, &tool.widget.clone().unwrap_or_default().or(connector.widget.as_ref()));
+    looks.describe(&mut meta);
+    if !tool.files.is_empty() {
+        meta.insert("openai/fileParams".into(), json!(tool.files.keys().collect::<Vec<_>>()));
+    }
     let mut descriptor = Map::new();
     descriptor.insert("name".into(), json!(name));
     descriptor.extend(tool.title.iter().map(|title| ("title".into(), json!(title))));
@@ -166,36 +180,92 @@ fn descriptor(name: &str, connector: &Connector, tool: &Tool, security: &[Securi
     Value::Object(descriptor)
 }
 
-/// All four hints, always. What a manifest leaves open follows from the HTTP method, and is the
+/// All four hints, always. What a manifest leaves open follows from the HTTP method or the operation, and is the
 /// cautious answer where nothing is known.
 fn annotations(tool: &Tool) -> Value {
     let Annotations { read_only, destructive, idempotent, open_world } = tool.annotations;
     let method = tool.request.as_ref().map(|request| request.method);
-    let read_only = read_only.unwrap_or(matches!(method, Some(Method::Get | Method::Head)));
+    let reads = matches!(method, Some(Method::Get | Method::Head))
+        || tool
+            .operation
+            .is_some_and(|it| !matches!(it, Operation::Add | Operation::Update | Operation::Remove | Operation::Clear));
+    let read_only = read_only.unwrap_or(reads);
+    let adds = tool.operation == Some(Operation::Add);
+    let repeats = matches!(method, Some(Method::Put | Method::Delete))
+        || matches!(tool.operation, Some(Operation::Update | Operation::Remove | Operation::Clear));
+    // A collection is the caller's own; what the gateway itself does reaches its connectors.
+    let own = tool.operation.is_some_and(|it| !matches!(it, Operation::Sample | Operation::Search | Operation::Fetch));
     json!({
         "readOnlyHint": read_only,
-        "destructiveHint": destructive.unwrap_or(!read_only),
-        "idempotentHint": idempotent.unwrap_or(read_only || matches!(method, Some(Method::Put | Method::Delete))),
-        "openWorldHint": open_world.unwrap_or(true),
+        "destructiveHint": destructive.unwrap_or(!read_only && !adds),
+        "idempotentHint": idempotent.unwrap_or(read_only || repeats),
+        "openWorldHint": open_world.unwrap_or(!own),
     })
 }
 
-/// Both families of keys that say how a tool shows itself: MCP Apps' and ChatGPT's.
-pub(super) fn widget_meta(meta: &mut Map<String, Value>, widget: &Widget) {
-    let mut set = |key: &str, value: Value| {
-        meta.entry(key).or_insert(value);
-    };
-    if let Some(template) = &widget.template {
-        let app = widget.accessible.unwrap_or(false);
-        let visibility = if app { json!(["model", "app"]) } else { json!(["model"]) };
-        set("ui", json!({ "resourceUri": template, "visibility": visibility }));
-        set("openai/outputTemplate", json!(template));
-        set("openai/widgetAccessible", json!(app));
+/// How a tool shows itself: what its manifest says, with the address its page has now.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// What the manifest says.
+    pub(super) widget: Widget,
+    /// The page's address.
+    pub(super) template: Option<String>,
+}
+
+impl Looks {
+    /// Says it in both families of keys: MCP Apps' and `ChatGPT`'s. What stands there already stays.
+    pub(super) fn describe(&self, meta: &mut Map<String, Value>) {
+        let mut ui = Map::new();
+        ui.extend(self.template.iter().map(|template| ("resourceUri".into(), json!(template))));
+        let mut set = |key: &str, value: Value| {
+            meta.entry(key).or_insert(value);
+        };
+        if let Some(audience) = self.widget.audience() {
+            set("openai/widgetAccessible", json!(audience.contains(&Audience::App)));
+            ui.insert("visibility".into(), json!(audience));
+        }
+        let texts = [
+            ("openai/outputTemplate", &self.template),
+            ("openai/toolInvocation/invoking", &self.widget.invoking),
+            ("openai/toolInvocation/invoked", &self.widget.invoked),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                set(key, json!(text));
+            }
+        }
+        if !ui.is_empty()
+            && let Value::Object(said) = meta.entry("ui").or_insert_with(|| json!({}))
+        {
+            for (key, value) in ui {
+                said.entry(key).or_insert(value);
+            }
+        }
     }
-    if let Some(invoking) = &widget.invoking {
-        set("openai/toolInvocation/invoking", json!(invoking));
+}
+
+/// What one family of keys says of a tool of an upstream, in the other's words too.
+pub(super) fn in_step(meta: &mut Map<String, Value>) {
+    let ui = meta.get("ui").and_then(Value::as_object);
+    let said = |key: &str| ui.and_then(|ui| ui.get(key)).cloned();
+    let template = said("resourceUri").or_else(|| meta.get("ui/resourceUri").cloned());
+    let template = template.or_else(|| meta.get("openai/outputTemplate").cloned());
+    let accessible = meta.get("openai/widgetAccessible").and_then(Value::as_bool);
+    let visibility = said("visibility");
+    if template.is_none() && accessible.is_none() && visibility.is_none() {
+        return;
     }
-    if let Some(invoked) = &widget.invoked {
-        set("openai/toolInvocation/invoked", json!(invoked));
+    let for_app = |visibility: &Value| visibility.as_array().is_some_and(|it| it.contains(&json!("app")));
+    // Unsaid, MCP Apps lets both call, and `ChatGPT` the model only.
+    let app = accessible.unwrap_or_else(|| visibility.as_ref().is_none_or(for_app));
+    meta.entry("openai/widgetAccessible").or_insert(json!(app));
+    if let Some(template) = &template {
+        meta.entry("openai/outputTemplate").or_insert(template.clone());
+    }
+    if let Value::Object(ui) = meta.entry("ui").or_insert_with(|| json!({})) {
+        if let Some(template) = template {
+            ui.entry("resourceUri").or_insert(template);
+        }
+        ui.entry("visibility").or_insert_with(|| if app { json!(["model", "app"]) } else { json!(["model"]) });
     }
 }

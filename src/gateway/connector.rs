@@ -1,11 +1,16 @@
 //! A live connector: its adapter, or why there is none, and how many calls it takes at once.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::desk::Desk;
+use super::{Gateway, Health};
 use crate::adapter::{self, Adapter, McpAdapter, Phase, Status, Surroundings};
-use crate::catalog::{Offer, Offered};
+use crate::catalog::{Names, Offer, Offered};
 use crate::credential::References;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{AdapterSettings, Checked};
@@ -21,6 +26,8 @@ const WAITING: usize = 4;
 pub struct Connector {
     /// What its manifest says.
     pub checked: Checked,
+    /// How it does.
+    pub health: Arc<Health>,
     adapter: Result<Arc<dyn Adapter>, String>,
     made: SystemTime,
     running: Semaphore,
@@ -69,13 +76,25 @@ impl State {
 }
 
 impl Connector {
-    pub(super) fn new(checked: Checked, around: Surroundings<'_>) -> Self {
+    pub(super) fn new(
+        checked: Checked,
+        health: Arc<Health>,
+        around: Surroundings<'_>,
+        gateway: &Weak<Gateway>,
+    ) -> Self {
         let concurrent =
             checked.connector.quotas.concurrent.filter(|most| *most > 0).and_then(|most| usize::try_from(most).ok());
         let concurrent = concurrent.unwrap_or(CONCURRENT).min(Semaphore::MAX_PERMITS / (WAITING + 1));
-        let adapter = usable(&checked, around.environment).and_then(|()| adapter::build(&checked, around));
+        let build = |()| -> Result<Arc<dyn Adapter>, String> {
+            if matches!(checked.connector.adapter, AdapterSettings::Gateway(_)) {
+                return Ok(Arc::new(Desk::new(&checked, Weak::clone(gateway))));
+            }
+            adapter::build(&checked, around)
+        };
+        let adapter = usable(&checked, around.environment).and_then(build);
         Self {
             checked,
+            health,
             adapter,
             made: SystemTime::now(),
             running: Semaphore::new(concurrent),
@@ -106,6 +125,12 @@ impl Connector {
         let after = |rest: Option<&str>, end: char| rest.is_some_and(|rest| rest.starts_with(end));
         let in_uri = || public.split_once("://").and_then(|(_, rest)| rest.strip_prefix(id));
         manifest.prefix && (after(public.strip_prefix(id), '_') || after(in_uri(), '/'))
+    }
+
+    /// How its names are published.
+    pub(super) fn names(&self) -> Names {
+        let connector = &self.checked.connector;
+        Names { connector: connector.id.clone(), prefix: connector.prefix }
     }
 
     /// What it brings into the catalog.

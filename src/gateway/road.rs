@@ -1,13 +1,14 @@
 //! The road of one call: resolve → authorize → check → wait for a turn → credential → adapter → shape.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{Connector, Gateway, Live, authorize::authorize, shape::shape};
 use crate::adapter::McpAdapter;
-use crate::call::{CallContext, Caller, Downstream, Invocation, Outcome, Sent, ToolCall};
+use crate::call::{CallContext, Caller, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
 use crate::catalog::{Catalog, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::AuthKind;
@@ -29,14 +30,18 @@ impl Gateway {
     /// Calls a tool by its published name. Every front enters here. Dropping the future cancels
     /// the call. Arguments and results are never logged.
     pub async fn call(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
-        let tool = shown(&call.name);
-        self.noted(&tool, self.walk(caller, call, downstream), |outcome| (outcome.is_error(), outcome.size())).await
+        let (tool, request) = (shown(&call.name), downstream.request);
+        self.noted(&tool, request, self.walk(caller, call, downstream), |outcome| (outcome.is_error(), outcome.size()))
+            .await
     }
 
     /// Makes any other request to the MCP server that answers it.
     pub async fn forward(&self, caller: Caller, request: Request, downstream: &Downstream) -> Result<Sent> {
         let what = format!("{} of {}", request.method, request.place.connector);
-        self.noted(&what, self.pass_on(caller, &request, downstream), |sent| (sent.is_error, sent.json.len())).await
+        self.noted(&what, downstream.request, self.pass_on(caller, &request, downstream), |sent| {
+            (sent.is_error, sent.json.len())
+        })
+        .await
     }
 
     /// Looks something up by its published name or URI. While a connector that may have it is
@@ -66,6 +71,7 @@ impl Gateway {
     async fn noted<T>(
         &self,
         tool: &str,
+        request: RequestId,
         work: impl Future<Output = Result<T>>,
         seen: impl Fn(&T) -> (bool, usize),
     ) -> Result<T> {
@@ -76,11 +82,11 @@ impl Gateway {
         match &result {
             Ok(outcome) => {
                 let (failed, bytes) = seen(outcome);
-                tracing::info!(tool, outcome = if failed { "failed" } else { "ok" }, ms, bytes, "called");
+                tracing::info!(tool, outcome = if failed { "failed" } else { "ok" }, ms, bytes, request_id = %request, "called");
             }
             Err(error) => {
                 let cause = std::error::Error::source(error).map(tracing::field::display);
-                tracing::info!(tool, outcome = ?error.kind(), ms, cause, "called");
+                tracing::info!(tool, outcome = ?error.kind(), ms, cause, request_id = %request, "called");
             }
         }
         result
@@ -98,12 +104,18 @@ impl Gateway {
         let exchange = async {
             let _turn = connector.turn().await?;
             let credential = connector.references().resolve(&self.environment)?;
-            let invocation = Invocation { entry: Arc::clone(&entry), arguments, sent: params, credential };
-            let cx = CallContext { downstream, max_result };
+            // Few tools take files, and what it takes to fetch them is large.
+            let files =
+                if entry.files.is_empty() { HashMap::new() } else { Box::pin(self.files(&entry, &arguments)).await? };
+            let invocation = Invocation { entry: Arc::clone(&entry), arguments, sent: params, files, credential };
+            let cx = CallContext { caller, downstream, max_result };
             let outcome = connector.adapter()?.call(&invocation, &cx).await?;
             shape(&entry, outcome, max_result)
         };
-        self.in_time(&name, time, exchange).await
+        let started = Instant::now();
+        let result = self.in_time(&name, time, exchange).await;
+        connector.health.called(started.elapsed(), result.as_ref().map_or(true, Outcome::is_error));
+        result
     }
 
     async fn pass_on(&self, caller: Caller, request: &Request, downstream: &Downstream) -> Result<Sent> {

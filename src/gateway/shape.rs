@@ -30,5 +30,5 @@ pub(super) fn shape(entry: &Entry, outcome: Outcome, max_result: usize) -> Resul
         let _ = write!(why, "\n- {}: {violation}", if pointer.is_empty() { "the result" } else { pointer });
     }
     let content = std::iter::once(Content::Text(why)).chain(output.content).collect();
-    Ok(Output { content, structured: None, is_error: true }.into())
+    Ok(Output { content, is_error: true, ..Output::default() }.into())
 }

@@ -1,6 +1,9 @@
 //! What runs beside calls: connectors' connections, and snapshots of what they come to offer.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +18,9 @@ impl Gateway {
         let mut live = self.live.subscribe();
         let mut tended: BTreeMap<ConnectorId, (Arc<Connector>, CancellationToken)> = BTreeMap::new();
         let mut tasks = JoinSet::new();
+        let keeper = Arc::clone(&self);
+        let keeping = stop.clone();
+        tasks.spawn(async move { keeper.keep_all_pages(&keeping).await });
         loop {
             let now = Arc::clone(&live.borrow_and_update());
             tended.retain(|id, (connector, over)| {
@@ -28,6 +34,7 @@ impl Gateway {
                 if let Some(adapter) = connector.usable().filter(|_| !tended.contains_key(id)) {
                     let over = stop.child_token();
                     tended.insert(id.clone(), (Arc::clone(connector), over.clone()));
+                    tasks.spawn(self.prober.clone().watch(Arc::clone(connector), over.clone()));
                     tasks.spawn(async move { adapter.tend(over).await });
                 }
             }
@@ -48,6 +55,18 @@ impl Gateway {
             over.cancel();
         }
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Keeps every version of the pages, each as it comes.
+    async fn keep_all_pages(&self, stop: &CancellationToken) {
+        let (mut live, mut kept) = (self.live.subscribe(), BTreeSet::new());
+        loop {
+            live.mark_unchanged();
+            self.keep_pages(&mut kept).await;
+            if !matches!(stop.run_until_cancelled(live.changed()).await, Some(Ok(()))) {
+                return;
+            }
+        }
     }
 
     /// Waits until every connector has started or failed to. To be asked while [`Self::tend`] runs.

@@ -6,13 +6,18 @@ use ::http::HeaderName;
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value};
 
+mod collection;
+mod http;
+mod links;
+
+pub use collection::compile_items;
+
 use super::Validators;
 use super::command::{CommandSettings, OutputFormat, Run};
 use super::document::{Document, explain};
-use super::http::{Body, Method, Request, Response};
 use super::mcp::McpSettings;
 use super::model::{AdapterSettings, Connector, Quotas, Tool};
-use super::template::{Expansion, Part, Template, escape};
+use super::template::{Expansion, Template, escape};
 use crate::error::{Problem, Severity};
 use crate::name::did_you_mean;
 use crate::secret::{Environment, Missing, Reference, Text};
@@ -40,9 +45,13 @@ pub(super) fn check(document: &Document, root: &str, connector: &mut Connector) 
         if !names.insert(tool.name.clone()) {
             checker.error(&format!("{at}/name"), format!("a second tool named `{}`", tool.name));
         }
+        if let AdapterSettings::Collection(settings) = &connector.adapter {
+            collection::complete(settings, tool);
+        }
         // What an MCP server takes, it says itself.
         if !matches!(connector.adapter, AdapterSettings::Mcp(_)) {
             complete(&mut tool.input_schema);
+            links::complete(tool);
         }
         let input = checker.input_schema(&at, &tool.input_schema);
         let output =
@@ -50,6 +59,7 @@ pub(super) fn check(document: &Document, root: &str, connector: &mut Connector) 
         validators.extend(input.map(|input| Validators { input, output }));
         checker.tool(&at, tool, &connector.adapter);
     }
+    checker.links(connector);
     (validators, checker.problems)
 }
 
@@ -113,6 +123,8 @@ impl Checker<'_> {
                 }
             }
             AdapterSettings::Mcp(settings) => self.mcp(settings),
+            AdapterSettings::Collection(settings) => self.collection(settings),
+            AdapterSettings::Gateway(_) => {}
         }
     }
 
@@ -221,6 +233,10 @@ impl Checker<'_> {
             self.error(&format!("{at}/annotations/destructive"), "a tool that is read-only destroys nothing");
         }
         let faults = self.problems.len();
+        self.files(at, tool, adapter);
+        if let AdapterSettings::Collection(settings) = adapter {
+            self.operation(at, tool, settings);
+        }
         let mut used = match (adapter, &tool.request, &tool.run) {
             (AdapterSettings::Http(_), Some(request), _) => self.request(&format!("{at}/request"), tool, request),
             (AdapterSettings::Command(settings), _, Some(run)) => self.run(&format!("{at}/run"), tool, run, settings),
@@ -271,104 +287,6 @@ impl Checker<'_> {
         }
     }
 
-    fn request(&mut self, at: &str, tool: &Tool, request: &Request) -> Vec<String> {
-        let mut templates = vec![(format!("{at}/path"), &request.path)];
-        for (kind, map) in [("query", &request.query), ("headers", &request.headers)] {
-            templates.extend(map.iter().map(|(name, template)| (format!("{at}/{kind}/{}", escape(name)), template)));
-        }
-        for name in request.headers.keys() {
-            let place = format!("{at}/headers/{}", escape(name));
-            self.header(&place, name);
-            if request.body.is_some() && name.eq_ignore_ascii_case("content-type") {
-                self.error(&place, "follows from the body; for `text` say it in `contentType`");
-            }
-        }
-        let literal = |part: &Part| matches!(part, Part::Text(text) if text.contains(['?', '#']));
-        if request.path.parts().iter().any(literal) {
-            self.error(&format!("{at}/path"), "a path holds no `?` or `#`; parameters stand in `query`");
-        }
-        self.path_arguments(at, tool, request);
-        if let Some(body) = &request.body {
-            if matches!(request.method, Method::Get | Method::Head) {
-                self.error(&format!("{at}/body"), "a GET or HEAD request has no body");
-            }
-            templates.extend(self.body(&format!("{at}/body"), body));
-        }
-        if let Some(response) = &request.response {
-            self.response(&format!("{at}/response"), response);
-        }
-        self.templates(tool, templates)
-    }
-
-    /// A path cannot do without one of its arguments.
-    fn path_arguments(&mut self, at: &str, tool: &Tool, request: &Request) {
-        let required: Vec<&str> = tool
-            .input_schema
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        for (name, expansion) in request.path.arguments() {
-            let has_default = |property: &Value| property.get("default").is_some();
-            let property = properties(&tool.input_schema).get(name);
-            if property.is_some_and(|property| !has_default(property)) && !required.contains(&name) {
-                self.error(
-                    &format!("{at}/path"),
-                    format!("`{name}` stands in the path, so it must be `required` or have a default"),
-                );
-            }
-            if expansion == Expansion::Explode {
-                self.error(&format!("{at}/path"), format!("`{{{name}*}}` cannot stand in a path; write `{{{name}}}`"));
-            }
-        }
-    }
-
-    fn body<'b>(&mut self, at: &str, body: &'b Body) -> Vec<(String, &'b Template)> {
-        let forms = [body.json.is_some(), body.form.is_some(), body.text.is_some(), body.multipart.is_some()];
-        if forms.iter().filter(|form| **form).count() != 1 {
-            self.error(at, "give exactly one of `json`, `form`, `text` and `multipart`");
-        }
-        if body.content_type.is_some() && body.text.is_none() {
-            self.error(&format!("{at}/contentType"), "goes with `text` only");
-        }
-        let mut templates = Vec::new();
-        if let Some(json) = &body.json {
-            templates.extend(json.templates(&format!("{at}/json")));
-        }
-        if let Some(text) = &body.text {
-            templates.push((format!("{at}/text"), text));
-        }
-        let named = |kind: &str, name: &str| format!("{at}/{kind}/{}", escape(name));
-        for (name, template) in body.form.iter().flatten() {
-            templates.push((named("form", name), template));
-        }
-        if let Some(multipart) = &body.multipart {
-            templates
-                .extend(multipart.fields.iter().map(|(name, template)| (named("multipart/fields", name), template)));
-            for (name, file) in &multipart.files {
-                let file_at = named("multipart/files", name);
-                templates.push((format!("{file_at}/data"), &file.data));
-                templates.extend(file.filename.iter().map(|filename| (format!("{file_at}/filename"), filename)));
-                templates.extend(file.content_type.iter().map(|kind| (format!("{file_at}/contentType"), kind)));
-            }
-        }
-        templates
-    }
-
-    fn response(&mut self, at: &str, response: &Response) {
-        let failures = response.failure.iter().enumerate();
-        let failures = failures.map(|(index, mark)| (format!("{at}/failure/{index}/at"), &mark.at));
-        let messages = response.message.iter().enumerate();
-        let messages = messages.map(|(index, pointer)| (format!("{at}/message/{index}"), pointer));
-        for (place, pointer) in failures.chain(messages) {
-            if !pointer.is_empty() && !pointer.starts_with('/') {
-                self.error(&place, format!("`{pointer}` is no JSON pointer; it begins with `/`"));
-            }
-        }
-    }
-
     fn run(&mut self, at: &str, tool: &Tool, run: &Run, settings: &CommandSettings) -> Vec<String> {
         match (&run.program, &settings.program) {
             (None, None) => self.error(at, "names no program, and neither does the adapter"),
@@ -393,6 +311,13 @@ impl Checker<'_> {
             self.argument(&format!("{at}/paths/{index}"), tool, name);
         }
         used.extend(self.templates(tool, templates));
+        if let Some(name) = &run.stdin_file {
+            self.file(&format!("{at}/stdinFile"), tool, name);
+            used.push(name.clone());
+            if run.stdin.is_some() {
+                self.error(&format!("{at}/stdinFile"), "give either `stdin` or `stdinFile`");
+            }
+        }
         used
     }
 }

@@ -55,6 +55,9 @@ pub struct Run {
     /// What it reads on standard input.
     #[serde(default)]
     pub stdin: Option<Template>,
+    /// One of the tool's `files`, on standard input instead.
+    #[serde(default)]
+    pub stdin_file: Option<String>,
     /// What it writes on standard output.
     #[serde(default)]
     pub output: OutputFormat,

@@ -27,6 +27,10 @@ pub struct HttpSettings {
     /// How to read its answers.
     #[serde(default)]
     pub response: Response,
+    /// A path below `baseUrl` that answers well while the API is well; without one, any answer will do.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^/"))]
+    pub probe: Option<String>,
     /// The largest answer to take, in bytes.
     #[serde(default = "two_mebibytes")]
     #[schemars(range(min = 1, max = 1_073_741_824))]
@@ -98,6 +102,9 @@ pub struct Body {
     /// `multipart/form-data`.
     #[serde(default)]
     pub multipart: Option<Multipart>,
+    /// One of the tool's `files`, as it is.
+    #[serde(default)]
+    pub file: Option<String>,
 }
 
 /// The parts of a multipart body.
@@ -117,7 +124,11 @@ pub struct Multipart {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilePart {
     /// Its contents.
-    pub data: Template,
+    #[serde(default)]
+    pub data: Option<Template>,
+    /// One of the tool's `files`, instead of `data`.
+    #[serde(default)]
+    pub file: Option<String>,
     /// How `data` is written.
     #[serde(default)]
     pub encoding: Encoding,

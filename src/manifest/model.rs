@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    collection::CollectionSettings,
     command::{CommandSettings, Run},
+    feeds::Feeds,
+    file::FileArgument,
     http::{HttpSettings, Request},
     mcp::McpSettings,
+    widget::{PageOptions, Widget},
 };
 use crate::name::ConnectorId;
 use crate::secret::Reference;
@@ -72,6 +76,22 @@ pub struct Connector {
     /// Defaults for its tools' widgets.
     #[serde(default)]
     pub widget: Option<Widget>,
+    /// What its pages are, and may load, by the name its widgets know them under.
+    #[serde(default)]
+    pub pages: BTreeMap<String, PageOptions>,
+    /// How the tools `search` and `fetch` find things in it.
+    #[serde(default)]
+    pub feeds: Option<Feeds>,
+    /// A call that shows whether it works, for the dashboard.
+    #[serde(default)]
+    pub sample: Option<Sample>,
+    /// What a model should know to use its tools well, after what they are for.
+    #[serde(default)]
+    pub instructions: Option<String>,
+    /// Keys `openai/…` of requests' `_meta` that its MCP server may see, such as `openai/locale`.
+    #[serde(default)]
+    #[schemars(inner(regex(pattern = "^openai/.+")))]
+    pub pass_meta: Vec<String>,
     /// What it can do. An MCP server says so itself; here a tool of it may be given scopes, hints and times.
     #[serde(default)]
     pub tools: Vec<Tool>,
@@ -91,15 +111,74 @@ pub enum AdapterSettings {
     Command(CommandSettings),
     /// Another MCP server.
     Mcp(McpSettings),
+    /// Items that are kept here.
+    Collection(CollectionSettings),
+    /// This gateway itself.
+    Gateway(GatewaySettings),
+}
+
+impl AdapterSettings {
+    /// The kind, as a manifest names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Command(_) => "command",
+            Self::Mcp(_) => "mcp",
+            Self::Collection(_) => "collection",
+            Self::Gateway(_) => "gateway",
+        }
+    }
 }
 
 fn adapter_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
-        "description": "How it is spoken to: an HTTP API, programs on this machine, or another MCP server.",
+        "description": "How it is spoken to: an HTTP API, programs on this machine, another MCP server, items kept here, or this gateway itself.",
         "required": ["kind"],
-        "properties": { "kind": { "enum": ["http", "command", "mcp"] } }
+        "properties": { "kind": { "enum": ["http", "command", "mcp", "collection", "gateway"] } }
     })
+}
+
+/// This gateway itself: what it knows of its connectors. Its tools say by `operation` what they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatewaySettings {}
+
+/// A call that shows whether a connector works.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// What the call does, in a few words.
+    pub title: String,
+    /// The tool, by its own name.
+    pub tool: String,
+    /// What it is called with.
+    #[serde(default)]
+    pub arguments: Map<String, Value>,
+}
+
+/// What a tool of a collection, or of the gateway itself, does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Operation {
+    /// Puts items into a collection.
+    Add,
+    /// Changes items of a collection.
+    Update,
+    /// Takes items out of a collection.
+    Remove,
+    /// Shows a collection.
+    List,
+    /// Empties a collection.
+    Clear,
+    /// Shows how every connector is.
+    Connectors,
+    /// Makes a connector's sample call.
+    Sample,
+    /// Searches every connector that feeds it.
+    Search,
+    /// Fetches what a search found.
+    Fetch,
 }
 
 /// What callers must show to use a connector.
@@ -181,41 +260,6 @@ pub struct Timeouts {
     pub connect_ms: Option<NonZeroU64>,
 }
 
-/// How a tool shows itself in clients with a user interface.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Widget {
-    /// The `ui://` resource to show its results with.
-    #[serde(default)]
-    #[schemars(regex(pattern = r"^ui://.+"))]
-    pub template: Option<String>,
-    /// Shown while it runs, 64 characters at most.
-    #[serde(default)]
-    #[schemars(length(max = 64))]
-    pub invoking: Option<String>,
-    /// Shown when it has run, 64 characters at most.
-    #[serde(default)]
-    #[schemars(length(max = 64))]
-    pub invoked: Option<String>,
-    /// Whether the widget itself may call it.
-    #[serde(default)]
-    pub accessible: Option<bool>,
-}
-
-impl Widget {
-    /// This widget, with what it leaves open taken from `defaults`.
-    #[must_use]
-    pub fn or(self, defaults: Option<&Self>) -> Self {
-        let Some(defaults) = defaults.cloned() else { return self };
-        Self {
-            template: self.template.or(defaults.template),
-            invoking: self.invoking.or(defaults.invoking),
-            invoked: self.invoked.or(defaults.invoked),
-            accessible: self.accessible.or(defaults.accessible),
-        }
-    }
-}
-
 /// One tool.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -262,6 +306,13 @@ pub struct Tool {
     /// The program it runs (`command`).
     #[serde(default)]
     pub run: Option<Run>,
+    /// What it does (`collection`, `gateway`). Each kind of adapter knows its own words.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub operation: Option<Operation>,
+    /// Arguments that are files of the person who asks; the client uploads them, and they are fetched from it.
+    #[serde(default)]
+    pub files: Ordered<FileArgument>,
 }
 
 impl Tool {
@@ -282,6 +333,8 @@ impl Tool {
             timeout_ms: None,
             request: None,
             run: None,
+            operation: None,
+            files: Ordered::new(),
         }
     }
 }

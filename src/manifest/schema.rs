@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::document::overlay;
 use super::{
+    collection::CollectionSettings,
     command::CommandSettings,
     http::HttpSettings,
     mcp::McpSettings,
-    model::Connector,
+    model::{Connector, GatewaySettings},
     service_map::{ServiceMap, ServiceMapConnector},
 };
 
@@ -77,11 +78,17 @@ fn without_null(schema: &mut Schema) {
 /// The schema of a connector, with what its adapter's kind asks of it.
 fn connector_schema() -> Value {
     let mut schema = generate::<Connector>();
+    let of_collections = json!({ "enum": ["add", "update", "remove", "list", "clear"] });
+    let of_the_gateway = json!({ "enum": ["connectors", "sample", "search", "fetch"] });
+    let any = || json!({});
+    // How each tool of the kind says what it does.
     let kinds = [
-        ("http", generate::<HttpSettings>(), Some("request")),
-        ("command", generate::<CommandSettings>(), Some("run")),
+        ("http", generate::<HttpSettings>(), Some(("request", any()))),
+        ("command", generate::<CommandSettings>(), Some(("run", any()))),
         // An MCP server says itself what tools it has.
         ("mcp", generate::<McpSettings>(), None),
+        ("collection", generate::<CollectionSettings>(), Some(("operation", of_collections))),
+        ("gateway", generate::<GatewaySettings>(), Some(("operation", of_the_gateway))),
     ];
     let mut rules = Vec::new();
     for (kind, settings, wanted) in kinds {
@@ -89,11 +96,13 @@ fn connector_schema() -> Value {
         overlay(&mut settings, json!({ "properties": { "kind": { "const": kind } } }));
         overlay(&mut schema, json!({ "$defs": definitions }));
         let mut then = json!({ "properties": { "adapter": settings, "tools": { "items": { "properties": {} } } } });
-        for way in ["request", "run"].into_iter().filter(|way| Some(*way) != wanted) {
+        let its_own = wanted.as_ref().map(|(way, _)| *way);
+        for way in ["request", "run", "operation"].into_iter().filter(|way| Some(*way) != its_own) {
             overlay(&mut then, json!({ "properties": { "tools": { "items": { "properties": { way: false } } } } }));
         }
-        if let Some(wanted) = wanted {
-            let tools = json!({ "minItems": 1, "items": { "required": [wanted] } });
+        if let Some((way, allowed)) = wanted {
+            let items = json!({ "required": [way], "properties": { way: allowed } });
+            let tools = json!({ "minItems": 1, "items": items });
             overlay(&mut then, json!({ "required": ["tools"], "properties": { "tools": tools } }));
         }
         rules.push(json!({

@@ -157,6 +157,7 @@ impl ServiceMapConnector {
                 allow_private: false,
                 headers: self.headers.clone(),
                 response: Response::default(),
+                probe: None,
                 max_response_bytes: 2 << 20,
             })
         };
@@ -193,6 +194,11 @@ impl ServiceMapConnector {
             quotas: self.quotas,
             timeouts: self.timeouts,
             widget: None,
+            pages: BTreeMap::new(),
+            feeds: None,
+            sample: None,
+            instructions: None,
+            pass_meta: Vec::new(),
             tools: self.remote_tools.into_iter().map(RemoteTool::into_tool).collect(),
         }
     }

@@ -181,6 +181,7 @@ pub(super) async fn converse<T, F: Future<Output = T>>(
     downstream.era = era;
     downstream.client = session.as_ref().map(|_| Arc::new(Within(asking)) as Arc<dyn Client>);
     downstream.session = session;
+    downstream.agent = OverHttp::agent(cx);
     downstream.wants_progress = token.is_some();
     let work = work(downstream);
     tokio::select! {

@@ -45,10 +45,12 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era) -> Result<Bytes
             | ErrorKind::TooLarge => Output::failure(error.message()),
         },
     };
+    let mut meta = output.meta.clone();
     let mut result = made(output);
-    if let Some(Value::Object(meta)) = result_meta(era) {
-        result.meta = Some(MetaObject::from(meta));
+    if let Some(Value::Object(ours)) = result_meta(era) {
+        meta.extend(ours);
     }
+    result.meta = (!meta.is_empty()).then(|| MetaObject::from(meta));
     if era == Era::Handshake {
         result.result_type = None;
     }

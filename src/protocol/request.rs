@@ -1,17 +1,21 @@
 //! Requests that connectors answer: tools, resources, prompts, completions, tasks.
 
 use bytes::Bytes;
+use indexmap::IndexMap;
 use rmcp::model::{ErrorCode, ErrorData};
-use serde_json::{Map, Value, json};
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
 use std::time::Duration;
 
 use super::present::{dressed, from_error, member, present, result_meta};
 use super::server::Server;
 use crate::call::{Downstream, Era, ToolCall};
-use crate::catalog::{Catalog, List, Place};
+use crate::catalog::{Catalog, List, Place, Viewer, in_step};
 use crate::error::Error;
 use crate::gateway::Request;
-use crate::params::Params;
+use crate::params::{Params, mentions};
 
 /// Methods that are answered here. The SDK sees them under other names, so that its types do not
 /// take anything from the answers.
@@ -41,20 +45,22 @@ pub const REMOVED: &[&str] =
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 /// How long a client may keep a list without asking again. Changes are announced anyway.
 const LIST_TTL: Duration = Duration::from_mins(1);
+/// How long a page may be kept: its address names what it says.
+const PAGE_TTL: Duration = Duration::from_hours(1);
 
 type Answer = Result<Bytes, ErrorData>;
 
 impl Server {
     /// Answers a request, `_meta` of whose parameters is in `downstream`.
     pub(super) async fn answer(&self, method: &str, params: Params, downstream: Downstream) -> Answer {
-        let catalog = || self.gateway.live();
+        let list = |list| list_of(&self.gateway.live().catalog, list, &params, &downstream);
         match method {
-            "tools/list" => list(&catalog().catalog, List::Tools, &params, downstream.era),
-            "resources/list" => list(&catalog().catalog, List::Resources, &params, downstream.era),
-            "resources/templates/list" => list(&catalog().catalog, List::Templates, &params, downstream.era),
-            "prompts/list" => list(&catalog().catalog, List::Prompts, &params, downstream.era),
+            "tools/list" => list(List::Tools),
+            "resources/list" => list(List::Resources),
+            "resources/templates/list" => list(List::Templates),
+            "prompts/list" => list(List::Prompts),
             "tools/call" => self.call(params, downstream).await,
-            "resources/read" => self.about("resources/read", "uri", params, &downstream).await,
+            "resources/read" => self.read(params, &downstream).await,
             "prompts/get" => self.about("prompts/get", "name", params, &downstream).await,
             "tasks/get" => self.about_task("tasks/get", params, &downstream).await,
             "tasks/update" => self.about_task("tasks/update", params, &downstream).await,
@@ -74,6 +80,19 @@ impl Server {
         let era = downstream.era;
         let call = ToolCall { name, params };
         present(self.gateway.call(self.caller, call, downstream).await, era)
+    }
+
+    /// A page of ours, or what another MCP server has.
+    async fn read(&self, params: Params, downstream: &Downstream) -> Answer {
+        let uri = params.text("uri").unwrap_or_default();
+        let page = self.gateway.page(&uri).await;
+        if let Some(page) = page.map_err(|error| from_error(&error, downstream.era, Some(&uri)))? {
+            let contents = json!([page.contents(viewer(downstream))]).to_string();
+            return Ok(result("contents", contents.as_bytes(), downstream.era, PAGE_TTL, "public"));
+        }
+        let read = self.about("resources/read", "uri", params, downstream).await?;
+        // Few results hold a page, and one that does not is not opened.
+        Ok(if mentions(&read, "text/html") { paired(&read).unwrap_or(read) } else { read })
     }
 
     /// A request about one thing, whose published name stands under `key`.
@@ -141,8 +160,13 @@ fn unknown_method(method: &str) -> ErrorData {
     ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None)
 }
 
+/// The client, as far as pages depend on it.
+fn viewer(downstream: &Downstream) -> Viewer {
+    downstream.client_name().map(|name| Viewer::named(&name)).unwrap_or_default()
+}
+
 /// A list. There is one page, so a cursor is none of ours.
-fn list(catalog: &Catalog, list: List, params: &Params, era: Era) -> Answer {
+fn list_of(catalog: &Catalog, list: List, params: &Params, downstream: &Downstream) -> Answer {
     if params.get("cursor").is_some() {
         return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
     }
@@ -152,21 +176,35 @@ fn list(catalog: &Catalog, list: List, params: &Params, era: Era) -> Answer {
         List::Templates => "resourceTemplates",
         List::Prompts => "prompts",
     };
-    let items = catalog.list(list);
+    let viewer = if list == List::Resources { viewer(downstream) } else { Viewer::default() };
+    let items = catalog.list(list, viewer);
     let items: &[u8] = if items.is_empty() { b"[]" } else { items };
-    let mut text = Vec::with_capacity(items.len() + 256);
+    // What a caller sees may come to depend on who it is.
+    Ok(result(name, items, downstream.era, LIST_TTL, "private"))
+}
+
+/// A result with one member, written already, in the words of the caller's generation.
+fn result(name: &str, value: &[u8], era: Era, ttl: Duration, scope: &str) -> Bytes {
+    let mut text = Vec::with_capacity(value.len() + 256);
     text.extend_from_slice(format!("{{\"{name}\":").as_bytes());
-    text.extend_from_slice(items);
+    text.extend_from_slice(value);
     if era == Era::PerRequest {
-        let ttl = u64::try_from(LIST_TTL.as_millis()).unwrap_or_default();
-        // What a caller sees may come to depend on who it is.
-        for (name, value) in
-            [("resultType", json!("complete")), ("ttlMs", json!(ttl)), ("cacheScope", json!("private"))]
-        {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or_default();
+        for (name, value) in [("resultType", json!("complete")), ("ttlMs", json!(ttl)), ("cacheScope", json!(scope))] {
             text.extend_from_slice(member(name, &value).as_bytes());
         }
         text.extend_from_slice(member("_meta", &result_meta(era).unwrap_or_default()).as_bytes());
     }
     text.push(b'}');
-    Ok(text.into())
+    text.into()
+}
+
+/// What an MCP server has, with both families of keys on its pages; nothing when there is nothing to add.
+fn paired(read: &Bytes) -> Option<Bytes> {
+    let mut members: IndexMap<&str, &RawValue> = serde_json::from_slice(read).ok()?;
+    let mut contents: Vec<Map<String, Value>> = serde_json::from_str(members.get("contents")?.get()).ok()?;
+    let changed = contents.iter_mut().map(in_step).filter(|changed| *changed).count() > 0;
+    let contents = to_raw_value(&contents).ok().filter(|_| changed)?;
+    members.insert("contents", &contents);
+    serde_json::to_vec(&members).ok().map(Bytes::from)
 }

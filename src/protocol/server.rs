@@ -11,6 +11,7 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::announce::{Audience, listen};
@@ -21,13 +22,18 @@ use super::present::{from_error, implementation};
 use super::request::PREFIX;
 use crate::adapter::Phase;
 use crate::call::{Caller, Era};
-use crate::gateway::{Gateway, State};
+use crate::gateway::{Connector, Gateway, Live, Reader, State};
 use crate::params::Params;
+use crate::widget::Pages;
 
 /// `server/discover` answers stay fresh this long, in milliseconds.
 const DISCOVER_TTL_MS: u64 = 60_000;
 /// ChatGPT reads the first 512 characters of the instructions most carefully.
-const LONGEST_INSTRUCTIONS: usize = 512;
+const LONGEST_SUMMARY: usize = 512;
+/// A purpose in fewer characters says nothing.
+const LEAST_SAID: usize = 24;
+/// Everything they may hold, in characters.
+const LONGEST_INSTRUCTIONS: usize = 8192;
 
 /// What the HTTP transport tells of a request. It travels in the request's extensions.
 #[derive(Debug, Clone)]
@@ -41,6 +47,12 @@ pub struct OverHttp {
 impl OverHttp {
     pub(super) fn of(cx: &RequestContext<RoleServer>) -> Option<&Self> {
         cx.extensions.get::<http::request::Parts>()?.extensions.get()
+    }
+
+    /// What an HTTP request says its client is.
+    pub(super) fn agent(cx: &RequestContext<RoleServer>) -> Option<Arc<str>> {
+        let agent = cx.extensions.get::<http::request::Parts>()?.headers.get(http::header::USER_AGENT)?;
+        agent.to_str().ok().map(Arc::from)
     }
 }
 
@@ -81,6 +93,21 @@ impl Server {
         json!({ "version": env!("CARGO_PKG_VERSION"), "connectors": self.gateway.live().report() })
     }
 
+    /// How every connector is, as the dashboard shows it to the operator.
+    pub fn overview(&self) -> Value {
+        self.gateway.live().overview(Reader::Operator)
+    }
+
+    /// Fires when an overview may have changed.
+    pub fn watch(&self) -> (watch::Receiver<Arc<Live>>, watch::Receiver<()>) {
+        (self.gateway.watch(), self.gateway.health())
+    }
+
+    /// The pages that may be shown, and their assets.
+    pub fn pages(&self) -> Pages {
+        self.gateway.live().pages().clone()
+    }
+
     /// The results on their way through the SDK.
     pub fn parcels(&self) -> &Parcels {
         &self.parcels
@@ -94,24 +121,44 @@ impl Server {
         self.closing.cancel();
     }
 
-    /// What the server is for, the most important first.
+    /// What the server is for, the most important first: the connectors in as many words as find room, then what
+    /// their manifests say about their use.
     fn instructions(&self) -> String {
-        let mut text = String::from("Switchboard gives one list of tools from many connectors.");
         let live = self.gateway.live();
-        for connector in live.connectors.values().filter(|connector| is_in_use(&connector.state())) {
+        let in_use = || live.connectors.values().filter(|connector| is_in_use(&connector.state()));
+        let names: Vec<&str> = in_use().map(|connector| connector.checked.connector.name.as_str()).collect();
+        let mut text = format!("Switchboard gives one list of tools from many connectors: {}.", names.join(", "));
+        let purposes: Vec<(&str, String)> = in_use()
+            .filter_map(|connector| Some((connector.checked.connector.name.as_str(), purpose(connector)?)))
+            .collect();
+        // Each has the same room, and what one does not need the next ones get.
+        for (index, (name, purpose)) in purposes.iter().enumerate() {
+            let room = LONGEST_SUMMARY.saturating_sub(text.chars().count()) / (purposes.len() - index);
+            if let Some(room) = room.checked_sub(name.chars().count() + 3).filter(|room| *room >= LEAST_SAID) {
+                let _ = write!(text, "\n{name}: {}", cut(purpose.clone(), room));
+            }
+        }
+        let mut text = cut(text, LONGEST_SUMMARY);
+        for connector in in_use() {
             let manifest = &connector.checked.connector;
-            let offer = connector.offer();
-            let purpose = manifest.description.as_deref();
-            let purpose = purpose.or_else(|| offer.as_ref()?.instructions.as_deref());
-            let _ = match purpose {
-                Some(purpose) => write!(text, "\n{}: {purpose}", manifest.name),
-                None => write!(text, "\n{}", manifest.name),
-            };
+            if let Some(more) = &manifest.instructions {
+                let _ = write!(text, "\n\n{}: {more}", manifest.name);
+            }
         }
-        match text.char_indices().nth(LONGEST_INSTRUCTIONS - 1) {
-            Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-            None => text,
-        }
+        cut(text, LONGEST_INSTRUCTIONS)
+    }
+}
+
+/// What a connector is for, in its manifest's words or its server's.
+fn purpose(connector: &Connector) -> Option<String> {
+    let said = connector.checked.connector.description.clone();
+    said.or_else(|| connector.offer()?.instructions.clone())
+}
+
+fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
+        None => text,
     }
 }
 

@@ -20,12 +20,13 @@ use super::{
     HttpOptions,
     reply::{self, Code},
 };
+use crate::widget::ASSETS;
 
 /// Methods any route may have.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
 /// Headers a page may read.
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After");
+    HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After, X-Request-Id");
 /// How much of a refused name is repeated.
 const LONGEST_NAME: usize = 100;
 
@@ -96,7 +97,10 @@ impl Guard {
             return Some(reply::error(StatusCode::FORBIDDEN, Code::InvalidRequest, &message));
         }
         let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or("null");
-        if self.origin_allowed(origin) {
+        // Clients show pages on origins of their own, and what a page loads is no secret.
+        let is_asset = request.uri().path().contains(ASSETS)
+            && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        if is_asset || self.origin_allowed(origin) {
             return None;
         }
         let message = format!(

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::extract::{ConnectInfo, Extension, Query, Request, State, rejection::QueryRejection};
+use axum::extract::{ConnectInfo, Extension, Path, Query, Request, State, rejection::QueryRejection};
 use axum::serve::ListenerExt as _;
 use axum::{
     Router, body, middleware,
@@ -18,17 +18,18 @@ use http::{
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 use uuid::Uuid;
 
-use super::guard::{Guard, Prefix, is_local, watch};
+use super::desk;
+use super::guard::{Guard, Prefix, watch};
 use super::reply::{self, Code};
 use super::session::Owner;
 use super::sse::Streams;
 use super::streamable::Streamable;
-use super::{HttpOptions, Shutdown, TransportError};
+use super::{DeskAccess, HttpOptions, Shutdown, TransportError};
 use crate::protocol::Server;
 
 /// A client that sends its body slower than this is let go.
@@ -44,6 +45,10 @@ struct Front {
     streamable: Streamable,
     streams: Streams,
     max_body: usize,
+    desk: DeskAccess,
+    challenge: Option<String>,
+    /// Fires when streams have to end.
+    draining: CancellationToken,
 }
 
 /// Serves MCP on `listener` until `shutdown`: Streamable HTTP and the legacy stream on `/mcp`.
@@ -59,6 +64,9 @@ pub async fn serve(
         streams: Streams::new(server, options.max_sessions, tasks.clone(), shutdown.expired.clone()),
         streamable: streamable.clone(),
         max_body: options.max_body,
+        desk: options.desk.clone(),
+        challenge: options.challenge.clone(),
+        draining: shutdown.draining.clone(),
     });
     let guard = Arc::new(Guard::new(options.clone(), listener.local_addr()?.ip()));
     let router = router(front, &options)
@@ -91,6 +99,11 @@ fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
         // Some clients put a slash behind every address, and a redirect would lose their headers.
         .route("/mcp/", any(mcp))
         .route("/status", get(status))
+        .route("/apps/chatgpt-dashboard", get(to_dashboard))
+        .route("/apps/chatgpt-dashboard/", get(dashboard))
+        .route("/v1/connectors/stream", get(stream))
+        .route("/assets/{*address}", get(asset))
+        .route("/.well-known/openai-apps-challenge", get(challenge))
         .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }))
         .with_state(front);
     let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
@@ -105,12 +118,55 @@ async fn status(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let passed_on = headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || name == header::FORWARDED);
-    if !peer.ip().to_canonical().is_loopback() || passed_on || !is_local(host) {
+    if !desk::is_direct(peer, &headers) {
         return unknown().await;
     }
     reply::json(StatusCode::OK, front.streamable.server().status().to_string())
+}
+
+/// The page uses addresses relative to its own, which needs its slash.
+async fn to_dashboard(Extension(prefix): Extension<Prefix>) -> Response {
+    let mut response = reply::empty(StatusCode::PERMANENT_REDIRECT);
+    if let Ok(target) = http::HeaderValue::try_from(format!("{}/apps/chatgpt-dashboard/", prefix.0)) {
+        response.headers_mut().insert(header::LOCATION, target);
+    }
+    response
+}
+
+async fn dashboard(
+    State(front): State<Arc<Front>>,
+    Extension(prefix): Extension<Prefix>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let refusal = desk::refusal(&front.desk, peer, &headers);
+    refusal.unwrap_or_else(|| desk::dashboard(front.streamable.server(), &prefix.0))
+}
+
+async fn stream(
+    State(front): State<Arc<Front>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    version: http::Version,
+    headers: HeaderMap,
+) -> Response {
+    let refusal = desk::refusal(&front.desk, peer, &headers);
+    refusal.unwrap_or_else(|| {
+        let mut response = desk::stream(front.streamable.server(), front.draining.clone());
+        reply::mark_stream(&mut response, version);
+        response
+    })
+}
+
+async fn asset(State(front): State<Arc<Front>>, method: Method, Path(address): Path<String>) -> Response {
+    desk::asset(front.streamable.server(), &method, &address)
+}
+
+/// Exactly the token, which is how `OpenAI` learns whose this address is.
+async fn challenge(State(front): State<Arc<Front>>) -> Response {
+    match &front.challenge {
+        Some(token) => reply::text(StatusCode::OK, token.clone()),
+        None => unknown().await,
+    }
 }
 
 async fn unknown() -> Response {

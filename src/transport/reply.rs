@@ -3,7 +3,7 @@
 use axum::{body::Body, response::Response};
 use http::{
     HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
 use rmcp::model::ErrorData;
 use serde_json::{json, value::RawValue};
@@ -40,6 +40,18 @@ pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
 pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = empty(status);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    *response.body_mut() = body.into();
+    response
+}
+
+/// A page for a person. It is kept nowhere, because what it may show depends on who asks.
+pub(super) fn html(body: impl Into<Body>) -> Response {
+    let mut response = empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     *response.body_mut() = body.into();
     response
 }

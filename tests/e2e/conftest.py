@@ -1,5 +1,6 @@
 """What the suites share: a server for tests that leave it as it is, and new ones for those that do not."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,6 +20,12 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def the_binary_exists() -> None:
     assert Path(harness.BINARY).is_file(), f"{harness.BINARY} is missing: `cargo build`, or set SWITCHBOARD_BIN"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_servers_keep(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Servers keep what outlives them in a folder of this run, whatever a test says of its own."""
+    os.environ["SWITCHBOARD_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

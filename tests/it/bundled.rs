@@ -26,9 +26,9 @@ fn the_committed_schema_is_the_one_the_types_make() {
 
 #[test]
 fn bundled_manifests_have_nothing_to_complain_of() {
-    let manifests = Manifests::read(bundled());
+    let manifests = Manifests::read(bundled()).with_built_in();
     assert_eq!(manifests.problems, []);
-    assert_eq!(manifests.connectors.len(), 7);
+    assert_eq!(manifests.connectors.len(), 10);
 }
 
 #[test]

@@ -5,8 +5,10 @@
 mod bundled;
 mod catalog;
 mod command;
+mod loads;
 mod manifests;
 mod program;
 mod readme;
 mod settings;
+mod store;
 mod tidy;

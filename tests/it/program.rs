@@ -32,6 +32,7 @@ impl Program {
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("SWITCHBOARD_DATA_DIR", self.path().join(".data"));
         command.env("CONNECTORS_MANIFEST_PATH", self.path()).envs(self.variables.iter().cloned());
         command.args(arguments).output().unwrap()
     }

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::{path::Path, process::Stdio, time::Duration};
 
+use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStdin;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ pub(super) struct Program<'a> {
     pub(super) args: Vec<String>,
     pub(super) cwd: &'a Path,
     pub(super) env: Vec<(&'a str, &'a str)>,
-    pub(super) stdin: Option<String>,
+    pub(super) stdin: Option<Bytes>,
     pub(super) max_memory: u64,
     pub(super) max_output: usize,
 }
@@ -105,8 +106,8 @@ async fn read_lines(
 }
 
 /// A program that closes its input early does not care for the rest.
-async fn write(stdin: Option<ChildStdin>, text: Option<String>) {
+async fn write(stdin: Option<ChildStdin>, text: Option<Bytes>) {
     if let (Some(mut stdin), Some(text)) = (stdin, text) {
-        let _ = stdin.write_all(text.as_bytes()).await;
+        let _ = stdin.write_all(&text).await;
     }
 }

@@ -10,6 +10,7 @@ use reqwest::{
 };
 use url::Url;
 
+use crate::call::{File, Invocation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
     Arguments, Body, Encoding, Expansion, FilePart, Method, Multipart, Request, Template, present, text_of,
@@ -81,8 +82,9 @@ pub(super) fn headers(request: &Request, arguments: &Arguments) -> Result<Header
 }
 
 /// The request with its body.
-pub(super) fn body(builder: RequestBuilder, body: Option<&Body>, arguments: &Arguments) -> Result<RequestBuilder> {
+pub(super) fn body(builder: RequestBuilder, body: Option<&Body>, invocation: &Invocation) -> Result<RequestBuilder> {
     let Some(body) = body else { return Ok(builder) };
+    let arguments = &invocation.arguments;
     Ok(if let Some(json) = &body.json {
         match json.render(arguments) {
             Some(json) => builder.json(&json),
@@ -93,7 +95,12 @@ pub(super) fn body(builder: RequestBuilder, body: Option<&Body>, arguments: &Arg
             form.iter().flat_map(|(name, template)| each(name, template, arguments)).collect();
         builder.form(&pairs)
     } else if let Some(multipart) = &body.multipart {
-        builder.multipart(parts(multipart, arguments)?)
+        builder.multipart(parts(multipart, invocation)?)
+    } else if let Some(name) = &body.file {
+        match invocation.files.get(name) {
+            Some(file) => builder.header(CONTENT_TYPE, &file.media_type).body(file.bytes.clone()),
+            None => builder,
+        }
     } else if let Some(text) = body.text.as_ref().and_then(|text| text.render(arguments)) {
         let kind = body.content_type.as_deref().unwrap_or("text/plain; charset=utf-8");
         builder.header(CONTENT_TYPE, kind).body(text)
@@ -110,7 +117,8 @@ fn each<'a>(
     template.render_each(arguments).into_iter().map(move |value| (name, value))
 }
 
-fn parts(multipart: &Multipart, arguments: &Arguments) -> Result<multipart::Form> {
+fn parts(multipart: &Multipart, invocation: &Invocation) -> Result<multipart::Form> {
+    let arguments = &invocation.arguments;
     let mut form = multipart::Form::new();
     for (name, template) in &multipart.fields {
         for (name, value) in each(name, template, arguments) {
@@ -118,7 +126,10 @@ fn parts(multipart: &Multipart, arguments: &Arguments) -> Result<multipart::Form
         }
     }
     for (name, file) in &multipart.files {
-        if let Some(data) = file.data.render(arguments) {
+        let given = file.file.as_ref().and_then(|name| invocation.files.get(name));
+        if let Some(given) = given {
+            form = form.part(name.clone(), passed_on(file, given, arguments)?);
+        } else if let Some(data) = file.data.as_ref().and_then(|data| data.render(arguments)) {
             form = form.part(name.clone(), part(name, file, data, arguments)?);
         }
     }
@@ -143,8 +154,21 @@ fn part(name: &str, file: &FilePart, data: String, arguments: &Arguments) -> Res
         )));
     }
     let kind = rendered(&file.content_type).unwrap_or_else(|| "application/octet-stream".into());
-    let part = multipart::Part::bytes(data).file_name(filename);
-    part.mime_str(&kind).map_err(|_| invalid(format!("`{kind}` is no media type")))
+    typed(multipart::Part::bytes(data).file_name(filename), &kind)
+}
+
+/// A file somebody gave to the client, under the name and type the manifest wants, or its own.
+fn passed_on(part: &FilePart, file: &File, arguments: &Arguments) -> Result<multipart::Part> {
+    let rendered = |template: &Option<Template>| template.as_ref().and_then(|template| template.render(arguments));
+    let name = rendered(&part.filename).filter(|name| !name.chars().any(char::is_control));
+    let kind = rendered(&part.content_type);
+    let length = file.bytes.len() as u64;
+    let body = multipart::Part::stream_with_length(file.bytes.clone(), length);
+    typed(body.file_name(name.unwrap_or_else(|| file.name.clone())), kind.as_ref().unwrap_or(&file.media_type))
+}
+
+fn typed(part: multipart::Part, kind: &str) -> Result<multipart::Part> {
+    part.mime_str(kind).map_err(|_| invalid(format!("`{kind}` is no media type")))
 }
 
 fn invalid(message: impl Into<String>) -> Error {

@@ -12,13 +12,14 @@ use super::sse::Sse;
 use super::stdio::{Pipes, Program};
 use super::streamable::{Address, Streamable};
 use crate::adapter::process::{find, search_path, variables};
-use crate::adapter::{Limit, Surroundings, connect_timeout, plain_headers, references, web_address};
+use crate::adapter::{Surroundings, connect_timeout, plain_headers, references, web_address};
 use crate::call::Session;
 use crate::catalog::Names;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, McpProtocol, McpSettings, McpTransport};
 use crate::secret::{Environment, Text};
+use crate::upstream::Limit;
 
 /// Makes connections to one upstream, each with credentials read anew.
 #[derive(Debug)]
@@ -75,6 +76,19 @@ impl Dialer {
             names: Names { connector: connector.id.clone(), prefix: connector.prefix },
             signals: Signals::new(around.bulletin.updates.clone()),
         })
+    }
+
+    /// Whether the upstream may see this key of a request's `_meta`.
+    pub(super) fn passes(&self, key: &str) -> bool {
+        self.checked.connector.pass_meta.iter().any(|passed| passed == key)
+    }
+
+    /// The host it reaches.
+    pub(super) fn host(&self) -> Option<String> {
+        match &self.way {
+            Way::Program(_) => None,
+            Way::Address(address) => address.url.host_str().map(str::to_owned),
+        }
     }
 
     /// A new connection, of a caller's own if there is a session.

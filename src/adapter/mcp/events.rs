@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use sse_stream::{Sse, SseStream};
 
-use crate::adapter::Limit;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::Limit;
 
 /// Events as they come.
 pub(super) struct Events {

@@ -18,10 +18,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::channel::{Answer, Channel, Failure, Frame, Outgoing, Pending};
 use super::inbox::Inbox;
+use crate::adapter::Secrets;
 use crate::adapter::process::{self, Group, Tail};
-use crate::adapter::{Limit, Secrets};
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::Limit;
 
 /// Messages waiting to be written.
 const QUEUE: usize = 64;

@@ -16,10 +16,10 @@ use super::channel::{Answer, Channel, Failure, Frame, Outgoing};
 use super::events::Events;
 use super::inbox::Inbox;
 use super::link::{HANDSHAKE, PER_REQUEST};
-use crate::adapter::{Limit, Secrets};
+use crate::adapter::Secrets;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Rejection};
-use crate::upstream::{Hop, never_sent};
+use crate::upstream::{Hop, Limit, never_sent};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");

@@ -46,12 +46,20 @@ pub(super) async fn answer(
     let streaming = reads == Reads::StreamOnly || (reads == Reads::Both && single.is_talkative());
     let (downstream, mut notices) = single.downstream(streaming);
     let id = envelope.id.map_or(RawValue::NULL, |id| id).to_owned();
+    let request = HeaderValue::try_from(downstream.request.to_string());
+    let named = |mut response: Response| {
+        // People find it in the log by this.
+        if let Ok(request) = request {
+            response.headers_mut().insert("x-request-id", request);
+        }
+        response
+    };
     if !streaming {
         let answered = server.answer_single(single, downstream).await;
-        return match answered {
+        return named(match answered {
             Ok(result) if result.len() > LARGE => large(&id, result),
             answered => reply::json(status(&answered), message(&id, answered)),
-        };
+        });
     }
     let server = server.clone();
     let events = async_stream::stream! {
@@ -74,7 +82,7 @@ pub(super) async fn answer(
     let mut response = Response::new(Body::from_stream(events));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
+    named(response)
 }
 
 fn event(message: &[u8]) -> Bytes {

@@ -1,0 +1,151 @@
+//! How a connector does: what its calls and checks took, and how they ended.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Connector;
+use crate::error::{Error, ErrorKind};
+
+/// Times that are kept, the newest.
+const KEPT: usize = 120;
+/// Checks at once, of all connectors.
+const AT_ONCE: usize = 4;
+/// How long a check may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what is known of a connector stays fresh when its manifest does not say.
+const TTL: Duration = Duration::from_mins(5);
+/// No connector is checked more often.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// The first checks are spread over this time.
+const START: Duration = Duration::from_secs(2);
+
+/// What is known of a connector's health. It outlives edits of its manifest.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Facts>);
+
+/// What calls and checks showed.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Calls that reached it.
+    pub calls: u64,
+    /// Calls among them that failed, by its word or for want of one.
+    pub errors: u64,
+    /// How long calls and checks took, the oldest first.
+    pub times: VecDeque<Duration>,
+    /// The last check.
+    pub checked: Option<Check>,
+}
+
+/// One check.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// When it was.
+    pub at: SystemTime,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl Facts {
+    /// The time that this share of all took no longer than, from 0 to 1.
+    pub fn percentile(&self, share: f64) -> Option<Duration> {
+        let mut times: Vec<Duration> = self.times.iter().copied().collect();
+        times.sort_unstable();
+        let last = times.len().checked_sub(1)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "few")]
+        times.get((last as f64 * share).round() as usize).copied()
+    }
+
+    fn took(&mut self, time: Duration) {
+        if self.times.len() == KEPT {
+            self.times.pop_front();
+        }
+        self.times.push_back(time);
+    }
+}
+
+impl Health {
+    /// What is known now.
+    pub fn facts(&self) -> Facts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a call that reached the connector.
+    pub(super) fn called(&self, time: Duration, failed: bool) {
+        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.calls += 1;
+        facts.errors += u64::from(failed);
+        facts.took(time);
+    }
+
+    /// Notes a check; whether it ended differently from the one before.
+    fn checked(&self, time: Duration, failure: Option<&str>) -> bool {
+        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            facts.took(time);
+        }
+        let check = Check { at: SystemTime::now(), failure: failure.map(str::to_owned) };
+        let before = facts.checked.replace(check);
+        before.is_none_or(|before| before.failure.as_deref() != failure)
+    }
+}
+
+/// Checks connectors, each when what is known of it is no longer fresh, a few at once and beside all calls.
+#[derive(Debug, Clone)]
+pub(super) struct Prober {
+    slots: Arc<Semaphore>,
+    /// Told when a check showed something new.
+    pub(super) news: watch::Sender<()>,
+}
+
+impl Default for Prober {
+    fn default() -> Self {
+        Self { slots: Arc::new(Semaphore::new(AT_ONCE)), news: watch::Sender::default() }
+    }
+}
+
+impl Prober {
+    /// Checks one connector again and again until `stop`.
+    pub(super) async fn watch(self, connector: Arc<Connector>, stop: CancellationToken) {
+        let Some(adapter) = connector.usable() else { return };
+        let ttl = connector.ttl();
+        // A connection that was made a moment ago says enough.
+        let mut wait = if connector.mcp().is_some() { spread(ttl) } else { START.min(ttl).mul_f64(random()) };
+        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            let Ok(_slot) = self.slots.acquire().await else { return };
+            let started = Instant::now();
+            let late =
+                |_| Err(Error::new(ErrorKind::Timeout, format!("it did not answer in {} s", PATIENCE.as_secs())));
+            let probed = tokio::time::timeout(PATIENCE, adapter.probe());
+            let Some(probed) = stop.run_until_cancelled(probed).await else { return };
+            let failure = probed.unwrap_or_else(late).err().map(|error| error.to_string());
+            if connector.health.checked(started.elapsed(), failure.as_deref()) {
+                self.news.send_replace(());
+            }
+            wait = spread(ttl);
+        }
+    }
+}
+
+impl Connector {
+    /// How long what is known of it stays fresh.
+    pub fn ttl(&self) -> Duration {
+        let ttl = self.checked.connector.ttl_seconds;
+        ttl.map_or(TTL, |seconds| Duration::from_secs(seconds.get())).max(SHORTEST)
+    }
+}
+
+/// About this long, a little before: connectors that were started together are not checked together.
+fn spread(ttl: Duration) -> Duration {
+    ttl.mul_f64(1.0 - random() / 5.0)
+}
+
+/// A number from 0 to 1.
+fn random() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0
+}

@@ -1,0 +1,163 @@
+//! How every connector is, for people: `switchboard status`, and the dashboard.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::health::Facts;
+use super::{Connector, Live, State};
+use crate::adapter::{Phase, Status};
+
+/// Times that are drawn.
+const DRAWN: usize = 30;
+
+/// Who reads an overview.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// The operator, who is told everything.
+    Operator,
+    /// Anybody, who is not told what only this machine's owner should know: files and variables.
+    Anybody,
+}
+
+impl Live {
+    /// How every connector is. Holds no secret and no address.
+    pub fn report(&self) -> Value {
+        json!(self.connectors.values().map(|connector| self.report_of(connector)).collect::<Vec<_>>())
+    }
+
+    fn report_of(&self, connector: &Connector) -> Value {
+        let state = connector.state();
+        let (tools, tokens) = self.cost(connector);
+        let mut report = json!({
+            "id": connector.checked.connector.id,
+            "state": state.word(),
+            "reason": state.reason(),
+            "tools": tools,
+            "tokens": tokens,
+        });
+        if let (State::Live(status), Value::Object(report)) = (state, &mut report) {
+            let since = status.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            report.insert("since".into(), json!(since));
+            report.insert("retryInMs".into(), json!(status.retry_in().map(|wait| wait.as_millis())));
+            report.insert("connections".into(), json!(status.connections));
+        }
+        report
+    }
+
+    /// A connector's tools, and the tokens a model pays to see them.
+    fn cost(&self, connector: &Connector) -> (Vec<&str>, usize) {
+        let id = &connector.checked.connector.id;
+        let mine = self.catalog.entries().iter().filter(|entry| entry.connector == *id);
+        mine.fold((Vec::new(), 0), |(mut names, tokens), entry| {
+            names.push(entry.name.as_str());
+            (names, tokens + entry.tokens())
+        })
+    }
+
+    /// What the dashboard shows.
+    pub fn overview(&self, reader: Reader) -> Value {
+        let rows: Vec<Value> = self.connectors.values().map(|connector| self.row(connector, reader)).collect();
+        let sum = |key: &str| rows.iter().filter_map(|row| row.get(key)?.as_u64()).sum::<u64>();
+        let online = rows.iter().filter(|row| row.get("status").is_some_and(|status| status == "online")).count();
+        json!({
+            "generatedAt": written(SystemTime::now()),
+            "version": env!("CARGO_PKG_VERSION"),
+            "totals": {
+                "connectors": rows.len(),
+                "online": online,
+                "tools": sum("tools"),
+                "tokens": sum("tokens"),
+                "calls": sum("calls"),
+                "errors": sum("errors"),
+            },
+            "connectors": rows,
+        })
+    }
+
+    fn row(&self, connector: &Connector, reader: Reader) -> Value {
+        let manifest = &connector.checked.connector;
+        let state = connector.state();
+        let facts = connector.health.facts();
+        let (tools, tokens) = self.cost(connector);
+        let live = if let State::Live(status) = &state { Some(status) } else { None };
+        let checked = facts.checked.as_ref();
+        let retry = live.and_then(Status::retry_in).and_then(|wait| SystemTime::now().checked_add(wait));
+        let times = facts.times.iter().skip(facts.times.len().saturating_sub(DRAWN));
+        let expires = checked.and_then(|checked| checked.at.checked_add(connector.ttl()));
+        json!({
+            "id": manifest.id,
+            "name": manifest.name,
+            "category": manifest.category,
+            "version": manifest.version,
+            "description": manifest.description,
+            "kind": manifest.adapter.kind(),
+            "state": state.word(),
+            "status": status(&state, &facts),
+            "reason": reason(&state, &facts, reader),
+            "endpoint": connector.usable().and_then(|adapter| adapter.endpoint()),
+            "since": live.map(|status| written(status.since)),
+            "checkedAt": checked.map(|checked| written(checked.at)),
+            "expiresAt": expires.map(written),
+            "ttlSeconds": connector.ttl().as_secs(),
+            "retryAt": retry.map(written),
+            "latencyMs": facts.times.back().copied().map(milliseconds),
+            "latencyP50Ms": facts.percentile(0.5).map(milliseconds),
+            "latencyP95Ms": facts.percentile(0.95).map(milliseconds),
+            "latencies": times.copied().map(milliseconds).collect::<Vec<_>>(),
+            "calls": facts.calls,
+            "errors": facts.errors,
+            "tools": tools.len(),
+            "tokens": tokens,
+            "sample": self.sample(connector),
+        })
+    }
+
+    /// A connector's sample call, with its tool's published name.
+    pub(super) fn sample(&self, connector: &Connector) -> Option<Value> {
+        let manifest = &connector.checked.connector;
+        let sample = manifest.sample.as_ref()?;
+        let name = connector.names().public_name(&sample.tool);
+        // A tool that is not there now cannot be tried.
+        self.catalog.resolve(&name).ok()?;
+        Some(json!({ "title": sample.title, "tool": name, "arguments": sample.arguments }))
+    }
+}
+
+/// The state in the words of the service map: online, offline, degraded or unknown.
+fn status(state: &State, facts: &Facts) -> &'static str {
+    let State::Live(status) = state else { return "offline" };
+    let failed = facts.checked.as_ref().map(|checked| checked.failure.is_some());
+    match (status.phase, failed) {
+        (Phase::Down, _) | (Phase::Up | Phase::Degraded, Some(true)) => "offline",
+        (Phase::Degraded, _) => "degraded",
+        (Phase::Up, Some(false)) => "online",
+        // A connection that stands is proof; an address nobody has tried is none.
+        (Phase::Up, None) if status.connections > 0 => "online",
+        (Phase::Starting, _) | (Phase::Up, None) => "unknown",
+    }
+}
+
+fn reason(state: &State, facts: &Facts, reader: Reader) -> Option<String> {
+    match state {
+        State::Unavailable(_) if reader == Reader::Anybody => {
+            Some("it is not set up; its operator sees why with `switchboard check`".into())
+        }
+        State::Disabled => Some("its manifest switches it off".into()),
+        State::Unavailable(_) => state.reason().map(str::to_owned),
+        State::Live(_) => {
+            let failure = || facts.checked.as_ref()?.failure.clone();
+            state.reason().map(str::to_owned).or_else(failure)
+        }
+    }
+}
+
+/// A time as RFC 3339 writes it, in UTC and whole seconds.
+fn written(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Milliseconds with one digit after the point.
+fn milliseconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}

@@ -1,0 +1,147 @@
+//! Pages and data for people beside `/mcp`: the dashboard, its stream, and pages' assets.
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::{body::Body, response::Response};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{self, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::DeskAccess;
+use super::guard::is_local;
+use super::reply;
+use crate::protocol::Server;
+use crate::widget::Pages;
+
+/// Who speaks in an error of these routes, as their clients expect it.
+const BRAND: &str = "Switchboard";
+/// The page that shows how the connectors are.
+const DASHBOARD: &str = "connectors";
+/// An overview is sent at least this often.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// Changes within this time are one change.
+const SETTLE: Duration = Duration::from_millis(250);
+/// What the dashboard may do: run script and style of its own and ours, and talk to us.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// Why somebody may not see this, if so. Browsers ask a person for the key, as the password of any name.
+pub(super) fn refusal(access: &DeskAccess, peer: SocketAddr, headers: &HeaderMap) -> Option<Response> {
+    match access {
+        DeskAccess::Everybody => None,
+        DeskAccess::ThisMachine if is_direct(peer, headers) => None,
+        DeskAccess::ThisMachine => Some(denied(
+            StatusCode::UNAUTHORIZED,
+            "only this machine may see this; set CONNECTORS_API_KEY to let others in",
+        )),
+        DeskAccess::Key(key) => {
+            let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok()).unwrap_or_default();
+            let (scheme, shown) = said.split_once(' ').unwrap_or_default();
+            if scheme.eq_ignore_ascii_case("bearer") {
+                let right = is_key(key, shown.trim().as_bytes());
+                return (!right).then(|| denied(StatusCode::FORBIDDEN, "the API key is wrong"));
+            }
+            let pair = BASE64_STANDARD.decode(shown.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"));
+            let password = pair.as_deref().and_then(|pair| pair.splitn(2, |byte| *byte == b':').nth(1));
+            if password.is_some_and(|password| is_key(key, password)) {
+                return None;
+            }
+            Some(denied(StatusCode::UNAUTHORIZED, "show the API key: `Authorization: Bearer <key>`"))
+        }
+    }
+}
+
+fn is_key(key: &SecretString, shown: &[u8]) -> bool {
+    verify_slices_are_equal(key.expose_secret().as_bytes(), shown).is_ok()
+}
+
+/// Whether a request came from this machine itself, and not by way of a proxy or tunnel that ends here.
+pub(super) fn is_direct(peer: SocketAddr, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let passed_on = headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || name == header::FORWARDED);
+    peer.ip().to_canonical().is_loopback() && !passed_on && is_local(host)
+}
+
+fn denied(status: StatusCode, message: &str) -> Response {
+    let mut response = reply::json(status, json!({ "detail": format!("[{BRAND}] {message}") }).to_string());
+    if status == StatusCode::UNAUTHORIZED {
+        let headers = response.headers_mut();
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"switchboard\""));
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"switchboard\", charset=\"UTF-8\""));
+    }
+    response
+}
+
+/// The dashboard as a page of its own.
+pub(super) fn dashboard(server: &Server, prefix: &str) -> Response {
+    // It is on our own origin, wherever that is.
+    let pages = Pages { base: Some(prefix.to_owned()), ..server.pages() };
+    let page = pages.bundle.pages().get(DASHBOARD).and_then(|page| pages.placed(page).ok());
+    let Some((html, _)) = page else {
+        return denied(StatusCode::NOT_FOUND, "the folder of pages holds no `connectors.html`");
+    };
+    let mut response = reply::html(html.as_ref().to_owned());
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+    response
+}
+
+/// How the connectors are: at once, when something changes, and now and then. A slow reader gets what is newest
+/// when it reads, and nothing that was before.
+pub(super) fn stream(server: &Server, closing: CancellationToken) -> Response {
+    let server = server.clone();
+    let events = async_stream::stream! {
+        let (mut live, mut health) = server.watch();
+        let mut tick = interval_at(Instant::now() + INTERVAL, INTERVAL);
+        loop {
+            live.mark_unchanged();
+            health.mark_unchanged();
+            let overview = server.overview();
+            let data = json!({ "timestamp": overview.get("generatedAt"), "dashboard": overview });
+            yield Ok::<_, Infallible>(format!("event: status\ndata: {data}\n\n"));
+            let changed = tokio::select! {
+                changed = live.changed() => changed.is_ok(),
+                changed = health.changed() => changed.is_ok(),
+                _ = tick.tick() => continue,
+                () = closing.cancelled() => return,
+            };
+            if !changed {
+                return;
+            }
+            tokio::time::sleep(SETTLE).await;
+        }
+    };
+    let mut response = Response::new(Body::from_stream(events));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+/// A file that pages load, for pages of any origin: clients show them on origins of their own.
+pub(super) fn asset(server: &Server, method: &Method, address: &str) -> Response {
+    let pages = server.pages();
+    let Some((asset, for_ever)) = pages.bundle.asset(address) else {
+        return denied(StatusCode::NOT_FOUND, "there is no such asset");
+    };
+    let mut response = reply::empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_str(&asset.media_type).unwrap_or(OCTETS));
+    headers.insert(CACHE_CONTROL, if for_ever { FOR_EVER } else { NOT_LONG });
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(asset.bytes.len()));
+    if method != Method::HEAD {
+        *response.body_mut() = asset.bytes.clone().into();
+    }
+    response
+}
+
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const NOT_LONG: HeaderValue = HeaderValue::from_static("no-cache");
