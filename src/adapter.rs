@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -75,6 +75,8 @@ pub trait Adapter: fmt::Debug + Send + Sync {
 pub struct Bulletin {
     /// Notified when an adapter's offer changed.
     pub changed: Arc<Notify>,
+    /// Told when how an adapter is changed.
+    pub states: watch::Sender<()>,
     /// The published URIs of resources that changed. A slow reader loses the oldest.
     pub updates: broadcast::Sender<Arc<str>>,
 }

@@ -1,6 +1,6 @@
 //! The application: parts built from settings, every task owned, and an orderly end.
 
-use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,7 +14,7 @@ pub use shutdown::Signals;
 use crate::call::Caller;
 use crate::config::Config;
 use crate::error::Problem;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Upkeep};
 use crate::protocol::{Audience, Server};
 use crate::secret::Environment;
 use crate::store::{Embedded, Store};
@@ -45,6 +45,13 @@ pub enum AppError {
     StoppedAtOnce,
 }
 
+/// Our address for somebody at this machine. Nobody connects to the address that stands for all.
+fn reached_at(address: SocketAddr) -> String {
+    let all = address.ip().is_unspecified();
+    let address = if all { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address };
+    format!("http://{address}")
+}
+
 /// What outlives the program, or why there is nothing.
 fn open_store(folder: Option<&Path>) -> Result<Arc<dyn Store>, String> {
     let folder = folder.ok_or("no folder is known where data can be kept; set SWITCHBOARD_DATA_DIR (--data-dir)")?;
@@ -69,10 +76,12 @@ impl App {
         let sources = Sources {
             manifests: config.manifests.clone(),
             bundle: config.apps_bundle_dir.clone(),
-            base: config.base(),
+            // As far as is known before we listen.
+            base: config.base().or_else(|| Some(reached_at(SocketAddr::new(config.host, config.port)))),
+            is_public: config.public_url.is_some(),
         };
         let stamp = sources.stamp();
-        let (manifests, pages) = sources.read().map_err(|problem| AppError::Problems(vec![problem]))?;
+        let (manifests, pages) = sources.read([]).map_err(|problem| AppError::Problems(vec![problem]))?;
         let store = open_store(config.data_dir.as_deref());
         if let Err(reason) = &store {
             tracing::warn!("nothing is kept for later: {reason}");
@@ -99,7 +108,7 @@ impl App {
             stop.cancel();
             done
         };
-        tokio::join!(settled, Arc::clone(&self.gateway).tend(stop.clone())).0
+        tokio::join!(settled, Arc::clone(&self.gateway).tend(Upkeep::Connections, stop.clone())).0
     }
 
     /// The settings in force.
@@ -108,16 +117,15 @@ impl App {
     }
 
     /// Serves over HTTP until a signal. `ready` is told the address.
-    pub async fn serve(self, ready: impl FnOnce(std::net::SocketAddr)) -> Result<(), AppError> {
+    pub async fn serve(mut self, ready: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
         // Before anybody is told that we run, so that a signal finds its handler.
         let signals = Signals::new().map_err(AppError::Signals)?;
         let wanted = (self.config.host, self.config.port);
         let failed = |error| AppError::Listen(format!("{}:{}", wanted.0, wanted.1), error);
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        if self.sources.base.is_none() {
-            self.gateway.listens_at(format!("http://{address}"));
-        }
+        self.find_at(self.config.base().or_else(|| Some(reached_at(address))));
+        self.keep_pages().await;
         ready(address);
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Anonymous, &shutdown);
@@ -126,12 +134,28 @@ impl App {
     }
 
     /// Serves the client that started us, until it closes our input or a signal comes.
-    pub async fn stdio(self) -> Result<(), AppError> {
+    pub async fn stdio(mut self) -> Result<(), AppError> {
+        self.find_at(self.config.base());
+        self.keep_pages().await;
         let signals = Signals::new().map_err(AppError::Signals)?;
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Local, &shutdown);
         let serving = Box::pin(serve_stdio(server, shutdown.clone()));
         self.run(signals, shutdown, serving).await
+    }
+
+    /// Says where clients find what pages load.
+    fn find_at(&mut self, base: Option<String>) {
+        if self.sources.base != base {
+            self.sources.base.clone_from(&base);
+            self.gateway.listens_at(base);
+        }
+    }
+
+    /// Keeps the pages before anybody sees them.
+    async fn keep_pages(&self) {
+        let live = self.gateway.live();
+        self.gateway.keep_next(live.shown(), &live.pages().bundle).await;
     }
 
     fn server(&self, caller: Caller, shutdown: &Shutdown) -> Server {
@@ -151,7 +175,7 @@ impl App {
         let follow = manifests::follow(self.sources.clone(), Arc::clone(&self.gateway), self.stamp.clone());
         tasks.spawn(over.clone().run_until_cancelled_owned(follow));
         let (gateway, stop) = (Arc::clone(&self.gateway), over.clone());
-        tasks.spawn(async move { gateway.tend(stop).await });
+        tasks.spawn(async move { gateway.tend(Upkeep::Everything, stop).await });
 
         tokio::pin!(serving);
         let ended = tokio::select! {

@@ -1,6 +1,6 @@
 //! A call on its way: the checked invocation, its surroundings, and what came out.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -85,6 +85,8 @@ pub struct CallContext {
     pub caller: Caller,
     /// The way back to the client.
     pub downstream: Downstream,
+    /// When the call is stopped.
+    pub deadline: Instant,
     /// The most bytes a result may have.
     pub max_result: usize,
 }

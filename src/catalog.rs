@@ -23,12 +23,11 @@ pub use build::Offered;
 pub use mirror::Mirrored;
 pub use names::Names;
 pub use offer::Offer;
-pub use page::{PAGE_TYPE, Shown, Viewer, in_step};
+pub use page::{PAGE_TYPE, Shown, ShownPages, Viewer, in_step};
 pub use tool::Entry;
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::name::{ConnectorId, nearest, shown};
-use crate::widget::Pages;
 
 /// Everything on offer at one moment.
 #[derive(Debug, Default)]
@@ -44,8 +43,18 @@ pub struct Catalog {
     resources: HashMap<String, Place>,
     /// Own names and URIs of servers that have pages, each with its published one; none when two servers have it.
     aliases: HashMap<String, Option<String>>,
+    costs: BTreeMap<ConnectorId, Cost>,
     /// Pages of ours by their address.
     pages: BTreeMap<String, Arc<Shown>>,
+}
+
+/// What a connector costs a model that sees its tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Tools.
+    pub tools: usize,
+    /// About how many tokens their descriptors have.
+    pub tokens: usize,
 }
 
 /// What a list is of.
@@ -109,8 +118,13 @@ pub struct Rename {
 
 impl Catalog {
     /// Builds the snapshot of these connectors and says which tools had to be left out.
-    pub fn build(offered: &[Offered<'_>], pages: &Pages) -> (Self, Vec<Problem>) {
+    pub fn build(offered: &[Offered<'_>], pages: &ShownPages) -> (Self, Vec<Problem>) {
         build::build(offered, pages)
+    }
+
+    /// What a connector costs.
+    pub fn cost(&self, connector: &ConnectorId) -> Cost {
+        self.costs.get(connector).copied().unwrap_or_default()
     }
 
     /// The pages of ours.

@@ -177,6 +177,10 @@ impl Config {
                 "the public URL (BASE_URL) is the address before `/mcp`; leave that out",
             ));
         }
+        if environment.get("CONNECTORS_API_KEY").is_some() && is_open(environment) {
+            let message = "CONNECTORS_API_KEY asks for a key and NO_AUTH lets everybody in; set one of them";
+            problems.push(Problem::in_file("environment", message));
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -200,12 +204,15 @@ impl Config {
     /// The HTTP transport's part.
     pub fn http(&self, environment: &Environment) -> HttpOptions {
         let key = environment.get("CONNECTORS_API_KEY").map(|key| SecretString::from(key.to_owned()));
-        let open = environment.get("NO_AUTH").is_some_and(|it| it.eq_ignore_ascii_case("true") || it == "1");
+        let open = is_open(environment);
+        // Behind a proxy everybody may seem to be at this machine.
+        let alone = self.host.is_loopback() && self.public_url.is_none() && self.trusted_proxies.is_empty();
         HttpOptions {
             desk: match key {
-                _ if open => DeskAccess::Everybody,
                 Some(key) => DeskAccess::Key(key),
-                None => DeskAccess::ThisMachine,
+                None if open => DeskAccess::Everybody,
+                None if alone => DeskAccess::ThisMachine,
+                None => DeskAccess::Nobody,
             },
             challenge: self.openai_apps_challenge.clone(),
             public_url: self.public_url.clone(),
@@ -239,6 +246,11 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
 fn read(path: &Path) -> Result<Document, Problem> {
     let text = fs::read_to_string(path).map_err(|error| Problem::in_file(path, format!("cannot be read: {error}")))?;
     Document::parse(path, &text)
+}
+
+/// Whether nobody has to show a key.
+fn is_open(environment: &Environment) -> bool {
+    environment.get("NO_AUTH").is_some_and(|it| it.eq_ignore_ascii_case("true") || it == "1")
 }
 
 /// A path in a configuration file starts from the file's own folder.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod authorize;
@@ -26,10 +26,11 @@ pub use connector::{Connector, State};
 pub use health::{Check, Facts, Health};
 pub use overview::Reader;
 pub use road::Request;
+pub use tend::Upkeep;
 
 use crate::adapter::{Bulletin, Surroundings, Watching};
 use crate::call::Session;
-use crate::catalog::{Catalog, List, Offer, Offered, Place};
+use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages};
 use crate::error::Problem;
 use crate::manifest::{Checked, Manifests};
 use crate::name::ConnectorId;
@@ -69,6 +70,10 @@ pub struct Gateway {
     store: Result<Arc<dyn Store>, String>,
     limits: Limits,
     prober: Prober,
+    /// The pages that are kept for the time when they are old, by their address.
+    kept: tokio::sync::Mutex<BTreeSet<String>>,
+    /// Room for the files of calls, in KiB.
+    file_room: Arc<Semaphore>,
     calls: TaskTracker,
     stopping: CancellationToken,
     /// For its own tools, which are connectors too.
@@ -90,17 +95,37 @@ pub struct Live {
     known: BTreeSet<ConnectorId>,
     /// The pages that may be shown.
     pages: Pages,
+    /// Those that connectors show.
+    shown: Arc<ShownPages>,
+}
+
+fn shown(connectors: &BTreeMap<ConnectorId, Arc<Connector>>, pages: &Pages) -> Arc<ShownPages> {
+    Arc::new(ShownPages::new(connectors.values().map(|connector| &connector.checked), pages))
 }
 
 impl Live {
-    fn new(connectors: BTreeMap<ConnectorId, Arc<Connector>>, faults: Vec<Problem>, pages: Pages) -> Self {
+    fn new(
+        connectors: BTreeMap<ConnectorId, Arc<Connector>>,
+        faults: Vec<Problem>,
+        pages: Pages,
+        shown: Arc<ShownPages>,
+    ) -> Self {
+        // Nobody sees tools that can find nothing. What nobody wrote comes last, so that it takes no name from anybody.
+        let fed = connectors.values().any(|connector| connector.feeds_now());
         let enabled = connectors.values().filter(|connector| connector.checked.connector.enabled);
+        let (built_in, written): (Vec<_>, Vec<_>) = enabled.partition(|connector| connector.checked.is_built_in());
+        let enabled = written.into_iter().chain(built_in.into_iter().filter(|_| fed));
         let offered: Vec<Offered<'_>> = enabled.map(|connector| connector.offered()).collect();
-        let (catalog, collisions) = Catalog::build(&offered, &pages);
+        let (catalog, collisions) = Catalog::build(&offered, &shown);
         let known = offered.iter().filter(|offered| offered.offer.is_some());
         let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
         let problems = faults.iter().cloned().chain(collisions).collect();
-        Self { catalog, connectors, problems, faults, known, pages }
+        Self { catalog, connectors, problems, faults, known, pages, shown }
+    }
+
+    /// The pages that connectors show.
+    pub fn shown(&self) -> &ShownPages {
+        &self.shown
     }
 
     /// The pages that may be shown, and their assets.
@@ -130,7 +155,12 @@ impl Gateway {
         store: Result<Arc<dyn Store>, String>,
         limits: Limits,
     ) -> Arc<Self> {
-        let bulletin = Bulletin { changed: Arc::new(Notify::new()), updates: broadcast::Sender::new(UPDATES) };
+        let bulletin = Bulletin {
+            changed: Arc::new(Notify::new()),
+            states: watch::Sender::default(),
+            updates: broadcast::Sender::new(UPDATES),
+        };
+        let prober = Prober::new(bulletin.states.clone());
         Arc::new_cyclic(|me| Self {
             live: watch::Sender::new(Arc::default()),
             building: Mutex::default(),
@@ -139,7 +169,9 @@ impl Gateway {
             upstream,
             store,
             limits,
-            prober: Prober::default(),
+            prober,
+            kept: tokio::sync::Mutex::default(),
+            file_room: Arc::new(Semaphore::new(files::ROOM as usize)),
             calls: TaskTracker::new(),
             stopping: CancellationToken::new(),
             me: Weak::clone(me),
@@ -156,9 +188,9 @@ impl Gateway {
         self.live.subscribe()
     }
 
-    /// Told when a connector's health changes.
+    /// Told when how a connector is changes.
     pub fn health(&self) -> watch::Receiver<()> {
-        self.prober.news.subscribe()
+        self.bulletin.states.subscribe()
     }
 
     /// Makes these manifests and pages the ones in force and gives the snapshots before and after.
@@ -181,25 +213,31 @@ impl Gateway {
             kept.unwrap_or_else(|| Arc::new(Connector::new(checked, health(), around, &self.me)))
         };
         let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
-        let after = Arc::new(Live::new(connectors, problems, pages));
+        let shown = shown(&connectors, &pages);
+        let after = Arc::new(Live::new(connectors, problems, pages, shown));
         self.live.send_replace(Arc::clone(&after));
         (before, after)
     }
 
     /// Makes the snapshot of what connectors offer now.
     fn refresh(&self) {
-        self.rebuild(self.live().pages.clone());
+        self.rebuild(|live| (live.pages.clone(), Arc::clone(&live.shown)));
     }
 
-    /// Says where we are found, when that is known only once we listen.
-    pub fn listens_at(&self, base: String) {
-        self.rebuild(Pages { base: Some(base), ..self.live().pages.clone() });
+    /// Says where we are found, once that is known; nowhere, when we are not reached by HTTP.
+    pub fn listens_at(&self, base: Option<String>) {
+        self.rebuild(|live| {
+            let pages = Pages { base, ..live.pages.clone() };
+            let shown = shown(&live.connectors, &pages);
+            (pages, shown)
+        });
     }
 
-    fn rebuild(&self, pages: Pages) {
+    fn rebuild(&self, pages: impl FnOnce(&Live) -> (Pages, Arc<ShownPages>)) {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
-        let after = Live::new(before.connectors.clone(), before.faults.clone(), pages);
+        let (pages, shown) = pages(&before);
+        let after = Live::new(before.connectors.clone(), before.faults.clone(), pages, shown);
         for problem in after.problems.iter().filter(|problem| !before.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }

@@ -36,8 +36,8 @@ pub use file::FileArgument;
 pub use http::{Body, Encoding, FailureMark, FilePart, HttpSettings, Method, Multipart, Request, Response};
 pub use mcp::{McpProtocol, McpSettings, McpStart, McpTransport};
 pub use model::{
-    AdapterSettings, Annotations, Auth, AuthKind, Connector, Credentials, GatewaySettings, Operation, Quotas, Sample,
-    SecurityScheme, Timeouts, Tool,
+    AdapterSettings, Annotations, Auth, AuthKind, Connector, Credentials, GatewayOperation, GatewaySettings,
+    ItemsOperation, Operation, Quotas, Sample, SecurityScheme, Timeouts, Tool,
 };
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};
@@ -72,6 +72,11 @@ impl Checked {
     /// The file it stands in.
     pub fn file(&self) -> &Path {
         &self.document.file
+    }
+
+    /// Whether nobody wrote it.
+    pub fn is_built_in(&self) -> bool {
+        self.file().starts_with(built_in::FOLDER)
     }
 
     /// The folder that relative paths start from.

@@ -47,6 +47,8 @@ pub struct HttpOptions {
 /// Who may see how the connectors are, on the pages for people.
 #[derive(Debug, Clone)]
 pub enum DeskAccess {
+    /// Nobody: no key is set, and who is at this machine cannot be told from others.
+    Nobody,
     /// Who is at this machine.
     ThisMachine,
     /// Who shows this key.

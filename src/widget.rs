@@ -18,8 +18,8 @@ pub use loads::{Csp, Kind, Load, NO_LIST, NOT_ABSOLUTE, loads, uncovered};
 
 use crate::name::did_you_mean;
 
-/// The largest page, in bytes.
-pub const LARGEST_PAGE: u64 = 4 << 20;
+/// The largest page, in bytes. Written as JSON it still has to find room in the store.
+pub const LARGEST_PAGE: u64 = 2 << 20;
 /// Digits of a hash in a name or an address.
 const DIGITS: usize = 12;
 
@@ -66,16 +66,15 @@ impl Pages {
         })
     }
 
-    /// What a page says once the assets it names (`/assets/app.js`) have the addresses they are served at, and
-    /// whether it names any.
-    pub fn placed(&self, page: &Page) -> Result<(Arc<str>, bool), String> {
+    /// What a page says once the assets it names (`/assets/app.js`) have the addresses they are served at, and those
+    /// addresses.
+    pub fn placed(&self, page: &Page) -> Result<(Arc<str>, Vec<String>), String> {
         if !page.html.contains(ASSETS) {
-            return Ok((Arc::clone(&page.html), false));
+            return Ok((Arc::clone(&page.html), Vec::new()));
         }
-        let base = self.base.as_ref().ok_or("it loads assets, which need an address: set BASE_URL (--public-url)")?;
         let mut text = String::with_capacity(page.html.len());
         let mut rest: &str = &page.html;
-        let mut any = false;
+        let mut addresses = Vec::new();
         while let Some((before, after)) = rest.split_once(ASSETS) {
             text.push_str(before);
             let end = after.find(|c: char| !c.is_ascii_alphanumeric() && !"-._/".contains(c)).unwrap_or(after.len());
@@ -84,16 +83,34 @@ impl Pages {
             let begins = text.ends_with(['"', '\'', '(', '=', ' ']);
             match self.bundle.address(name).filter(|_| begins) {
                 Some(address) => {
+                    let unplaced = "it loads assets, which need an address: set BASE_URL (--public-url)";
+                    let base = self.base.as_ref().ok_or(unplaced)?;
                     text.extend([base, ASSETS, &address]);
-                    any = true;
+                    addresses.push(address);
                 }
                 None => text.extend([ASSETS, name]),
             }
             rest = behind;
         }
         text.push_str(rest);
-        Ok((text.into(), any))
+        Ok((text.into(), addresses))
     }
+}
+
+/// Whether this is the address of a page of ours, of whatever time: `ui://<connector>/<name>-<hash>.html`.
+pub fn is_page_address(uri: &str) -> bool {
+    let path = uri.strip_prefix("ui://").and_then(|path| path.strip_suffix(".html"));
+    path.is_some_and(|path| path.contains('/') && ends_in_hash(path))
+}
+
+/// Whether this is the address of an asset of ours, of whatever time: `<name>-<hash>.<ending>`.
+pub fn is_asset_address(address: &str) -> bool {
+    ends_in_hash(address.rsplit_once('.').map_or(address, |(stem, _)| stem))
+}
+
+fn ends_in_hash(name: &str) -> bool {
+    let hash = name.rsplit_once('-').map(|(_, hash)| hash);
+    hash.is_some_and(|hash| hash.len() == DIGITS && hash.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// Where assets are served.

@@ -19,9 +19,9 @@ use super::{Adapter, Surroundings};
 use crate::call::{CallContext, Caller, Invocation, Outcome, Output};
 use crate::catalog::Names;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Arguments, Checked, CollectionSettings, Operation, Scope, compile_items};
+use crate::manifest::{Arguments, Checked, CollectionSettings, ItemsOperation, Operation, Scope, compile_items};
 use crate::name::shown;
-use crate::store::{Expected, Put, Store, StoreError, Version};
+use crate::store::{Expected, MAX_VALUE, Put, Store, StoreError, Version};
 use crate::widget::sha256_hex;
 use items::Items;
 
@@ -43,7 +43,7 @@ pub(super) struct CollectionAdapter {
     item: Validator,
     names: Names,
     /// What each tool does, by its own name, in the manifest's order.
-    operations: Vec<(String, Operation)>,
+    operations: Vec<(String, ItemsOperation)>,
     store: Arc<dyn Store>,
     turns: Vec<Mutex<()>>,
 }
@@ -65,11 +65,14 @@ impl CollectionAdapter {
         around: Surroundings<'_>,
     ) -> Result<Self, String> {
         let connector = &checked.connector;
-        let operations = connector.tools.iter().filter_map(|tool| Some((tool.name.clone(), tool.operation?)));
+        let operations = connector.tools.iter().filter_map(|tool| match tool.operation? {
+            Operation::Items(operation) => Some((tool.name.clone(), operation)),
+            Operation::Gateway(_) => None,
+        });
         Ok(Self {
             settings: settings.clone(),
             item: compile_items(settings)?,
-            names: Names { connector: connector.id.clone(), prefix: connector.prefix },
+            names: Names::of(connector),
             operations: operations.collect(),
             store: around.store.clone()?,
             turns: std::iter::repeat_with(Mutex::default).take(TURNS).collect(),
@@ -79,30 +82,21 @@ impl CollectionAdapter {
     /// The collection a call is about; none when nothing says which, and so a new one.
     fn place(&self, arguments: &Arguments, cx: &CallContext) -> Option<Place> {
         let start = format!("collection/{}", self.names.connector);
-        let caller = match cx.caller {
-            Caller::Local => "local",
-            Caller::Anonymous => "anonymous",
-        };
         let at = |key: String| Some(Place { key, id: None, must_exist: false });
         match self.settings.scope {
             Scope::Shared => return at(format!("{start}/shared")),
-            Scope::Caller => return at(format!("{start}/caller/{caller}")),
+            Scope::Caller => return at(format!("{start}/caller/{}", word(cx.caller))),
             Scope::Session => {}
         }
-        let argument = self.settings.id_argument()?;
-        let explicit = arguments.get(&argument).and_then(Value::as_str).map(tame);
+        let explicit = arguments.get(&self.settings.id_argument()?).and_then(Value::as_str).map(tame);
         let implied = implied(cx);
         let must_exist = explicit.is_some() && explicit != implied;
-        let id = explicit.or(implied)?;
-        Some(Place { key: format!("{start}/session/{caller}/{id}"), id: Some(id), must_exist })
+        Some(Place { must_exist, ..self.conversation(cx.caller, explicit.or(implied)?) })
     }
 
-    fn new_place(&self, cx: &CallContext) -> Place {
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let argument = self.settings.id_argument().unwrap_or_default();
-        let arguments = Map::from_iter([(argument, json!(id))]);
-        let place = self.place(&arguments, cx);
-        let key = place.map_or_else(|| format!("collection/{}/{id}", self.names.connector), |place| place.key);
+    /// The collection of a conversation of this caller.
+    fn conversation(&self, caller: Caller, id: String) -> Place {
+        let key = format!("collection/{}/session/{}/{id}", self.names.connector, word(caller));
         Place { key, id: Some(id), must_exist: false }
     }
 
@@ -129,10 +123,11 @@ impl CollectionAdapter {
     /// Applies a change to whatever is there at that moment.
     async fn change(
         &self,
-        operation: Operation,
+        operation: ItemsOperation,
         place: &Place,
         arguments: &Arguments,
-    ) -> Result<(Items, Version, String)> {
+        most: usize,
+    ) -> Result<(Items, Option<Version>, String)> {
         let mut hasher = DefaultHasher::new();
         place.key.hash(&mut hasher);
         let turn = usize::try_from(hasher.finish() % TURNS as u64).ok().and_then(|turn| self.turns.get(turn));
@@ -142,19 +137,33 @@ impl CollectionAdapter {
         };
         for _ in 0..TRIES {
             let (items, version) = self.read(place).await?;
+            let (items, message) = items.apply(operation, arguments, &self.settings, &self.item)?;
+            if version.is_none() && items.len() == 0 {
+                // What was not there and holds nothing need not be kept.
+                return Ok((items, None, message));
+            }
+            let value = serde_json::to_vec(&items)
+                .map_err(|error| Error::new(ErrorKind::Internal, "the collection cannot be written").because(error))?;
+            // What could not be shown afterwards is not done at all.
+            if value.len() > most.min(MAX_VALUE) {
+                let message = format!("the {} would become too large; nothing was changed", self.settings.name);
+                return Err(Error::new(ErrorKind::TooLarge, message));
+            }
             if version.is_none() {
                 self.check_room().await?;
             }
-            let (items, message) = items.apply(operation, arguments, &self.settings, &self.item)?;
-            let value = serde_json::to_vec(&items)
-                .map_err(|error| Error::new(ErrorKind::Internal, "the collection cannot be written").because(error))?;
             let expires = Duration::from_secs(self.settings.expire_seconds.get());
             let put = Put {
                 expected: version.map_or(Expected::Absent, Expected::Is),
                 expires: SystemTime::now().checked_add(expires),
             };
-            if let Some(version) = self.store.put(&place.key, value.into(), put).await.map_err(failed)? {
-                return Ok((items, version, message));
+            let unsure = |error| {
+                let name = &self.settings.name;
+                let message = format!("whether the {name} was changed is not known; look at it before you try again");
+                Error::new(ErrorKind::Unavailable, message).because(error)
+            };
+            if let Some(version) = self.store.put(&place.key, value.into(), put).await.map_err(unsure)? {
+                return Ok((items, Some(version), message));
             }
         }
         let message = format!("too many calls change this {} at once; try again", self.settings.name);
@@ -168,12 +177,15 @@ impl CollectionAdapter {
         if self.store.count(&prefix).await.map_err(failed)? < most {
             return Ok(());
         }
-        let message = format!("there are {most} collections already (`maxCollections`); use one that is there");
+        let message = format!(
+            "there are {most} of these already, and no room for a new one; try again later, or ask the operator to raise `maxCollections`"
+        );
         Err(Error::new(ErrorKind::TooLarge, message))
     }
 
     fn output(&self, place: Option<&Place>, items: &Items, version: Option<Version>, message: &str) -> Output {
-        let id = place.and_then(|place| place.id.as_ref());
+        // What is not there yet has no id that anybody else could use.
+        let id = place.and_then(|place| place.id.as_ref()).filter(|_| version.is_some());
         let mut structured = Map::new();
         if let (Some(argument), Some(id)) = (self.settings.id_argument(), id) {
             structured.insert(argument, json!(id));
@@ -201,7 +213,8 @@ impl CollectionAdapter {
             about.extend(id.map(|id| ("id".into(), json!(id))));
         }
         // One widget for one collection, however many calls show it.
-        let widget = id.cloned().or_else(|| place.map(|place| sha256_hex(&place.key)));
+        let shared = || place.filter(|place| place.id.is_none()).map(|place| sha256_hex(&place.key));
+        let widget = id.cloned().or_else(shared);
         output.meta.extend(widget.map(|widget| (WIDGET_SESSION.to_owned(), json!(widget))));
         output.meta.insert("switchboard/collection".into(), about);
         output
@@ -216,7 +229,7 @@ impl Adapter for CollectionAdapter {
         let operation = operation.ok_or_else(|| Error::new(ErrorKind::Internal, "the tool has no operation"))?;
         let arguments = &invocation.arguments;
         let place = self.place(arguments, cx);
-        if operation == Operation::List {
+        if operation == ItemsOperation::List {
             let Some(place) = place else {
                 let items = Items::default();
                 return Ok(self.output(None, &items, None, &items.said(&self.settings.name)).into());
@@ -225,13 +238,22 @@ impl Adapter for CollectionAdapter {
             let message = items.said(&self.settings.name);
             return Ok(self.output(Some(&place), &items, version, &message).into());
         }
-        let place = place.unwrap_or_else(|| self.new_place(cx));
-        let (items, version, message) = self.change(operation, &place, arguments).await?;
-        Ok(self.output(Some(&place), &items, Some(version), &message).into())
+        let new = || self.conversation(cx.caller, uuid::Uuid::new_v4().simple().to_string());
+        let place = place.unwrap_or_else(new);
+        let (items, version, message) = self.change(operation, &place, arguments, cx.max_result / 2).await?;
+        Ok(self.output(Some(&place), &items, version, &message).into())
     }
 
     async fn probe(&self) -> Result<()> {
         self.store.get("probe").await.map(drop).map_err(failed)
+    }
+}
+
+/// A caller, as part of a key.
+fn word(caller: Caller) -> &'static str {
+    match caller {
+        Caller::Local => "local",
+        Caller::Anonymous => "anonymous",
     }
 }
 

@@ -95,8 +95,9 @@ impl Adapter for HttpAdapter {
             Error::new(ErrorKind::Internal, "the check makes no valid request").because(error.without_url())
         })?;
         let status = self.hop.send(request).await?.status();
-        if self.probe.is_some() && !status.is_success() {
-            return Err(Error::new(ErrorKind::Upstream, format!("its `probe` answers {status}")));
+        let broken = status.is_server_error() && status != reqwest::StatusCode::NOT_IMPLEMENTED;
+        if broken || (self.probe.is_some() && !status.is_success()) {
+            return Err(Error::new(ErrorKind::Upstream, format!("it answers {status}")));
         }
         Ok(())
     }

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::SignalStream};
 
 use super::pages;
-use crate::catalog::List;
+use crate::catalog::{List, ShownPages};
 use crate::error::Problem;
 use crate::gateway::{Gateway, State};
-use crate::manifest::Manifests;
+use crate::manifest::{Checked, Manifests};
 use crate::widget::Pages;
 
 /// The largest manifest, in bytes.
@@ -36,13 +36,21 @@ pub(super) struct Sources {
     pub(super) bundle: Option<PathBuf>,
     /// Where clients find us.
     pub(super) base: Option<String>,
+    /// Whether that is the address the world knows.
+    pub(super) is_public: bool,
 }
 
 impl Sources {
-    /// Reads it all.
-    pub(super) fn read(&self) -> Result<(Manifests, Pages), Problem> {
-        let manifests = read(&self.manifests)?.with_built_in();
-        let pages = pages::read(self.bundle.as_deref(), &manifests, self.base.clone())?;
+    /// Reads it all. What is broken now stays as it was `before`.
+    pub(super) fn read<'a>(
+        &self,
+        before: impl IntoIterator<Item = &'a Checked>,
+    ) -> Result<(Manifests, Pages), Problem> {
+        let mut manifests = read(&self.manifests)?;
+        manifests.keep_last_good(before);
+        let manifests = manifests.with_built_in();
+        let pages = pages::read(self.bundle.as_deref(), &manifests)?;
+        let pages = Pages { base: self.base.clone(), is_public: self.is_public, ..pages };
         Ok((manifests, pages))
     }
 
@@ -167,14 +175,14 @@ async fn next(hangups: &mut Option<SignalStream>) -> Option<()> {
 }
 
 fn reload(sources: &Sources, gateway: &Gateway) {
-    let (mut manifests, mut pages) = match sources.read() {
+    let before = gateway.live();
+    let (manifests, pages) = match sources.read(before.connectors.values().map(|connector| &connector.checked)) {
         Ok(read) => read,
         Err(problem) => return tracing::error!("manifests and pages stay as they are: {problem}"),
     };
-    let before = gateway.live();
-    // Where we listen is known by now.
-    pages.base.clone_from(&before.pages().base);
-    manifests.keep_last_good(before.connectors.values().map(|connector| &connector.checked));
+    let next = ShownPages::new(&manifests.connectors, &pages);
+    // On a thread that may wait.
+    tokio::runtime::Handle::current().block_on(gateway.keep_next(&next, &pages.bundle));
     let (before, live) = gateway.load(manifests, pages);
     for problem in live.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         if problem.is_error() {

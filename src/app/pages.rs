@@ -14,15 +14,16 @@ use crate::widget::{Bundle, LARGEST_PAGE, Page, Pages, path_of};
 
 /// The largest asset, in bytes.
 const LARGEST_ASSET: u64 = 16 << 20;
-/// Files in a bundle; more is somebody's whole disk.
+/// Files in a bundle, and bytes of them all; more is somebody's whole disk.
 const MOST_FILES: usize = 2000;
+const MOST_BYTES: u64 = 256 << 20;
 /// Folders in folders.
 const DEEPEST: usize = 4;
 
 static BUILT: LazyLock<Arc<Bundle>> = LazyLock::new(|| Arc::new(Bundle::built()));
 
 /// The pages that manifests may show.
-pub(super) fn read(bundle: Option<&Path>, manifests: &Manifests, base: Option<String>) -> Result<Pages, Problem> {
+pub(super) fn read(bundle: Option<&Path>, manifests: &Manifests) -> Result<Pages, Problem> {
     let bundle = match bundle {
         None => Arc::clone(&BUILT),
         Some(folder) => Arc::new(Bundle::of(read_bundle(folder).map_err(|error| {
@@ -31,7 +32,7 @@ pub(super) fn read(bundle: Option<&Path>, manifests: &Manifests, base: Option<St
         })?)),
     };
     let beside = manifests.connectors.iter().flat_map(beside).collect();
-    Ok(Pages { bundle, beside, is_public: base.is_some(), base })
+    Ok(Pages { bundle, beside, ..Pages::default() })
 }
 
 /// The files a connector's widgets name, each read.
@@ -61,12 +62,17 @@ fn read_page(folder: &Path, path: &Path) -> Result<Page, String> {
 }
 
 fn read_bundle(folder: &Path) -> io::Result<Vec<(String, Cow<'static, [u8]>)>> {
-    let mut files = Vec::new();
+    let (mut files, mut all) = (Vec::new(), 0);
     for path in bundle_files(folder)? {
         let size = fs::metadata(&path)?.len();
-        if size > LARGEST_ASSET {
-            let name = path.display();
-            return Err(io::Error::other(format!("{name} has {size} bytes, {LARGEST_ASSET} at most")));
+        let is_page = path.extension().is_some_and(|ending| ending == "html");
+        let most = if is_page { LARGEST_PAGE } else { LARGEST_ASSET };
+        if size > most {
+            return Err(io::Error::other(format!("{} has {size} bytes, {most} at most", path.display())));
+        }
+        all += size;
+        if all > MOST_BYTES {
+            return Err(io::Error::other(format!("its files have more than {MOST_BYTES} bytes")));
         }
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         files.push((name, Cow::Owned(fs::read(&path)?)));
@@ -87,7 +93,7 @@ pub(super) fn bundle_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
                 continue;
             }
             if kind.is_file() {
-                files.push(path);
+                files.extend(is_for_the_web(&path).then_some(path));
             } else if kind.is_dir() && depth < DEEPEST {
                 folders.push((path, depth + 1));
             }
@@ -98,4 +104,14 @@ pub(super) fn bundle_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file is one that pages load, and not what they were made from: everybody may see it.
+fn is_for_the_web(path: &Path) -> bool {
+    const ENDINGS: &[&str] = &[
+        "html", "js", "mjs", "css", "wasm", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "woff", "woff2",
+        "ttf", "otf", "mp3", "mp4", "webm", "ogg", "wav",
+    ];
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }

@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::page::{self, Shown, Viewer};
+use super::page::{self, ShownPages, Viewer};
 use super::tool::Looks;
 use super::{Catalog, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, sent};
 use crate::error::{Problem, Severity};
 use crate::manifest::{AdapterSettings, Checked, Tool};
-use crate::widget::Pages;
 
 /// A connector to put into a catalog.
 #[derive(Debug, Clone)]
@@ -23,12 +22,13 @@ pub struct Offered<'a> {
     pub offer: Option<Arc<Offer>>,
 }
 
-pub(super) fn build(offered: &[Offered<'_>], pages: &Pages) -> (Catalog, Vec<Problem>) {
+pub(super) fn build(offered: &[Offered<'_>], pages: &ShownPages) -> (Catalog, Vec<Problem>) {
     let mut builder = Builder {
         pages,
         catalog: Catalog::default(),
         problems: Vec::new(),
         taken: BTreeMap::new(),
+        tools: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
         prompts: Vec::new(),
@@ -44,11 +44,13 @@ pub(super) fn build(offered: &[Offered<'_>], pages: &Pages) -> (Catalog, Vec<Pro
 }
 
 struct Builder<'a> {
-    pages: &'a Pages,
+    pages: &'a ShownPages,
     catalog: Catalog,
     problems: Vec<Problem>,
     /// Published names, each with whose it is.
     taken: BTreeMap<String, String>,
+    /// The list of tools as far as it is written.
+    tools: Vec<u8>,
     resources: Vec<Value>,
     templates: Vec<Value>,
     prompts: Vec<Value>,
@@ -59,7 +61,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn add(&mut self, offered: &Offered<'_>) {
         let connector = &offered.checked.connector;
-        let names = Names { connector: connector.id.clone(), prefix: connector.prefix };
+        let names = Names::of(connector);
         match &offered.offer {
             None => self.add_declared(offered, &names),
             Some(offer) => {
@@ -126,33 +128,36 @@ impl Builder<'_> {
         Looks { template: page.or_else(|| widget.template.clone()), widget }
     }
 
-    /// The address of a connector's page, published when it is not yet.
+    /// The address of a connector's page. What is wrong with it is said once for all tools that show it.
     fn page(&mut self, checked: &Checked, reference: &str, at: &str) -> Option<String> {
-        let connector = &checked.connector;
-        let found = self.pages.find(checked.folder(), reference);
-        let options = page::options(&connector.pages, reference);
-        let shown = found.and_then(|page| Shown::new(&connector.id, &page, &options, self.pages));
-        let shown = match shown {
-            Ok(shown) => shown,
+        match self.pages.get(&checked.connector.id, reference) {
+            Ok(page) => {
+                if self.catalog.pages.insert(page.uri.clone(), Arc::clone(page)).is_none() {
+                    let warn = |fault: &String| checked.problem(Severity::Warning, at, fault);
+                    self.problems.extend(page.faults.iter().map(warn));
+                }
+                Some(page.uri.clone())
+            }
             Err(reason) => {
                 let problem = checked.error(at, reason);
                 if !self.problems.contains(&problem) {
                     self.problems.push(problem);
                 }
-                return None;
+                None
             }
-        };
-        let uri = shown.uri.clone();
-        if !self.catalog.pages.contains_key(&uri) {
-            let faults = shown.faults().into_iter();
-            self.problems.extend(faults.map(|fault| checked.problem(Severity::Warning, at, fault)));
-            self.catalog.pages.insert(uri.clone(), Arc::new(shown));
         }
-        Some(uri)
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, mut entry: Entry) {
+        let before = self.tools.len();
+        self.tools.push(if before == 0 { b'[' } else { b',' });
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut self.tools, &entry.descriptor);
+        entry.tokens = (self.tools.len() - before).div_ceil(4);
         self.catalog.by_name.insert(entry.name.clone(), self.catalog.entries.len());
+        let cost = self.catalog.costs.entry(entry.connector.clone()).or_default();
+        cost.tools += 1;
+        cost.tokens += entry.tokens;
         self.catalog.entries.push(Arc::new(entry));
     }
 
@@ -161,6 +166,9 @@ impl Builder<'_> {
         let public = names.public_name(own);
         let owner = format!("`{own}` of {}", names.connector);
         if let Some(first) = self.taken.get(&public) {
+            if offered.checked.is_built_in() {
+                return None;
+            }
             let message = format!("{owner} and {first} would both be published as `{public}`; rename one of them");
             self.problems.push(offered.checked.error(at, message));
             return None;
@@ -232,10 +240,13 @@ impl Builder<'_> {
     }
 
     fn finish(mut self, settled: bool) -> (Catalog, Vec<Problem>) {
-        let tools: Vec<&Value> = self.catalog.entries.iter().map(|entry| &entry.descriptor).collect();
+        let mut tools = std::mem::take(&mut self.tools);
+        tools.extend_from_slice(if tools.is_empty() { b"[]" } else { b"]" });
+        // Only pages of ours are listed differently for different viewers.
+        let rest = text(&self.resources);
         let resources = |viewer: Viewer| {
-            let pages = self.catalog.pages.values().map(|page| page.listed(viewer));
-            text(&pages.chain(self.resources.iter().cloned()).collect::<Vec<_>>())
+            let pages = text(&self.catalog.pages.values().map(|page| page.listed(viewer)).collect::<Vec<_>>());
+            joined(&pages, &rest)
         };
         let missing = |address: &str| {
             settled && !self.catalog.pages.contains_key(address) && self.catalog.resource(address).is_err()
@@ -243,7 +254,7 @@ impl Builder<'_> {
         let foreign = self.foreign.iter().filter(|(address, _)| missing(address)).map(|(_, problem)| problem.clone());
         self.problems.extend(foreign.collect::<Vec<_>>());
         let lists = Lists {
-            tools: text(&tools),
+            tools: tools.into(),
             resources: Viewer::ALL.map(resources),
             templates: text(&self.templates),
             prompts: text(&self.prompts),
@@ -255,4 +266,13 @@ impl Builder<'_> {
 
 fn text(items: &impl serde::Serialize) -> Bytes {
     serde_json::to_vec(items).map(Bytes::from).unwrap_or_default()
+}
+
+/// Two JSON arrays as one.
+fn joined(first: &Bytes, second: &Bytes) -> Bytes {
+    match (first.strip_suffix(b"]"), second.strip_prefix(b"[")) {
+        (Some(head), Some(tail)) if head != b"[" && tail != b"]" => [head, b",", tail].concat().into(),
+        (Some(b"["), _) => second.clone(),
+        _ => first.clone(),
+    }
 }

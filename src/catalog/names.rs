@@ -13,6 +13,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
+use crate::manifest::Connector;
 use crate::name::{ConnectorId, public_name};
 use crate::params::mentions;
 
@@ -37,6 +38,11 @@ pub struct Names {
 type Raw<'a> = IndexMap<Cow<'a, str>, &'a RawValue>;
 
 impl Names {
+    /// How this connector's names are published.
+    pub fn of(connector: &Connector) -> Self {
+        Self { connector: connector.id.clone(), prefix: connector.prefix }
+    }
+
     /// The published name of a tool or prompt.
     pub fn public_name(&self, name: &str) -> String {
         public_name(&self.connector, name, self.prefix)

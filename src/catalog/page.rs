@@ -1,12 +1,12 @@
 //! Pages as `ui://` resources: one address for each version, and the words every family of clients wants.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use crate::manifest::{ClientName, Domain, PageOptions};
+use crate::manifest::{Checked, ClientName, Connector, Domain, PageOptions};
 use crate::name::{ConnectorId, shown};
 use crate::widget::{Csp, Load, NO_LIST, NOT_ABSOLUTE, Page, Pages, fingerprint, loads, sha256_hex, uncovered};
 
@@ -62,6 +62,12 @@ pub struct Shown {
     prefers_border: bool,
     permissions: Map<String, Value>,
     domains: Domains,
+    /// What it loads from us, below `/assets/`.
+    #[serde(default)]
+    pub assets: Vec<String>,
+    /// What it would load and its policy forbids, in words.
+    #[serde(skip)]
+    pub(super) faults: Vec<String>,
 }
 
 /// The origins a page wants to run on, by client.
@@ -74,16 +80,11 @@ struct Domains {
 
 impl Shown {
     /// Publishes a page for a connector.
-    pub(super) fn new(
-        connector: &ConnectorId,
-        page: &Page,
-        options: &PageOptions,
-        pages: &Pages,
-    ) -> Result<Self, String> {
-        let (html, loads_ours) = pages.placed(page)?;
+    fn new(connector: &ConnectorId, page: &Page, options: &PageOptions, pages: &Pages) -> Result<Self, String> {
+        let (html, assets) = pages.placed(page)?;
         let mut csp = options.csp.clone();
         let base = pages.base.as_deref().and_then(|base| Url::parse(base).ok());
-        if let Some(base) = base.filter(|_| loads_ours) {
+        if let Some(base) = base.filter(|_| !assets.is_empty()) {
             let origin = base.origin().ascii_serialization();
             if !csp.resource_domains.contains(&origin) {
                 csp.resource_domains.push(origin);
@@ -100,7 +101,10 @@ impl Shown {
             prefers_border: options.prefers_border,
             permissions: options.permissions.clone(),
             domains: domains(options.domain.as_ref(), pages),
+            assets,
+            faults: Vec::new(),
         };
+        shown.faults = shown.find_faults();
         // A client keeps what an address stands for, with all that is said of it.
         let said = Viewer::ALL.map(|viewer| shown.meta(viewer).to_string()).concat();
         let hash = fingerprint(&[shown.html.as_bytes(), said.as_bytes()]);
@@ -108,6 +112,11 @@ impl Shown {
         let name: String = page.name.chars().map(fits).collect();
         shown.uri = format!("ui://{connector}/{name}-{hash}.html");
         Ok(shown)
+    }
+
+    /// Whether it is the same for every client.
+    pub fn is_for_all(&self) -> bool {
+        self.domains == Domains::default()
     }
 
     /// What `resources/list` says of it.
@@ -164,8 +173,7 @@ impl Shown {
         json_first("ui", ui, meta)
     }
 
-    /// What it would load and its policy forbids, in words.
-    pub(super) fn faults(&self) -> Vec<String> {
+    fn find_faults(&self) -> Vec<String> {
         let loads = loads(&self.html);
         let say = |(load, reason): (&Load, &str)| {
             let url = shown(&load.url);
@@ -208,15 +216,37 @@ fn domains(domain: Option<&Domain>, pages: &Pages) -> Domains {
     }
 }
 
-/// The options a manifest gives a page, by the name its widgets know it under.
-pub(super) fn options<'a>(
-    pages: &'a std::collections::BTreeMap<String, PageOptions>,
-    reference: &str,
-) -> std::borrow::Cow<'a, PageOptions> {
-    let stem = Path::new(reference).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    match pages.get(reference).or_else(|| pages.get(stem)) {
-        Some(options) => std::borrow::Cow::Borrowed(options),
-        None => std::borrow::Cow::Owned(PageOptions::default()),
+/// The pages that connectors show, by connector and the name their widgets know them under; or why there is none.
+/// Made once for all snapshots that show the same.
+#[derive(Debug, Default)]
+pub struct ShownPages(HashMap<(ConnectorId, String), Result<Arc<Shown>, String>>);
+
+impl ShownPages {
+    /// The pages these connectors want.
+    pub fn new<'a>(connectors: impl IntoIterator<Item = &'a Checked>, pages: &Pages) -> Self {
+        let mut all = HashMap::new();
+        for checked in connectors {
+            let Connector { id, tools, widget, pages: options, .. } = &checked.connector;
+            let widgets = tools.iter().filter_map(|tool| tool.widget.as_ref()).chain(widget);
+            for reference in widgets.filter_map(|widget| widget.page.as_ref()) {
+                all.entry((id.clone(), reference.clone())).or_insert_with(|| {
+                    let page = pages.find(checked.folder(), reference)?;
+                    let unsaid = PageOptions::default();
+                    Shown::new(id, &page, options.get(reference).unwrap_or(&unsaid), pages).map(Arc::new)
+                });
+            }
+        }
+        Self(all)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Shown>> {
+        self.0.values().filter_map(|page| page.as_ref().ok())
+    }
+
+    pub(super) fn get(&self, connector: &ConnectorId, reference: &str) -> Result<&Arc<Shown>, &str> {
+        let found = self.0.get(&(connector.clone(), reference.to_owned()));
+        found.map_or(Err("it was not read"), |found| found.as_ref().map_err(String::as_str))
     }
 }
 
@@ -252,14 +282,29 @@ pub fn in_step(resource: &mut Map<String, Value>) -> bool {
         Value::Object(names.iter().filter_map(of).collect())
     };
     let standard = meta.get("ui").and_then(|ui| ui.get("csp")).cloned();
-    match (standard, meta.get("openai/widgetCSP").cloned()) {
-        (Some(csp), None) => {
-            meta.insert("openai/widgetCSP".into(), renamed(&csp, false));
-        }
-        (None, Some(csp)) => say(meta, "csp", renamed(&csp, true)),
-        (Some(_), Some(_)) | (None, None) => {}
+    let theirs = meta.get("openai/widgetCSP").cloned();
+    if standard.is_some() || theirs.is_some() {
+        // What one of them lists and the other does not, both list.
+        let [mut standard, mut theirs] = [standard, theirs].map(Option::unwrap_or_default);
+        let (more, less) = (renamed(&theirs, true), renamed(&standard, false));
+        fill(&mut standard, more);
+        fill(&mut theirs, less);
+        say(meta, "csp", standard);
+        meta.insert("openai/widgetCSP".into(), theirs);
     }
     *meta != before
+}
+
+/// Adds members that are not there.
+fn fill(object: &mut Value, more: Value) {
+    if object.is_null() {
+        *object = json!({});
+    }
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        for (name, value) in more {
+            object.entry(name).or_insert(value);
+        }
+    }
 }
 
 /// Says something in MCP Apps' words.

@@ -31,6 +31,7 @@ pub(super) fn entry(
     if let Value::Object(meta) = meta {
         meta.extend(tool.meta.clone());
         meta.insert("securitySchemes".into(), json!(security));
+        looks.silence(meta);
         looks.describe(meta);
         in_step(meta);
     }

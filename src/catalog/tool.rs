@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::mirror::{self, Mirrored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    Annotations, Arguments, Audience, AuthKind, Connector, FileArgument, Method, Operation, SecurityScheme, Tool,
-    Validators, Widget, explain,
+    Annotations, Arguments, Audience, AuthKind, Connector, FileArgument, GatewayOperation, ItemsOperation, Method,
+    Operation, SecurityScheme, Tool, Validators, Widget, explain,
 };
 use crate::name::{ConnectorId, shown};
 
@@ -35,6 +35,8 @@ pub struct Entry {
     pub timeout: Option<Duration>,
     /// Arguments that a header mirrors.
     pub mirrored: Vec<Mirrored>,
+    /// About how many tokens a model pays to see it: four bytes each.
+    pub tokens: usize,
     /// Arguments that are files.
     pub files: IndexMap<String, FileArgument>,
     schema: Value,
@@ -63,6 +65,7 @@ impl Entry {
         let schema = descriptor.get("inputSchema").and_then(Value::as_object);
         Self {
             mirrored: schema.and_then(|schema| mirror::mirrored(schema).ok()).unwrap_or_default(),
+            tokens: 0,
             descriptor,
             name,
             connector: connector.id.clone(),
@@ -132,11 +135,6 @@ impl Entry {
         }
         message
     }
-
-    /// About how many tokens a model pays to see it: four bytes each.
-    pub fn tokens(&self) -> usize {
-        self.descriptor.to_string().len().div_ceil(4)
-    }
 }
 
 /// What a caller must show: the tool's own word, else what the connector's `auth` means in the
@@ -165,6 +163,7 @@ fn descriptor(name: &str, tool: &Tool, looks: &Looks, security: &[SecurityScheme
     let mut meta = tool.meta.clone();
     meta.insert("securitySchemes".into(), json!(security));
     looks.describe(&mut meta);
+    in_step(&mut meta);
     if !tool.files.is_empty() {
         meta.insert("openai/fileParams".into(), json!(tool.files.keys().collect::<Vec<_>>()));
     }
@@ -186,15 +185,13 @@ fn annotations(tool: &Tool) -> Value {
     let Annotations { read_only, destructive, idempotent, open_world } = tool.annotations;
     let method = tool.request.as_ref().map(|request| request.method);
     let reads = matches!(method, Some(Method::Get | Method::Head))
-        || tool
-            .operation
-            .is_some_and(|it| !matches!(it, Operation::Add | Operation::Update | Operation::Remove | Operation::Clear));
+        || matches!(tool.operation, Some(Operation::Items(ItemsOperation::List) | Operation::Gateway(_)));
     let read_only = read_only.unwrap_or(reads);
-    let adds = tool.operation == Some(Operation::Add);
+    let adds = tool.operation == Some(Operation::Items(ItemsOperation::Add));
     let repeats = matches!(method, Some(Method::Put | Method::Delete))
-        || matches!(tool.operation, Some(Operation::Update | Operation::Remove | Operation::Clear));
+        || matches!(tool.operation, Some(Operation::Items(operation)) if operation != ItemsOperation::Add);
     // A collection is the caller's own; what the gateway itself does reaches its connectors.
-    let own = tool.operation.is_some_and(|it| !matches!(it, Operation::Sample | Operation::Search | Operation::Fetch));
+    let own = matches!(tool.operation, Some(Operation::Items(_) | Operation::Gateway(GatewayOperation::Connectors)));
     json!({
         "readOnlyHint": read_only,
         "destructiveHint": destructive.unwrap_or(!read_only && !adds),
@@ -213,14 +210,34 @@ pub(super) struct Looks {
 }
 
 impl Looks {
+    /// Takes out what a server says of the same things, because what the manifest says goes before.
+    pub(super) fn silence(&self, meta: &mut Map<String, Value>) {
+        let mut unsaid: Vec<(&str, &str)> = Vec::new();
+        if self.template.is_some() {
+            unsaid.extend([("resourceUri", "openai/outputTemplate"), ("resourceUri", "ui/resourceUri")]);
+        }
+        if self.widget.visibility.is_some() || self.widget.accessible.is_some() {
+            unsaid.extend([("visibility", "openai/widgetAccessible"), ("visibility", "openai/visibility")]);
+        }
+        for (standard, other) in unsaid {
+            meta.remove(other);
+            if let Some(Value::Object(ui)) = meta.get_mut("ui") {
+                ui.remove(standard);
+            }
+        }
+    }
+
     /// Says it in both families of keys: MCP Apps' and `ChatGPT`'s. What stands there already stays.
     pub(super) fn describe(&self, meta: &mut Map<String, Value>) {
+        // One family says it for both.
+        let said = meta.contains_key("openai/widgetAccessible")
+            || meta.get("ui").is_some_and(|ui| ui.get("visibility").is_some());
         let mut ui = Map::new();
         ui.extend(self.template.iter().map(|template| ("resourceUri".into(), json!(template))));
         let mut set = |key: &str, value: Value| {
             meta.entry(key).or_insert(value);
         };
-        if let Some(audience) = self.widget.audience() {
+        if let Some(audience) = self.widget.audience().filter(|_| !said) {
             set("openai/widgetAccessible", json!(audience.contains(&Audience::App)));
             ui.insert("visibility".into(), json!(audience));
         }
@@ -257,7 +274,8 @@ pub(super) fn in_step(meta: &mut Map<String, Value>) {
     }
     let for_app = |visibility: &Value| visibility.as_array().is_some_and(|it| it.contains(&json!("app")));
     // Unsaid, MCP Apps lets both call, and `ChatGPT` the model only.
-    let app = accessible.unwrap_or_else(|| visibility.as_ref().is_none_or(for_app));
+    let speaks_mcp_apps = ui.is_some() || meta.contains_key("ui/resourceUri");
+    let app = accessible.or(visibility.as_ref().map(for_app)).unwrap_or(speaks_mcp_apps);
     meta.entry("openai/widgetAccessible").or_insert(json!(app));
     if let Some(template) = &template {
         meta.entry("openai/outputTemplate").or_insert(template.clone());

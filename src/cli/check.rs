@@ -72,7 +72,7 @@ fn tools(live: &Live, connector: &Connector) -> (Vec<String>, usize) {
     let mine = live.catalog.entries().iter().filter(|entry| entry.connector == connector.checked.connector.id);
     mine.fold((Vec::new(), 0), |(mut names, tokens), entry| {
         names.push(entry.name.clone());
-        (names, tokens + entry.tokens())
+        (names, tokens + entry.tokens)
     })
 }
 

@@ -24,7 +24,7 @@ pub(super) fn list(config: Config, environment: Environment, format: Format) -> 
             (false, true) => "may destroy",
         };
         let title = entry.descriptor.get("title").and_then(Value::as_str).unwrap_or_default();
-        table.add_row([entry.name.as_str(), effect, title, &format!("~{}", entry.tokens())]);
+        table.add_row([entry.name.as_str(), effect, title, &format!("~{}", entry.tokens)]);
     }
     print(&table.to_string())?;
     show_problems(&live.problems);

@@ -129,8 +129,13 @@ impl Connector {
 
     /// How its names are published.
     pub(super) fn names(&self) -> Names {
+        Names::of(&self.checked.connector)
+    }
+
+    /// Whether the tools `search` and `fetch` can find things in it.
+    pub(super) fn feeds_now(&self) -> bool {
         let connector = &self.checked.connector;
-        Names { connector: connector.id.clone(), prefix: connector.prefix }
+        connector.enabled && connector.feeds.is_some() && self.adapter.is_ok()
     }
 
     /// What it brings into the catalog.

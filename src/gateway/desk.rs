@@ -1,22 +1,17 @@
 //! The `gateway` adapter: tools about the connectors themselves.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-    time::Instant,
-};
+use std::{sync::Weak, time::Instant};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
+use super::Gateway;
 use super::overview::Reader;
-use super::{Connector, Gateway};
 use crate::adapter::Adapter;
-use crate::call::{CallContext, Caller, Content, Invocation, Outcome, Output, ToolCall};
+use crate::call::{CallContext, Caller, Content, Invocation, Outcome, Output};
 use crate::catalog::Names;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Arguments, Checked, Operation};
-use crate::params::Params;
+use crate::manifest::{Arguments, Checked, GatewayOperation, Operation, Sample};
 
 /// What of a sample's result is shown, in characters.
 const SHOWN: usize = 4000;
@@ -26,25 +21,29 @@ const SHOWN: usize = 4000;
 pub(super) struct Desk {
     gateway: Weak<Gateway>,
     names: Names,
-    operations: HashMap<String, Operation>,
+    /// What each tool does, by its own name, in the manifest's order.
+    operations: Vec<(String, GatewayOperation)>,
 }
 
 impl Desk {
     pub(super) fn new(checked: &Checked, gateway: Weak<Gateway>) -> Self {
         let connector = &checked.connector;
-        let operations = connector.tools.iter().filter_map(|tool| Some((tool.name.clone(), tool.operation?)));
-        let names = Names { connector: connector.id.clone(), prefix: connector.prefix };
-        Self { gateway, names, operations: operations.collect() }
+        let operations = connector.tools.iter().filter_map(|tool| match tool.operation? {
+            Operation::Gateway(operation) => Some((tool.name.clone(), operation)),
+            Operation::Items(_) => None,
+        });
+        Self { gateway, names: Names::of(connector), operations: operations.collect() }
     }
 
     /// The connectors as the dashboard shows them, and by which tools it goes on from there.
     fn connectors(&self, gateway: &Gateway, caller: Caller) -> Output {
         let reader = if caller == Caller::Local { Reader::Operator } else { Reader::Anybody };
         let mut output = Output::json(gateway.live().overview(reader));
-        let tools = self.operations.iter().filter(|(_, it)| matches!(it, Operation::Connectors | Operation::Sample));
-        let word = |operation: &Operation| json!(operation).as_str().unwrap_or_default().to_owned();
-        let tools: Map<String, Value> =
-            tools.map(|(tool, operation)| (word(operation), json!(self.names.public_name(tool)))).collect();
+        let mut tools = Map::new();
+        for (tool, operation) in &self.operations {
+            let word = json!(operation).as_str().unwrap_or_default().to_owned();
+            tools.entry(word).or_insert_with(|| json!(self.names.public_name(tool)));
+        }
         output.meta.insert("switchboard/tools".into(), Value::Object(tools));
         output
     }
@@ -56,11 +55,17 @@ impl Adapter for Desk {
         let gone = || Error::new(ErrorKind::Internal, "the gateway is gone");
         let gateway = self.gateway.upgrade().ok_or_else(gone)?;
         let arguments = &invocation.arguments;
-        let output = match self.operations.get(&invocation.entry.tool) {
-            Some(Operation::Sample) => sample(&gateway, arguments, cx).await?,
-            Some(Operation::Search) => gateway.search(text(arguments, "query")?, cx).await,
-            Some(Operation::Fetch) => gateway.fetch(text(arguments, "id")?, cx).await?,
-            _ => self.connectors(&gateway, cx.caller),
+        let output = match self
+            .operations
+            .iter()
+            .find(|(tool, _)| *tool == invocation.entry.tool)
+            .map(|(_, operation)| operation)
+        {
+            Some(GatewayOperation::Sample) => sample(&gateway, arguments, cx).await?,
+            Some(GatewayOperation::Search) => gateway.search(text(arguments, "query")?, cx).await,
+            Some(GatewayOperation::Fetch) => gateway.fetch(text(arguments, "id")?, cx).await?,
+            Some(GatewayOperation::Connectors) => self.connectors(&gateway, cx.caller),
+            None => return Err(Error::new(ErrorKind::Internal, "the tool has no operation")),
         };
         Ok(output.into())
     }
@@ -71,19 +76,16 @@ async fn sample(gateway: &Gateway, arguments: &Arguments, cx: &CallContext) -> R
     let id = text(arguments, "connector")?;
     let live = gateway.live();
     let connector = live.connectors.values().find(|connector| connector.checked.connector.id.as_str() == id);
-    let call = connector.and_then(|connector: &Arc<Connector>| live.sample(connector));
-    let Some(call) = call else {
-        let message = format!("`{}` has no sample call, or cannot be called now", crate::name::shown(id));
+    let call = connector.and_then(|connector| Some((connector, connector.checked.connector.sample.as_ref()?)));
+    let Some((connector, Sample { tool, arguments, .. })) = call else {
+        let message = format!("`{}` has no sample call", crate::name::shown(id));
         return Err(Error::new(ErrorKind::InvalidArguments, message));
     };
-    let of = |key: &str| call.get(key).cloned().unwrap_or_default();
-    let tool = of("tool").as_str().unwrap_or_default().to_owned();
     let downstream = cx.downstream.quiet();
     let request = downstream.request.to_string();
     let started = Instant::now();
-    let mut params = Params::of("name", &tool);
-    params.set("arguments", &of("arguments"));
-    let outcome = gateway.call(cx.caller, ToolCall { name: tool.clone(), params }, downstream).await;
+    let outcome = gateway.call_within(connector, tool, (arguments.clone(), downstream), cx).await;
+    let outcome = outcome.map(|(_, outcome)| outcome);
     let ms = started.elapsed().as_secs_f64() * 1000.0;
     let (ok, shown) = match &outcome {
         Ok(outcome) => (!outcome.is_error(), said(outcome)),
@@ -95,7 +97,7 @@ async fn sample(gateway: &Gateway, arguments: &Arguments, cx: &CallContext) -> R
     };
     Ok(Output::json(json!({
         "connector": id,
-        "tool": tool,
+        "tool": connector.names().public_name(tool),
         "requestId": request,
         "ms": (ms * 10.0).round() / 10.0,
         "ok": ok,

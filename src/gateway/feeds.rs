@@ -1,6 +1,10 @@
 //! The tools `search` and `fetch`: one question to every connector that feeds them.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
@@ -8,11 +12,10 @@ use url::Url;
 
 use super::desk::said;
 use super::{Connector, Gateway};
-use crate::call::{CallContext, Outcome, Output, ToolCall};
+use crate::call::{CallContext, Outcome, Output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, Feeds, Field};
 use crate::name::shown;
-use crate::params::Params;
 
 /// How long a connector may search before the others' results go out without its own.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -20,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const MOST: usize = 20;
 /// The longest text of one thing, in characters: what the tightest client takes.
 const LONGEST_TEXT: usize = 100_000;
+/// The longest id or address, in bytes; nobody can use a longer one.
+const LONGEST_ID: usize = 2000;
 /// The longest title, in characters.
 const LONGEST_TITLE: usize = 300;
 
@@ -33,9 +38,13 @@ impl Gateway {
     /// Searches all feeders at once. What one of them finds does not wait for another's failure.
     pub(super) async fn search(&self, query: &str, cx: &CallContext) -> Output {
         let feeders = self.feeders();
+        // There has to be time left to tell who did not answer.
+        let left = cx.deadline.saturating_duration_since(Instant::now());
+        let patience = PATIENCE.min(left.mul_f64(0.8));
         let searched = join_all(feeders.iter().map(|feeder| async {
-            let found = tokio::time::timeout(PATIENCE, self.search_one(feeder, query, cx)).await;
-            let late = |_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {} s", PATIENCE.as_secs())));
+            let found = tokio::time::timeout(patience, self.search_one(feeder, query, cx)).await;
+            let late =
+                |_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {:.1} s", patience.as_secs_f64())));
             (&feeder.connector.checked.connector.id, found.unwrap_or_else(late))
         }));
         let (mut found, mut failures) = (Vec::new(), Vec::new());
@@ -70,7 +79,7 @@ impl Gateway {
         })?;
         let read = |item: &Value, field: Option<&Field>| field.and_then(|field| field.read(item));
         let result = |item: &Value| {
-            let id = feeds.search.id.read(item)?;
+            let id = feeds.search.id.read(item).filter(|id| id.len() <= LONGEST_ID)?;
             let title = read(item, feeds.search.title.as_ref()).unwrap_or_else(|| id.clone());
             Some(json!({
                 "id": format!("{}:{id}", connector.checked.connector.id),
@@ -91,7 +100,8 @@ impl Gateway {
         let feeders = self.feeders();
         let feeder = feeders.iter().find(|feeder| feeder.connector.checked.connector.id.as_str() == connector);
         let Feeder { connector, feeds } = feeder.ok_or_else(unknown)?;
-        let arguments = feeds.fetch.arguments_for(own).ok_or_else(unknown)?;
+        let schema = self.input_schema(connector, &feeds.fetch.tool);
+        let arguments = feeds.fetch.arguments_for(own, &schema).ok_or_else(unknown)?;
         let result = self.ask(connector, &feeds.fetch.tool, arguments, cx).await?;
         let read = |field: Option<&Field>| field.and_then(|field| field.read(&result));
         let whole = || match result.as_str() {
@@ -103,21 +113,29 @@ impl Gateway {
             .fetch
             .metadata
             .iter()
-            .filter_map(|(name, field)| Some((name.clone(), json!(field.read(&result)?))))
+            .filter_map(|(name, field)| Some((name.clone(), json!(cut(&field.read(&result)?, LONGEST_TITLE)))))
             .collect();
         Ok(Output::json(json!({
             "id": id,
             "title": cut(&read(feeds.fetch.title.as_ref()).unwrap_or_else(|| own.to_owned()), LONGEST_TITLE),
             "text": cut(&text, LONGEST_TEXT),
-            "url": read(feeds.fetch.url.as_ref()).and_then(|url| web(&url)).unwrap_or_default(),
+            "url": read(feeds.fetch.url.as_ref().or(feeds.search.url.as_ref())).and_then(|url| web(&url)).unwrap_or_default(),
             "metadata": metadata,
         })))
+    }
+
+    /// What a connector's tool takes; null when it is not there.
+    fn input_schema(&self, connector: &Connector, tool: &str) -> Value {
+        let live = self.live();
+        let id = &connector.checked.connector.id;
+        let entry = live.catalog.entries().iter().find(|entry| entry.connector == *id && entry.tool == tool);
+        entry.and_then(|entry| entry.descriptor.get("inputSchema")).cloned().unwrap_or_default()
     }
 
     fn feeders(&self) -> Vec<Feeder> {
         let live = self.live();
         let feeder = |connector: &Arc<Connector>| {
-            let feeds = connector.checked.connector.feeds.clone().filter(|_| connector.checked.connector.enabled)?;
+            let feeds = connector.checked.connector.feeds.clone().filter(|_| connector.feeds_now())?;
             Some(Feeder { connector: Arc::clone(connector), feeds })
         };
         live.connectors.values().filter_map(feeder).collect()
@@ -126,10 +144,8 @@ impl Gateway {
     /// Calls a connector's tool on the road of every call, and gives what it answered as a value: its structured
     /// content, else its text, read as JSON when it is that.
     async fn ask(&self, connector: &Connector, tool: &str, arguments: Arguments, cx: &CallContext) -> Result<Value> {
-        let name = connector.names().public_name(tool);
-        let mut params = Params::of("name", &name);
-        params.set("arguments", &arguments);
-        let outcome = self.call(cx.caller, ToolCall { name, params }, cx.downstream.quiet()).await?;
+        let call = (arguments, cx.downstream.quiet());
+        let (_, outcome) = Box::pin(self.call_within(connector, tool, call, cx)).await?;
         if outcome.is_error() {
             return Err(Error::new(ErrorKind::Upstream, cut(&said(&outcome), LONGEST_TITLE)));
         }
@@ -156,7 +172,7 @@ impl Gateway {
 
 /// An address a person may be sent to.
 fn web(url: &str) -> Option<String> {
-    let parsed = Url::parse(url).ok()?;
+    let parsed = Url::parse(url).ok().filter(|_| url.len() <= LONGEST_ID)?;
     matches!(parsed.scheme(), "http" | "https").then(|| url.to_owned())
 }
 

@@ -1,11 +1,12 @@
 //! Files that somebody gave to the client, fetched from there before the call.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use futures_util::future::try_join_all;
+use percent_encoding::percent_decode_str;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::Gateway;
@@ -15,21 +16,29 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, FileArgument};
 use crate::upstream::Limit;
 
+/// All files of all calls at once, in KiB. A call whose files find no room waits.
+pub(super) const ROOM: u32 = 256 << 10;
 /// The longest name a file keeps, in characters.
 const LONGEST_NAME: usize = 120;
 
+/// What files take of the room for all.
+pub(super) type Room = Option<OwnedSemaphorePermit>;
+
 impl Gateway {
-    /// The files among a call's arguments.
-    pub(super) async fn files(&self, entry: &Entry, arguments: &Arguments) -> Result<HashMap<String, File>> {
+    /// The files among a call's arguments, and the room they take while the call lasts.
+    pub(super) async fn files(&self, entry: &Entry, arguments: &Arguments) -> Result<(HashMap<String, File>, Room)> {
         let given = entry.files.iter().filter_map(|(name, file)| Some((name, file, arguments.get(name)?)));
-        let given = given.filter(|(.., value)| !value.is_null());
-        let fetched = given.map(|(name, file, value)| async move {
+        let given: Vec<_> = given.filter(|(.., value)| !value.is_null()).collect();
+        let bytes: usize = given.iter().map(|(_, file, _)| file.max_bytes).sum();
+        let room = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).min(ROOM);
+        let room = Arc::clone(&self.file_room).acquire_many_owned(room).await.ok();
+        let fetched = given.into_iter().map(|(name, file, value)| async move {
             let fetched = self.download(file, value).await;
             let named =
                 |error: Error| Error::new(error.kind(), format!("`{name}`: {}", error.message())).because(error);
             Ok::<_, Error>((name.clone(), fetched.map_err(named)?))
         });
-        Ok(try_join_all(fetched).await?.into_iter().collect())
+        Ok((try_join_all(fetched).await?.into_iter().collect(), room))
     }
 
     async fn download(&self, wanted: &FileArgument, value: &Value) -> Result<File> {
@@ -41,7 +50,8 @@ impl Gateway {
         };
         let url = url.filter(right);
         let url = url.ok_or_else(|| invalid("its `download_url` is no https address without a user name"))?;
-        let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default().to_owned();
+        let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+        let last = percent_decode_str(last).decode_utf8_lossy().into_owned();
         let hop = self.upstream.hop(wanted.allow_private, None);
         let hop = hop.map_err(|error| Error::new(ErrorKind::Internal, "no way out").because(error))?;
         let request = hop.request(reqwest::Method::GET, url).header(ACCEPT, "*/*").build();
@@ -64,7 +74,13 @@ impl Gateway {
                 wanted.types.join(", ")
             )));
         }
-        let bytes = Limit { bytes: wanted.max_bytes, setting: "maxBytes" }.read(response).await?;
+        let bytes = Limit { bytes: wanted.max_bytes, setting: "maxBytes" }.read(response).await;
+        let bytes = bytes.map_err(|error| {
+            if error.kind() == ErrorKind::TooLarge {
+                return invalid(format!("the file is larger than {} bytes; give a smaller one", wanted.max_bytes));
+            }
+            Error::new(error.kind(), "the file could not be read to its end").because(error)
+        })?;
         Ok(File { bytes, name: plain(text("file_name").unwrap_or(&last)), media_type })
     }
 }

@@ -10,18 +10,23 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Connector;
-use crate::error::{Error, ErrorKind};
+use crate::call::Outcome;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Times that are kept, the newest.
 const KEPT: usize = 120;
 /// Checks at once, of all connectors.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
 /// How long a check may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what is known of a connector stays fresh when its manifest does not say.
 const TTL: Duration = Duration::from_mins(5);
 /// No connector is checked more often.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// A check that failed is made again after this long.
+const AGAIN: Duration = Duration::from_secs(30);
+/// No connector is checked more rarely, whatever a service map says.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// The first checks are spread over this time.
 const START: Duration = Duration::from_secs(2);
 
@@ -38,6 +43,8 @@ pub struct Facts {
     pub errors: u64,
     /// How long calls and checks took, the oldest first.
     pub times: VecDeque<Duration>,
+    /// The last call that did not fail.
+    pub worked: Option<SystemTime>,
     /// The last check.
     pub checked: Option<Check>,
 }
@@ -75,12 +82,19 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes a call that reached the connector.
-    pub(super) fn called(&self, time: Duration, failed: bool) {
+    /// A call that reaches the connector now. One that is dropped ran out of time, or its caller left.
+    pub(super) fn reached(&self) -> Reached<'_> {
+        Reached { health: self, since: Instant::now(), ended: false }
+    }
+
+    fn called(&self, time: Duration, failed: bool) {
         let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         facts.calls += 1;
         facts.errors += u64::from(failed);
         facts.took(time);
+        if !failed {
+            facts.worked = Some(SystemTime::now());
+        }
     }
 
     /// Notes a check; whether it ended differently from the one before.
@@ -95,21 +109,47 @@ impl Health {
     }
 }
 
+/// A call under way at a connector.
+#[derive(Debug)]
+pub(super) struct Reached<'a> {
+    health: &'a Health,
+    since: Instant,
+    ended: bool,
+}
+
+impl Reached<'_> {
+    /// Notes how it ended. What the caller did wrong is no error of the connector.
+    pub(super) fn ended(mut self, result: &Result<Outcome>) {
+        self.ended = true;
+        let failed = match result {
+            Ok(outcome) => outcome.is_error(),
+            Err(error) => error.kind() != ErrorKind::InvalidArguments,
+        };
+        self.health.called(self.since.elapsed(), failed);
+    }
+}
+
+impl Drop for Reached<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.health.called(self.since.elapsed(), true);
+        }
+    }
+}
+
 /// Checks connectors, each when what is known of it is no longer fresh, a few at once and beside all calls.
 #[derive(Debug, Clone)]
 pub(super) struct Prober {
     slots: Arc<Semaphore>,
     /// Told when a check showed something new.
-    pub(super) news: watch::Sender<()>,
-}
-
-impl Default for Prober {
-    fn default() -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_ONCE)), news: watch::Sender::default() }
-    }
+    states: watch::Sender<()>,
 }
 
 impl Prober {
+    pub(super) fn new(states: watch::Sender<()>) -> Self {
+        Self { slots: Arc::new(Semaphore::new(AT_ONCE)), states }
+    }
+
     /// Checks one connector again and again until `stop`.
     pub(super) async fn watch(self, connector: Arc<Connector>, stop: CancellationToken) {
         let Some(adapter) = connector.usable() else { return };
@@ -125,9 +165,9 @@ impl Prober {
             let Some(probed) = stop.run_until_cancelled(probed).await else { return };
             let failure = probed.unwrap_or_else(late).err().map(|error| error.to_string());
             if connector.health.checked(started.elapsed(), failure.as_deref()) {
-                self.news.send_replace(());
+                self.states.send_replace(());
             }
-            wait = spread(ttl);
+            wait = spread(if failure.is_some() { ttl.min(AGAIN) } else { ttl });
         }
     }
 }
@@ -136,7 +176,7 @@ impl Connector {
     /// How long what is known of it stays fresh.
     pub fn ttl(&self) -> Duration {
         let ttl = self.checked.connector.ttl_seconds;
-        ttl.map_or(TTL, |seconds| Duration::from_secs(seconds.get())).max(SHORTEST)
+        ttl.map_or(TTL, |seconds| Duration::from_secs(seconds.get())).clamp(SHORTEST, LONGEST)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::health::Facts;
+use super::health::{Check, Facts};
 use super::{Connector, Live, State};
 use crate::adapter::{Phase, Status};
 
@@ -27,14 +27,15 @@ impl Live {
     }
 
     fn report_of(&self, connector: &Connector) -> Value {
+        let id = &connector.checked.connector.id;
         let state = connector.state();
-        let (tools, tokens) = self.cost(connector);
+        let mine = self.catalog.entries().iter().filter(|entry| entry.connector == *id);
         let mut report = json!({
-            "id": connector.checked.connector.id,
+            "id": id,
             "state": state.word(),
             "reason": state.reason(),
-            "tools": tools,
-            "tokens": tokens,
+            "tools": mine.map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
+            "tokens": self.catalog.cost(id).tokens,
         });
         if let (State::Live(status), Value::Object(report)) = (state, &mut report) {
             let since = status.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -45,19 +46,10 @@ impl Live {
         report
     }
 
-    /// A connector's tools, and the tokens a model pays to see them.
-    fn cost(&self, connector: &Connector) -> (Vec<&str>, usize) {
-        let id = &connector.checked.connector.id;
-        let mine = self.catalog.entries().iter().filter(|entry| entry.connector == *id);
-        mine.fold((Vec::new(), 0), |(mut names, tokens), entry| {
-            names.push(entry.name.as_str());
-            (names, tokens + entry.tokens())
-        })
-    }
-
     /// What the dashboard shows.
     pub fn overview(&self, reader: Reader) -> Value {
-        let rows: Vec<Value> = self.connectors.values().map(|connector| self.row(connector, reader)).collect();
+        let shown = self.connectors.values().filter(|connector| !connector.checked.is_built_in());
+        let rows: Vec<Value> = shown.map(|connector| self.row(connector, reader)).collect();
         let sum = |key: &str| rows.iter().filter_map(|row| row.get(key)?.as_u64()).sum::<u64>();
         let online = rows.iter().filter(|row| row.get("status").is_some_and(|status| status == "online")).count();
         json!({
@@ -79,9 +71,10 @@ impl Live {
         let manifest = &connector.checked.connector;
         let state = connector.state();
         let facts = connector.health.facts();
-        let (tools, tokens) = self.cost(connector);
+        let cost = self.catalog.cost(&manifest.id);
         let live = if let State::Live(status) = &state { Some(status) } else { None };
         let checked = facts.checked.as_ref();
+        let failure = failure(&state, &facts);
         let retry = live.and_then(Status::retry_in).and_then(|wait| SystemTime::now().checked_add(wait));
         let times = facts.times.iter().skip(facts.times.len().saturating_sub(DRAWN));
         let expires = checked.and_then(|checked| checked.at.checked_add(connector.ttl()));
@@ -93,9 +86,9 @@ impl Live {
             "description": manifest.description,
             "kind": manifest.adapter.kind(),
             "state": state.word(),
-            "status": status(&state, &facts),
-            "reason": reason(&state, &facts, reader),
-            "endpoint": connector.usable().and_then(|adapter| adapter.endpoint()),
+            "status": status(&state, &facts, failure),
+            "reason": reason(&state, failure, reader),
+            "endpoint": connector.usable().and_then(|adapter| adapter.endpoint()).filter(|host| reader == Reader::Operator || is_public_name(host)),
             "since": live.map(|status| written(status.since)),
             "checkedAt": checked.map(|checked| written(checked.at)),
             "expiresAt": expires.map(written),
@@ -107,8 +100,8 @@ impl Live {
             "latencies": times.copied().map(milliseconds).collect::<Vec<_>>(),
             "calls": facts.calls,
             "errors": facts.errors,
-            "tools": tools.len(),
-            "tokens": tokens,
+            "tools": cost.tools,
+            "tokens": cost.tokens,
             "sample": self.sample(connector),
         })
     }
@@ -124,32 +117,43 @@ impl Live {
     }
 }
 
+/// Why the last check failed, as long as nothing newer says otherwise: a good call, or a connection made since.
+fn failure<'a>(state: &State, facts: &'a Facts) -> Option<&'a str> {
+    let State::Live(status) = state else { return None };
+    let newer = |check: &&Check| check.at >= status.since && facts.worked.is_none_or(|worked| worked < check.at);
+    let check = facts.checked.as_ref().filter(newer)?;
+    check.failure.as_deref()
+}
+
 /// The state in the words of the service map: online, offline, degraded or unknown.
-fn status(state: &State, facts: &Facts) -> &'static str {
+fn status(state: &State, facts: &Facts, failure: Option<&str>) -> &'static str {
     let State::Live(status) = state else { return "offline" };
-    let failed = facts.checked.as_ref().map(|checked| checked.failure.is_some());
-    match (status.phase, failed) {
-        (Phase::Down, _) | (Phase::Up | Phase::Degraded, Some(true)) => "offline",
-        (Phase::Degraded, _) => "degraded",
-        (Phase::Up, Some(false)) => "online",
-        // A connection that stands is proof; an address nobody has tried is none.
-        (Phase::Up, None) if status.connections > 0 => "online",
-        (Phase::Starting, _) | (Phase::Up, None) => "unknown",
+    // A connection that stands is proof; an address nobody has tried is none.
+    let proven = facts.checked.is_some() || facts.worked.is_some() || status.connections > 0;
+    match (status.phase, failure) {
+        (Phase::Down, _) | (Phase::Up | Phase::Degraded, Some(_)) => "offline",
+        (Phase::Degraded, None) => "degraded",
+        (Phase::Up, None) if proven => "online",
+        (Phase::Up, None) | (Phase::Starting, _) => "unknown",
     }
 }
 
-fn reason(state: &State, facts: &Facts, reader: Reader) -> Option<String> {
+fn reason(state: &State, failure: Option<&str>, reader: Reader) -> Option<String> {
     match state {
         State::Unavailable(_) if reader == Reader::Anybody => {
             Some("it is not set up; its operator sees why with `switchboard check`".into())
         }
         State::Disabled => Some("its manifest switches it off".into()),
         State::Unavailable(_) => state.reason().map(str::to_owned),
-        State::Live(_) => {
-            let failure = || facts.checked.as_ref()?.failure.clone();
-            state.reason().map(str::to_owned).or_else(failure)
-        }
+        State::Live(_) => state.reason().or(failure).map(str::to_owned),
     }
+}
+
+/// Whether a host is named as hosts of the internet are, and not as those of somebody's own network.
+fn is_public_name(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let own = ["local", "internal", "localhost", "lan", "home", "corp", "intranet", "test"];
+    host.contains('.') && last.chars().any(char::is_alphabetic) && !own.contains(&last.to_ascii_lowercase().as_str())
 }
 
 /// A time as RFC 3339 writes it, in UTC and whole seconds.

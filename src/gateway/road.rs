@@ -9,9 +9,9 @@ use std::{
 use super::{Connector, Gateway, Live, authorize::authorize, shape::shape};
 use crate::adapter::McpAdapter;
 use crate::call::{CallContext, Caller, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
-use crate::catalog::{Catalog, Place};
+use crate::catalog::{Catalog, Entry, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::AuthKind;
+use crate::manifest::{AdapterSettings, Arguments, AuthKind};
 use crate::name::shown;
 use crate::params::Params;
 
@@ -96,26 +96,63 @@ impl Gateway {
         let ToolCall { name, params } = call;
         let resolve = |catalog: &Catalog| catalog.resolve(&name).map(Arc::clone).map_err(|error| told(caller, error));
         let (live, entry) = self.find(&name, resolve).await?;
-        authorize(caller, &entry)?;
+        self.travel(caller, &live, &entry, (params, downstream)).await
+    }
+
+    /// Calls a tool of one connector by its own name, for another call. Published names are no use here: they may be
+    /// another connector's. The gateway calls no tool of its own.
+    pub(super) async fn call_within(
+        &self,
+        connector: &Connector,
+        tool: &str,
+        (arguments, downstream): (Arguments, Downstream),
+        cx: &CallContext,
+    ) -> Result<(Arc<Entry>, Outcome)> {
+        let live = self.live();
+        let id = &connector.checked.connector.id;
+        let entry = live.catalog.entries().iter().find(|entry| entry.connector == *id && entry.tool == tool);
+        let entry = entry.filter(|_| !matches!(connector.checked.connector.adapter, AdapterSettings::Gateway(_)));
+        let gone = || Error::new(ErrorKind::Unavailable, format!("{id} is not available now, or has no tool `{tool}`"));
+        let entry = Arc::clone(entry.ok_or_else(gone)?);
+        let params = Params::of("arguments", &arguments);
+        let work = Box::pin(self.travel(cx.caller, &live, &entry, (params, downstream.clone())));
+        let seen = |outcome: &Outcome| (outcome.is_error(), outcome.size());
+        let outcome = self.noted(&entry.name, downstream.request, work, seen).await?;
+        Ok((entry, outcome))
+    }
+
+    /// The road from a tool that was found.
+    async fn travel(
+        &self,
+        caller: Caller,
+        live: &Live,
+        entry: &Arc<Entry>,
+        (mut params, downstream): (Params, Downstream),
+    ) -> Result<Outcome> {
+        authorize(caller, entry)?;
         let arguments = entry.check(params.get("arguments"))?;
         let connector = live.connectors.get(&entry.connector).ok_or_else(gone)?;
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
         let max_result = self.limits.max_result;
+        let deadline = Instant::now() + time;
         let exchange = async {
             let _turn = connector.turn().await?;
             let credential = connector.references().resolve(&self.environment)?;
             // Few tools take files, and what it takes to fetch them is large.
-            let files =
-                if entry.files.is_empty() { HashMap::new() } else { Box::pin(self.files(&entry, &arguments)).await? };
-            let invocation = Invocation { entry: Arc::clone(&entry), arguments, sent: params, files, credential };
-            let cx = CallContext { caller, downstream, max_result };
-            let outcome = connector.adapter()?.call(&invocation, &cx).await?;
-            shape(&entry, outcome, max_result)
+            let (files, _room) = if entry.files.is_empty() {
+                (HashMap::new(), None)
+            } else {
+                Box::pin(self.files(entry, &arguments)).await?
+            };
+            params.set_default("name", &entry.name);
+            let invocation = Invocation { entry: Arc::clone(entry), arguments, sent: params, files, credential };
+            let cx = CallContext { caller, downstream, deadline, max_result };
+            let reached = connector.health.reached();
+            let outcome = connector.adapter()?.call(&invocation, &cx).await;
+            reached.ended(&outcome);
+            shape(entry, outcome?, max_result)
         };
-        let started = Instant::now();
-        let result = self.in_time(&name, time, exchange).await;
-        connector.health.called(started.elapsed(), result.as_ref().map_or(true, Outcome::is_error));
-        result
+        self.in_time(&entry.name, time, exchange).await
     }
 
     async fn pass_on(&self, caller: Caller, request: &Request, downstream: &Downstream) -> Result<Sent> {

@@ -1,9 +1,6 @@
 //! What runs beside calls: connectors' connections, and snapshots of what they come to offer.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,15 +9,28 @@ use super::{Connector, Gateway, Live};
 use crate::adapter::{Adapter, Phase};
 use crate::name::ConnectorId;
 
+/// Pages that could not be kept are tried again after this long.
+const KEEP_AGAIN: Duration = Duration::from_mins(1);
+
+/// How much is looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Connections: for a command that ends soon.
+    Connections,
+    /// Health and pages too: for a server.
+    Everything,
+}
+
 impl Gateway {
     /// Keeps connectors running until `stop`, and leaves nothing of theirs behind.
-    pub async fn tend(self: Arc<Self>, stop: CancellationToken) {
+    pub async fn tend(self: Arc<Self>, upkeep: Upkeep, stop: CancellationToken) {
         let mut live = self.live.subscribe();
         let mut tended: BTreeMap<ConnectorId, (Arc<Connector>, CancellationToken)> = BTreeMap::new();
         let mut tasks = JoinSet::new();
-        let keeper = Arc::clone(&self);
-        let keeping = stop.clone();
-        tasks.spawn(async move { keeper.keep_all_pages(&keeping).await });
+        if upkeep == Upkeep::Everything {
+            let (keeper, stop) = (Arc::clone(&self), stop.clone());
+            tasks.spawn(async move { keeper.keep_all_pages(&stop).await });
+        }
         loop {
             let now = Arc::clone(&live.borrow_and_update());
             tended.retain(|id, (connector, over)| {
@@ -34,7 +44,9 @@ impl Gateway {
                 if let Some(adapter) = connector.usable().filter(|_| !tended.contains_key(id)) {
                     let over = stop.child_token();
                     tended.insert(id.clone(), (Arc::clone(connector), over.clone()));
-                    tasks.spawn(self.prober.clone().watch(Arc::clone(connector), over.clone()));
+                    if upkeep == Upkeep::Everything {
+                        tasks.spawn(self.prober.clone().watch(Arc::clone(connector), over.clone()));
+                    }
                     tasks.spawn(async move { adapter.tend(over).await });
                 }
             }
@@ -59,12 +71,21 @@ impl Gateway {
 
     /// Keeps every version of the pages, each as it comes.
     async fn keep_all_pages(&self, stop: &CancellationToken) {
-        let (mut live, mut kept) = (self.live.subscribe(), BTreeSet::new());
+        let mut live = self.live.subscribe();
         loop {
             live.mark_unchanged();
-            self.keep_pages(&mut kept).await;
-            if !matches!(stop.run_until_cancelled(live.changed()).await, Some(Ok(()))) {
-                return;
+            let Some(all) = stop.run_until_cancelled(self.keep_pages()).await else { return };
+            let again = if all { None } else { Some(KEEP_AGAIN) };
+            let later = async {
+                match again {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = live.changed() => if changed.is_err() { return },
+                () = later => {}
+                () = stop.cancelled() => return,
             }
         }
     }

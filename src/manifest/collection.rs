@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::model::Operation;
+use super::model::ItemsOperation;
 
 /// Items that are kept here, in the data directory.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub struct CollectionSettings {
     /// Who shares it.
     #[serde(default)]
     pub scope: Scope,
-    /// The most items in it.
+    /// The most items in it; with `maxItemBytes`, 4 MiB at most.
     #[serde(default = "one_hundred")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_items: usize,
@@ -42,6 +42,7 @@ pub struct CollectionSettings {
     pub max_collections: u64,
     /// When a collection that nobody changes is forgotten.
     #[serde(default = "thirty_days")]
+    #[schemars(range(min = 1, max = 315_360_000))]
     pub expire_seconds: NonZeroU64,
 }
 
@@ -52,7 +53,7 @@ pub enum Scope {
     /// Nobody: every conversation has its own.
     #[default]
     Session,
-    /// All conversations of one caller.
+    /// All conversations of one caller. Who proves nothing is one and the same caller.
     Caller,
     /// Everybody.
     Shared,
@@ -81,7 +82,7 @@ impl CollectionSettings {
     }
 
     /// What an operation takes.
-    pub fn input_schema(&self, operation: Operation) -> Map<String, Value> {
+    pub fn input_schema(&self, operation: ItemsOperation) -> Map<String, Value> {
         let mut properties = Map::new();
         let mut required = Vec::new();
         let mut take = |name: &str, items: Value, description: &str| {
@@ -90,18 +91,15 @@ impl CollectionSettings {
             required.push(name.to_owned());
         };
         match operation {
-            Operation::Add => take("items", json!(self.closed_item()), "The items to add."),
-            Operation::Update => take("items", json!(self.change()), "The items to change, each with what changes."),
-            Operation::Remove => {
+            ItemsOperation::Add => take("items", json!(self.closed_item()), "The items to add."),
+            ItemsOperation::Update => {
+                take("items", json!(self.change()), "The items to change, each with what changes.");
+            }
+            ItemsOperation::Remove => {
                 let description = format!("The items to remove, each by its `{}`.", self.key);
                 take("keys", json!({ "type": "string" }), &description);
             }
-            Operation::List
-            | Operation::Clear
-            | Operation::Connectors
-            | Operation::Sample
-            | Operation::Search
-            | Operation::Fetch => {}
+            ItemsOperation::List | ItemsOperation::Clear => {}
         }
         properties.extend(self.id_argument().map(|name| (name, self.id_schema())));
         let mut schema = object(properties);

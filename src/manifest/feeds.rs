@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::model::Ordered;
 use super::template::{Arguments, Part, Template, text_of};
@@ -117,11 +117,17 @@ impl JsonSchema for Field {
 }
 
 impl FetchFeed {
-    /// The arguments for this id; nothing when it is not of the form `id` says.
-    pub fn arguments_for(&self, id: &str) -> Option<Arguments> {
+    /// The arguments for this id, of the types the tool's schema declares; nothing when the id is not of the form
+    /// `id` says.
+    pub fn arguments_for(&self, id: &str, schema: &Value) -> Option<Arguments> {
         let mut arguments = self.arguments.clone();
+        let typed = |name: &str, text: &str| {
+            let kind = schema.get("properties").and_then(|properties| properties.get(name)?.get("type")?.as_str());
+            let number = || text.parse::<Number>().ok().map(Value::Number);
+            if matches!(kind, Some("integer" | "number")) { number() } else { Some(text.into()) }
+        };
         if let Some(name) = self.id.literal() {
-            arguments.insert(name.to_owned(), id.into());
+            arguments.insert(name.to_owned(), typed(name, id)?);
             return Some(arguments);
         }
         let mut rest = id;
@@ -131,12 +137,12 @@ impl FetchFeed {
                 (Part::Text(text), _) => rest = rest.strip_prefix(text.as_str())?,
                 (Part::Argument(name, _), Some(Part::Text(end))) => {
                     let (value, after) = rest.split_once(end.as_str())?;
-                    arguments.insert(name.clone(), value.into());
+                    arguments.insert(name.clone(), typed(name, value)?);
                     // The text itself is taken off in the next round.
                     rest = rest.get(rest.len() - after.len() - end.len()..)?;
                 }
                 (Part::Argument(name, _), None) => {
-                    arguments.insert(name.clone(), std::mem::take(&mut rest).into());
+                    arguments.insert(name.clone(), typed(name, std::mem::take(&mut rest))?);
                 }
                 (Part::Argument(..), Some(Part::Argument(..))) => return None,
             }

@@ -29,7 +29,7 @@ pub struct HttpSettings {
     pub response: Response,
     /// A path below `baseUrl` that answers well while the API is well; without one, any answer will do.
     #[serde(default)]
-    #[schemars(regex(pattern = "^/"))]
+    #[schemars(regex(pattern = "^/[^?#]*$"))]
     pub probe: Option<String>,
     /// The largest answer to take, in bytes.
     #[serde(default = "two_mebibytes")]

@@ -49,8 +49,9 @@ pub struct Connector {
     /// Words to find it by.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// How long what is known of it stays fresh.
+    /// How long what is known of it stays fresh, so how often it is checked.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 31_536_000))]
     pub ttl_seconds: Option<NonZeroU64>,
     /// Anything else worth keeping; shown in the service map.
     #[serde(default)]
@@ -157,20 +158,36 @@ pub struct Sample {
     pub arguments: Map<String, Value>,
 }
 
-/// What a tool of a collection, or of the gateway itself, does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+/// What a tool does, where an adapter knows all that can be done. The words differ, so the word says which is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
 pub enum Operation {
-    /// Puts items into a collection.
+    /// On a collection.
+    Items(ItemsOperation),
+    /// On the gateway itself.
+    Gateway(GatewayOperation),
+}
+
+/// What a tool does to a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ItemsOperation {
+    /// Puts items into it.
     Add,
-    /// Changes items of a collection.
+    /// Changes items of it.
     Update,
-    /// Takes items out of a collection.
+    /// Takes items out of it.
     Remove,
-    /// Shows a collection.
+    /// Shows it.
     List,
-    /// Empties a collection.
+    /// Empties it.
     Clear,
+}
+
+/// What a tool does with what the gateway knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GatewayOperation {
     /// Shows how every connector is.
     Connectors,
     /// Makes a connector's sample call.

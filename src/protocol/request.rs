@@ -88,7 +88,8 @@ impl Server {
         let page = self.gateway.page(&uri).await;
         if let Some(page) = page.map_err(|error| from_error(&error, downstream.era, Some(&uri)))? {
             let contents = json!([page.contents(viewer(downstream))]).to_string();
-            return Ok(result("contents", contents.as_bytes(), downstream.era, PAGE_TTL, "public"));
+            let scope = if page.is_for_all() { "public" } else { "private" };
+            return Ok(result("contents", contents.as_bytes(), downstream.era, PAGE_TTL, scope));
         }
         let read = self.about("resources/read", "uri", params, downstream).await?;
         // Few results hold a page, and one that does not is not opened.

@@ -24,7 +24,7 @@ use crate::adapter::Phase;
 use crate::call::{Caller, Era};
 use crate::gateway::{Connector, Gateway, Live, Reader, State};
 use crate::params::Params;
-use crate::widget::Pages;
+use crate::widget::{Asset, Pages};
 
 /// `server/discover` answers stay fresh this long, in milliseconds.
 const DISCOVER_TTL_MS: u64 = 60_000;
@@ -106,6 +106,11 @@ impl Server {
     /// The pages that may be shown, and their assets.
     pub fn pages(&self) -> Pages {
         self.gateway.live().pages().clone()
+    }
+
+    /// A file that pages load, by its address below `/assets/`, and whether it stays what it is.
+    pub async fn asset(&self, address: &str) -> Option<(Asset, bool)> {
+        self.gateway.asset(address).await
     }
 
     /// The results on their way through the SDK.

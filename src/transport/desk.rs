@@ -1,8 +1,8 @@
 //! Pages and data for people beside `/mcp`: the dashboard, its stream, and pages' assets.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use axum::{body::Body, response::Response};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{
@@ -11,7 +11,10 @@ use http::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use tokio::time::{Instant, interval_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, interval_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::DeskAccess;
@@ -26,22 +29,27 @@ const BRAND: &str = "Switchboard";
 const DASHBOARD: &str = "connectors";
 /// An overview is sent at least this often.
 const INTERVAL: Duration = Duration::from_secs(15);
+/// Readers of the stream at once.
+pub(super) const READERS: usize = 100;
 /// Changes within this time are one change.
 const SETTLE: Duration = Duration::from_millis(250);
 /// What the dashboard may do: run script and style of its own and ours, and talk to us.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
+const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Why somebody may not see this, if so. Browsers ask a person for the key, as the password of any name.
 pub(super) fn refusal(access: &DeskAccess, peer: SocketAddr, headers: &HeaderMap) -> Option<Response> {
+    // A browser sends what it knows of us from any page, so only our own may ask.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    if origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, origin)| origin != host)) {
+        return Some(denied(StatusCode::FORBIDDEN, "pages of other origins may not see this"));
+    }
     match access {
         DeskAccess::Everybody => None,
         DeskAccess::ThisMachine if is_direct(peer, headers) => None,
-        DeskAccess::ThisMachine => Some(denied(
-            StatusCode::UNAUTHORIZED,
-            "only this machine may see this; set CONNECTORS_API_KEY to let others in",
-        )),
+        DeskAccess::ThisMachine | DeskAccess::Nobody => {
+            Some(denied(StatusCode::FORBIDDEN, "set CONNECTORS_API_KEY to let people with that key see this"))
+        }
         DeskAccess::Key(key) => {
             let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok()).unwrap_or_default();
             let (scheme, shown) = said.split_once(' ').unwrap_or_default();
@@ -66,7 +74,9 @@ fn is_key(key: &SecretString, shown: &[u8]) -> bool {
 /// Whether a request came from this machine itself, and not by way of a proxy or tunnel that ends here.
 pub(super) fn is_direct(peer: SocketAddr, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let passed_on = headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || name == header::FORWARDED);
+    let of_proxies = [header::FORWARDED.as_str(), "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"];
+    let is_of_proxy = |name: &str| name.starts_with("x-forwarded-") || of_proxies.contains(&name);
+    let passed_on = headers.keys().any(|name| is_of_proxy(name.as_str()));
     peer.ip().to_canonical().is_loopback() && !passed_on && is_local(host)
 }
 
@@ -88,16 +98,35 @@ pub(super) fn dashboard(server: &Server, prefix: &str) -> Response {
     let Some((html, _)) = page else {
         return denied(StatusCode::NOT_FOUND, "the folder of pages holds no `connectors.html`");
     };
+    let scripts = script_hashes(&html).map(|hash| format!("'sha256-{hash}'"));
+    let scripts: Vec<String> = std::iter::once("'self'".to_owned()).chain(scripts).collect();
+    let policy = format!("script-src {}; {POLICY}", scripts.join(" "));
     let mut response = reply::html(html.as_ref().to_owned());
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
     response
+}
+
+/// What its own policy says of each script that stands in a page: nothing that got in from elsewhere runs.
+fn script_hashes(html: &str) -> impl Iterator<Item = String> {
+    html.split("<script").skip(1).filter_map(|rest| {
+        let (_, rest) = rest.split_once('>')?;
+        let (script, _) = rest.split_once("</script")?;
+        let hash = || BASE64_STANDARD.encode(digest::digest(&digest::SHA256, script.as_bytes()));
+        (!script.trim().is_empty()).then(hash)
+    })
 }
 
 /// How the connectors are: at once, when something changes, and now and then. A slow reader gets what is newest
 /// when it reads, and nothing that was before.
-pub(super) fn stream(server: &Server, closing: CancellationToken) -> Response {
+pub(super) fn stream(server: &Server, readers: &Arc<Semaphore>, closing: CancellationToken) -> Response {
+    let Ok(place) = Arc::clone(readers).try_acquire_owned() else {
+        return denied(StatusCode::SERVICE_UNAVAILABLE, "too many read this already; try again later");
+    };
     let server = server.clone();
     let events = async_stream::stream! {
+        let _place = place;
         let (mut live, mut health) = server.watch();
         let mut tick = interval_at(Instant::now() + INTERVAL, INTERVAL);
         loop {
@@ -115,7 +144,9 @@ pub(super) fn stream(server: &Server, closing: CancellationToken) -> Response {
             if !changed {
                 return;
             }
-            tokio::time::sleep(SETTLE).await;
+            if closing.run_until_cancelled(tokio::time::sleep(SETTLE)).await.is_none() {
+                return;
+            }
         }
     };
     let mut response = Response::new(Body::from_stream(events));
@@ -124,9 +155,8 @@ pub(super) fn stream(server: &Server, closing: CancellationToken) -> Response {
 }
 
 /// A file that pages load, for pages of any origin: clients show them on origins of their own.
-pub(super) fn asset(server: &Server, method: &Method, address: &str) -> Response {
-    let pages = server.pages();
-    let Some((asset, for_ever)) = pages.bundle.asset(address) else {
+pub(super) async fn asset(server: &Server, method: &Method, address: &str) -> Response {
+    let Some((asset, for_ever)) = server.asset(address).await else {
         return denied(StatusCode::NOT_FOUND, "there is no such asset");
     };
     let mut response = reply::empty(StatusCode::OK);
@@ -134,6 +164,8 @@ pub(super) fn asset(server: &Server, method: &Method, address: &str) -> Response
     headers.insert(CONTENT_TYPE, HeaderValue::from_str(&asset.media_type).unwrap_or(OCTETS));
     headers.insert(CACHE_CONTROL, if for_ever { FOR_EVER } else { NOT_LONG });
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // One that is opened by itself does nothing in our name.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(asset.bytes.len()));
     if method != Method::HEAD {

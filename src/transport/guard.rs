@@ -98,8 +98,11 @@ impl Guard {
         }
         let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or("null");
         // Clients show pages on origins of their own, and what a page loads is no secret.
-        let is_asset = request.uri().path().contains(ASSETS)
-            && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let prefix = self.options.public_url.as_ref().map(|url| url.path().trim_end_matches('/')).unwrap_or_default();
+        let path = request.uri().path();
+        let path = path.strip_prefix(prefix).unwrap_or(path);
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let is_asset = reads && path.starts_with(ASSETS);
         if is_asset || self.origin_allowed(origin) {
             return None;
         }

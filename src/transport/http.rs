@@ -17,7 +17,7 @@ use http::{
 };
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
@@ -47,6 +47,8 @@ struct Front {
     max_body: usize,
     desk: DeskAccess,
     challenge: Option<String>,
+    /// Places for readers of the stream.
+    readers: Arc<Semaphore>,
     /// Fires when streams have to end.
     draining: CancellationToken,
 }
@@ -66,6 +68,7 @@ pub async fn serve(
         max_body: options.max_body,
         desk: options.desk.clone(),
         challenge: options.challenge.clone(),
+        readers: Arc::new(Semaphore::new(desk::READERS)),
         draining: shutdown.draining.clone(),
     });
     let guard = Arc::new(Guard::new(options.clone(), listener.local_addr()?.ip()));
@@ -151,14 +154,14 @@ async fn stream(
 ) -> Response {
     let refusal = desk::refusal(&front.desk, peer, &headers);
     refusal.unwrap_or_else(|| {
-        let mut response = desk::stream(front.streamable.server(), front.draining.clone());
+        let mut response = desk::stream(front.streamable.server(), &front.readers, front.draining.clone());
         reply::mark_stream(&mut response, version);
         response
     })
 }
 
 async fn asset(State(front): State<Arc<Front>>, method: Method, Path(address): Path<String>) -> Response {
-    desk::asset(front.streamable.server(), &method, &address)
+    desk::asset(front.streamable.server(), &method, &address).await
 }
 
 /// Exactly the token, which is how `OpenAI` learns whose this address is.

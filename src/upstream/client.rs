@@ -104,6 +104,9 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>> {
     let Some(location) = location else { return Ok(None) };
     let target = location.to_str().ok().and_then(|location| from.join(location).ok());
     match target.filter(|url| matches!(url.scheme(), "http" | "https")) {
+        Some(url) if from.scheme() == "https" && url.scheme() == "http" => {
+            Err(Error::new(ErrorKind::Upstream, "the upstream redirected to an address without TLS"))
+        }
         Some(url) => Ok(Some(url)),
         None => Err(Error::new(ErrorKind::Upstream, "the upstream redirected to something that is no web address")),
     }

@@ -30,6 +30,19 @@ pub struct Asset {
     pub media_type: String,
 }
 
+impl Asset {
+    /// A file of this name, which says what it is.
+    pub fn new(name: &str, bytes: Bytes) -> Self {
+        let media_type = mime_guess::from_path(name).first_or_octet_stream();
+        // Text without a word about its encoding is read in any.
+        let media_type = match media_type.type_().as_str() {
+            "text" => format!("{media_type}; charset=utf-8"),
+            _ => media_type.to_string(),
+        };
+        Self { bytes, media_type }
+    }
+}
+
 impl Bundle {
     /// The pages in the binary.
     pub fn built() -> Self {
@@ -53,19 +66,14 @@ impl Bundle {
 
     fn add_asset(&mut self, path: &str, bytes: Bytes) {
         let name = path.strip_prefix("assets/").unwrap_or(path).to_owned();
-        let media_type = mime_guess::from_path(&name).first_or_octet_stream();
-        // Browsers run no module whose type says nothing of its encoding.
-        let media_type = match media_type.type_().as_str() {
-            "text" => format!("{media_type}; charset=utf-8"),
-            _ => media_type.to_string(),
-        };
         let hash = fingerprint(&[&bytes]);
         let address = match name.rsplit_once('.') {
             Some((stem, ending)) => format!("{stem}-{hash}.{ending}"),
             None => format!("{name}-{hash}"),
         };
         self.addresses.insert(address, name.clone());
-        self.assets.insert(name, Asset { bytes, media_type });
+        let asset = Asset::new(&name, bytes);
+        self.assets.insert(name, asset);
     }
 
     /// Its pages by name.

@@ -1,18 +1,17 @@
 //! Published names and descriptors.
 
 use serde_json::{Value, json, value::to_raw_value};
-use switchboard::catalog::{Catalog, Offered};
+use switchboard::catalog::{Catalog, Offered, ShownPages};
 use switchboard::error::ErrorKind;
 use switchboard::manifest::Manifests;
 use switchboard::name::{ConnectorId, public_name};
-use switchboard::widget::Pages;
 
 fn catalog(connectors: &Value) -> (Catalog, Vec<String>) {
     let manifests = Manifests::read([("m.json".into(), connectors.to_string())]);
     assert!(!manifests.problems.iter().any(switchboard::error::Problem::is_error), "{:?}", manifests.problems);
     let offered: Vec<Offered<'_>> =
         manifests.connectors.iter().map(|checked| Offered { checked, unavailable: None, offer: None }).collect();
-    let (catalog, problems) = Catalog::build(&offered, &Pages::default());
+    let (catalog, problems) = Catalog::build(&offered, &ShownPages::default());
     (catalog, problems.iter().map(ToString::to_string).collect())
 }
 

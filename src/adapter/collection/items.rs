@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Arguments, CollectionSettings, Operation, explain};
+use crate::manifest::{Arguments, CollectionSettings, ItemsOperation, explain};
 use crate::name::{nearest, shown};
 
 /// Items named in one message; more would drown the model.
@@ -37,24 +37,27 @@ impl Items {
     /// The items after an operation, and what was done, in words. Nothing is done by halves.
     pub(super) fn apply(
         self,
-        operation: Operation,
+        operation: ItemsOperation,
         arguments: &Arguments,
         settings: &CollectionSettings,
         schema: &Validator,
     ) -> Result<(Self, String)> {
-        let mut draft = Draft::new(self, settings);
-        let done = match operation {
-            Operation::Add => ("added", draft.add(given(arguments, "items")?)?),
-            Operation::Update => ("changed", draft.update(given(arguments, "items")?)?),
-            Operation::Remove => ("removed", draft.remove(given(arguments, "keys")?)?),
-            Operation::Clear => return Ok((Self::default(), format!("the {} is empty now", settings.name))),
-            Operation::List | Operation::Connectors | Operation::Sample | Operation::Search | Operation::Fetch => {
-                return Err(Error::new(ErrorKind::Internal, "this operation changes nothing"));
-            }
+        let change = |items: Self, done: &str, change: &dyn Fn(&mut Draft<'_>) -> Result<Vec<String>>| {
+            let mut draft = Draft::new(items, settings);
+            let keys = change(&mut draft)?;
+            draft.check(schema)?;
+            Ok((draft.items, format!("{done} {}", listed(&keys))))
         };
-        draft.check(schema)?;
-        let message = format!("{} {}", done.0, listed(&done.1));
-        Ok((draft.items, message))
+        match operation {
+            ItemsOperation::List => {
+                let message = self.said(&settings.name);
+                Ok((self, message))
+            }
+            ItemsOperation::Clear => Ok((Self::default(), format!("the {} is empty now", settings.name))),
+            ItemsOperation::Add => change(self, "added", &|draft| draft.add(given(arguments, "items")?)),
+            ItemsOperation::Update => change(self, "changed", &|draft| draft.update(given(arguments, "items")?)),
+            ItemsOperation::Remove => change(self, "removed", &|draft| draft.remove(given(arguments, "keys")?)),
+        }
     }
 }
 

@@ -73,7 +73,7 @@ impl Dialer {
             timeout: Duration::from_millis(settings.start_timeout_ms.get()),
             checked: checked.clone(),
             environment: environment.clone(),
-            names: Names { connector: connector.id.clone(), prefix: connector.prefix },
+            names: Names::of(connector),
             signals: Signals::new(around.bulletin.updates.clone()),
         })
     }

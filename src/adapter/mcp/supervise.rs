@@ -234,6 +234,7 @@ impl McpAdapter {
         let mut status = Status::now(Phase::Down, Some(why.to_string()));
         status.retry_at = Some(Instant::now() + wait);
         self.present.send_replace(Present { status, link: None });
+        self.bulletin.states.send_replace(());
         // Whoever waits for what it has shall not wait for the next attempt.
         if self.offer.borrow().is_none() {
             self.bulletin.changed.notify_one();
@@ -243,7 +244,9 @@ impl McpAdapter {
 
     /// Shows how it is from now on; gives how it was.
     fn show(&self, phase: Phase, reason: Option<String>, link: Option<Arc<Link>>) -> Present {
-        self.present.send_replace(Present { status: Status::now(phase, reason), link })
+        let before = self.present.send_replace(Present { status: Status::now(phase, reason), link });
+        self.bulletin.states.send_replace(());
+        before
     }
 }
 

@@ -5,12 +5,15 @@ use serde_json::{Map, Value};
 use super::{Checker, compile, properties};
 use crate::error::Severity;
 use crate::manifest::collection::CollectionSettings;
-use crate::manifest::model::{Operation, Tool};
+use crate::manifest::model::{ItemsOperation, Operation, Tool};
 use crate::manifest::template::escape;
+
+/// The largest collection, in bytes: what the store takes as one value.
+const LARGEST: usize = 4 << 20;
 
 /// Gives a collection's tool the schemas it does not state itself.
 pub(super) fn complete(settings: &CollectionSettings, tool: &mut Tool) {
-    let Some(operation) = tool.operation.filter(|_| compile_items(settings).is_ok()) else { return };
+    let Some(Operation::Items(operation)) = tool.operation.filter(|_| compile_items(settings).is_ok()) else { return };
     if properties(&tool.input_schema).is_empty() {
         tool.input_schema = settings.input_schema(operation);
     } else if let Some(name) = settings.id_argument()
@@ -35,6 +38,11 @@ impl Checker<'_> {
         if mentions_reference(item) {
             self.error(at, "an item's schema becomes part of others, so it cannot use `$ref`; write it out");
         }
+        if settings.max_items.saturating_mul(settings.max_item_bytes) > LARGEST {
+            let message =
+                format!("so many items of `maxItemBytes` are more than the {LARGEST} bytes a collection may have");
+            self.error("/adapter/maxItems", message);
+        }
         let kind = |name: &str| properties(item).get(name).and_then(|it| it.get("type")).and_then(Value::as_str);
         match kind(&settings.key) {
             Some("string") => {}
@@ -54,21 +62,16 @@ impl Checker<'_> {
 
     /// A tool takes what its operation needs. Arguments of its own beyond that go nowhere.
     pub(super) fn operation(&mut self, at: &str, tool: &Tool, settings: &CollectionSettings) {
-        let Some(operation) = tool.operation else { return };
+        let Some(Operation::Items(operation)) = tool.operation else { return };
         let declared = properties(&tool.input_schema);
         if compile_items(settings).is_err() {
             // Said at the item's schema; what follows from it has not been made.
             return;
         }
         let wanted = match operation {
-            Operation::Add | Operation::Update => Some("items"),
-            Operation::Remove => Some("keys"),
-            Operation::List
-            | Operation::Clear
-            | Operation::Connectors
-            | Operation::Sample
-            | Operation::Search
-            | Operation::Fetch => None,
+            ItemsOperation::Add | ItemsOperation::Update => Some("items"),
+            ItemsOperation::Remove => Some("keys"),
+            ItemsOperation::List | ItemsOperation::Clear => None,
         };
         if let Some(wanted) = wanted.filter(|wanted| !declared.contains_key(*wanted)) {
             self.error(&format!("{at}/inputSchema/properties"), format!("this operation takes `{wanted}`, an array"));

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::{Checker, properties};
 use crate::manifest::feeds::{Feeds, Field};
 use crate::manifest::file::FileArgument;
-use crate::manifest::model::{AdapterSettings, Connector, Tool};
+use crate::manifest::http::Method;
+use crate::manifest::model::{AdapterSettings, Connector, ItemsOperation, Operation, Tool};
 use crate::manifest::template::{Part, escape};
 use crate::name::did_you_mean;
 
@@ -50,6 +51,9 @@ impl Checker<'_> {
                     "text has to stand between two arguments, or nobody knows where one ends",
                 );
             }
+            if search.url.is_none() {
+                self.warn("/feeds/search", "ChatGPT shows no source for results without a `url`");
+            }
             let fields = [
                 ("/feeds/search/id", Some(&search.id)),
                 ("/feeds/search/title", search.title.as_ref()),
@@ -91,6 +95,15 @@ impl Checker<'_> {
             let suggestion = did_you_mean(tool, connector.tools.iter().map(|it| it.name.as_str()));
             return self.error(at, format!("`{tool}` is no tool of this connector{suggestion}"));
         };
+        let reads = |tool: &Tool| {
+            let method = tool.request.as_ref().map(|request| request.method);
+            let list = Some(Operation::Items(ItemsOperation::List));
+            let by_nature = matches!(method, Some(Method::Get | Method::Head)) || tool.operation == list;
+            tool.annotations.read_only.unwrap_or(by_nature)
+        };
+        if !reads(found) {
+            self.error(at, format!("`{tool}` is called without asking anybody, so it has to say `\"readOnly\": true`"));
+        }
         let declared = properties(&found.input_schema);
         for name in arguments.keys().filter(|name| !declared.is_empty() && !declared.contains_key(*name)) {
             let suggestion = did_you_mean(name, declared.keys().map(String::as_str));
