@@ -113,6 +113,11 @@ impl Entry {
         }
     }
 
+    /// Whether its descriptor says that it changes nothing.
+    pub fn is_read_only(&self) -> bool {
+        self.descriptor.pointer("/annotations/readOnlyHint") == Some(&Value::Bool(true))
+    }
+
     /// How a structured result breaks the output schema: pointers and messages, none when it
     /// does not, or when the tool promises nothing.
     pub fn check_output(&self, structured: Option<&Value>) -> Vec<(String, String)> {

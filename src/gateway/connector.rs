@@ -5,6 +5,7 @@ use std::{
     time::SystemTime,
 };
 
+use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::desk::Desk;
@@ -145,6 +146,14 @@ impl Connector {
             unavailable: self.adapter.as_ref().err().map(String::as_str),
             offer: self.adapter.as_ref().ok().and_then(|adapter| adapter.offer()),
         }
+    }
+
+    /// Whether its server says of a tool, in so many words, that it is not read-only.
+    pub(super) fn says_it_writes(&self, tool: &str) -> bool {
+        let offer = self.offer();
+        let found =
+            offer.iter().flat_map(|offer| &offer.tools).find(|it| it.get("name").is_some_and(|name| name == tool));
+        found.and_then(|tool| tool.pointer("/annotations/readOnlyHint")) == Some(&Value::Bool(false))
     }
 
     /// What its server says it has, once that is known.

@@ -75,6 +75,7 @@ impl Live {
         let live = if let State::Live(status) = &state { Some(status) } else { None };
         let checked = facts.checked.as_ref();
         let failure = failure(&state, &facts);
+        let endpoint = connector.usable().and_then(|adapter| adapter.endpoint());
         let retry = live.and_then(Status::retry_in).and_then(|wait| SystemTime::now().checked_add(wait));
         let times = facts.times.iter().skip(facts.times.len().saturating_sub(DRAWN));
         let expires = checked.and_then(|checked| checked.at.checked_add(connector.ttl()));
@@ -86,9 +87,9 @@ impl Live {
             "description": manifest.description,
             "kind": manifest.adapter.kind(),
             "state": state.word(),
-            "status": status(&state, &facts, failure),
+            "status": status(&state, &facts, failure, endpoint.is_some()),
             "reason": reason(&state, failure, reader),
-            "endpoint": connector.usable().and_then(|adapter| adapter.endpoint()).filter(|host| reader == Reader::Operator || is_public_name(host)),
+            "endpoint": endpoint.as_ref().filter(|host| reader == Reader::Operator || is_public_name(host)),
             "since": live.map(|status| written(status.since)),
             "checkedAt": checked.map(|checked| written(checked.at)),
             "expiresAt": expires.map(written),
@@ -126,10 +127,10 @@ fn failure<'a>(state: &State, facts: &'a Facts) -> Option<&'a str> {
 }
 
 /// The state in the words of the service map: online, offline, degraded or unknown.
-fn status(state: &State, facts: &Facts, failure: Option<&str>) -> &'static str {
+fn status(state: &State, facts: &Facts, failure: Option<&str>, is_elsewhere: bool) -> &'static str {
     let State::Live(status) = state else { return "offline" };
     // A connection that stands is proof; an address nobody has tried is none.
-    let proven = facts.checked.is_some() || facts.worked.is_some() || status.connections > 0;
+    let proven = !is_elsewhere || facts.checked.is_some() || facts.worked.is_some() || status.connections > 0;
     match (status.phase, failure) {
         (Phase::Down, _) | (Phase::Up | Phase::Degraded, Some(_)) => "offline",
         (Phase::Degraded, None) => "degraded",

@@ -114,6 +114,10 @@ impl Gateway {
         let entry = entry.filter(|_| !matches!(connector.checked.connector.adapter, AdapterSettings::Gateway(_)));
         let gone = || Error::new(ErrorKind::Unavailable, format!("{id} is not available now, or has no tool `{tool}`"));
         let entry = Arc::clone(entry.ok_or_else(gone)?);
+        if connector.says_it_writes(tool) && !entry.is_read_only() {
+            let message = format!("`{tool}` of {id} says that it is not read-only, so it is called by its name only");
+            return Err(Error::new(ErrorKind::Forbidden, message));
+        }
         let params = Params::of("arguments", &arguments);
         let work = Box::pin(self.travel(cx.caller, &live, &entry, (params, downstream.clone())));
         let seen = |outcome: &Outcome| (outcome.is_error(), outcome.size());

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from test_collection import COLLECTIONS, outcome, refusal, said
 from test_manifests import check
 from test_search import Api, Reply, running
 from test_surface import DOORS, PUBLIC, UPSTREAM, Raw, call, door, manifests_of, page_of, read, tools, wire_to
-from wire import META, MODERN, Json, Wire, request, result, text
+from wire import META, MODERN, Json, request, result, text
 
 SWITCHBOARD = ROOT / "manifests/switchboard.json"
 KEY = "k3y-of/the+dashboard="
@@ -115,7 +116,7 @@ def shown(server: Server, id: str) -> Json:
 
 def to_operator(server: Server) -> dict[str, Json]:
     """What is said to whoever is at this machine, by connector."""
-    with follow(wire_to(server.base)) as response:
+    with follow(server) as response:
         return {each["id"]: each for each in next(events(response))["dashboard"]["connectors"]}
 
 
@@ -269,6 +270,15 @@ def test_a_sample_runs_and_says_how_it_went(server: Server, kind: str) -> None:
     assert value == {"connector": "kit", "tool": "kit_greet", "ok": True, "output": "hello Ada"}
 
 
+@pytest.mark.parametrize("connector", ["off", "keyless"])
+def test_a_sample_of_what_cannot_be_called_says_so(tmp_path: Path, connector: str) -> None:
+    without_key = kit(id="keyless", credentials={"env": {"KEY": "${NOBODY_SETS_THIS}"}})
+    with harness.serve(manifests_of(tmp_path, SWITCHBOARD, kit(id="off", enabled=False), without_key)) as server:
+        answer = outcome(server, "run_sample", {"connector": connector})
+        assert answer.get("isError") or answer["structuredContent"]["ok"] is False
+        assert connector in text(answer) and "NOBODY_SETS_THIS" not in text(answer)
+
+
 @pytest.mark.parametrize("connector", ["nobody", "", "basket", "../kit"])
 def test_a_sample_that_is_not_there_is_refused_in_words(server: Server, connector: str) -> None:
     words = refusal(outcome(server, "run_sample", {"connector": connector}))
@@ -393,9 +403,14 @@ def test_a_server_that_starts_when_needed_is_not_started_by_probes(tmp_path: Pat
 # The stream
 
 
-def follow(wire: Wire, path: str = STREAM, **headers: str) -> Any:
-    sent = {"Accept": "text/event-stream", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return wire._http.stream("GET", path, headers=sent)
+@cache
+def browser(base: str) -> httpx2.Client:
+    """Somebody who looks at pages and speaks no MCP."""
+    return httpx2.Client(base_url=base, timeout=60, trust_env=False)
+
+
+def follow(server: Server, **headers: str) -> Any:
+    return browser(server.base).stream("GET", STREAM, headers={"Accept": "text/event-stream", **headers})
 
 
 def events(response: httpx2.Response) -> Iterator[Json]:
@@ -406,7 +421,7 @@ def events(response: httpx2.Response) -> Iterator[Json]:
 
 def test_the_stream_says_how_things_are_at_once_and_again_when_they_change(tmp_path: Path) -> None:
     manifests = manifests_of(tmp_path, SWITCHBOARD, kit())
-    with harness.serve(manifests) as server, follow(wire_to(server.base)) as response:
+    with harness.serve(manifests) as server, follow(server) as response:
         assert response.status_code == 200 and response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["cache-control"].startswith("no-") and response.headers["x-accel-buffering"] == "no"
         told = events(response)
@@ -420,7 +435,7 @@ def test_the_stream_says_how_things_are_at_once_and_again_when_they_change(tmp_p
 
 
 def test_a_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    with harness.serve(manifests_of(tmp_path, SWITCHBOARD)) as server, follow(wire_to(server.base)) as response:
+    with harness.serve(manifests_of(tmp_path, SWITCHBOARD)) as server, follow(server) as response:
         told = events(response)
         next(told)
         server.process.send_signal(signal.SIGTERM)
@@ -532,7 +547,7 @@ def basic(user: str, password: str) -> str:
 
 def status_of(server: Server, path: str, headers: dict[str, str]) -> tuple[int, Json]:
     """Status and body; of what streams, the status alone."""
-    with wire_to(server.base)._http.stream("GET", path, headers=headers) as answer:
+    with browser(server.base).stream("GET", path, headers=headers) as answer:
         if answer.status_code == 200:
             return 200, {}
         answer.read()
@@ -644,12 +659,12 @@ def test_a_page_of_another_origin_may_not_look(server: Server, path: str) -> Non
 
 def test_no_secret_is_in_anything_that_is_shown(server: Server, locked: Server) -> None:
     raw, wire = Raw(server, "somebody"), wire_to(server.base)
-    with follow(wire) as response:
+    with follow(server) as response:
         streamed = next(events(response))
     seen = [dashboard(server), streamed, wire.send("GET", PAGE).text, raw.ask("resources/list"), raw.ask("tools/list")]
     seen += [outcome(server, "run_sample", {"connector": id}) for id in ("kit", "api", "dead")]
     assert SECRET not in json.dumps(seen)
-    with follow(wire_to(locked.base), Authorization=f"Bearer {KEY}") as response:
+    with follow(locked, Authorization=f"Bearer {KEY}") as response:
         assert KEY not in json.dumps(next(events(response)))
     for log in (server.log, locked.log):
         assert SECRET not in "\n".join(log) and KEY not in "\n".join(log)

@@ -20,7 +20,7 @@ from harness import Server, until
 from test_collection import outcome, refusal, said
 from test_manifests import check
 from test_surface import DOORS, UPSTREAM, WIDGETS, Raw, call, door, manifests_of, tools
-from wire import Json
+from wire import Json, text
 
 FEEDS = WIDGETS / "feeds"
 
@@ -546,6 +546,7 @@ def test_a_tool_of_that_name_stays_its_connectors_own(tmp_path: Path) -> None:
     with library_in(tmp_path, docs, bare) as library:
         names = [tool["name"] for tool in library.raw.ask("tools/list")["tools"]]
         assert names.count("search") == 1 and len(names) == len(set(names))
+        assert text(call(library.raw, "search")) == "mine"
 
 
 FAULTY: list[tuple[Callable[[Json], Any], str, str]] = [
