@@ -281,11 +281,11 @@ def test_looking_into_none_shows_nothing_and_starts_none(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize("meta", [{}, {"openai/session": "v1/just begun"}], ids=["nobody", "conversation"])
-def test_emptying_none_names_none_that_is_not_there(server: Server, raw: Raw, meta: Json) -> None:
-    told = said(call(raw, "basket_empty", **meta))
-    if "basketId" in told:
-        answer = outcome(server, "basket_put", {"items": [{"name": "a"}], "basketId": told["basketId"]})
-        assert said(answer)["basketId"] == told["basketId"]
+@pytest.mark.parametrize("tool", ["basket_empty", "basket_show"])
+def test_an_id_is_told_once_there_is_something_under_it(raw: Raw, tool: str, meta: Json) -> None:
+    answer = call(raw, tool, **meta)
+    assert said(answer)["items"] == [] and "basketId" not in said(answer) and "id" not in kept(answer)
+    assert "openai/widgetSessionId" not in answer["_meta"]
 
 
 CONVERSATIONS = [

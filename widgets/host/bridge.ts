@@ -85,6 +85,9 @@ export class Bridge implements Channel {
   setState(state: WidgetState): void {
     const text = JSON.stringify(state.modelContent);
     if (text === this.#toldModel) return;
+    // A page that was only opened has nothing to say.
+    const blank = Object.values(state.modelContent).every((value) => Array.isArray(value) && value.length === 0);
+    if (blank && this.#toldModel === "") return;
     this.#toldModel = text;
     const kinds = this.#capabilities?.updateModelContext ?? {};
     const params: McpUiUpdateModelContextRequest["params"] =
