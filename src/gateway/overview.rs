@@ -112,8 +112,8 @@ impl Live {
         let manifest = &connector.checked.connector;
         let sample = manifest.sample.as_ref()?;
         let name = connector.names().public_name(&sample.tool);
-        // A tool that is not there now cannot be tried.
-        self.catalog.resolve(&name).ok()?;
+        // A tool that is not there now, or whose name somebody else has, cannot be tried.
+        self.catalog.resolve(&name).ok().filter(|entry| entry.connector == manifest.id)?;
         Some(json!({ "title": sample.title, "tool": name, "arguments": sample.arguments }))
     }
 }

@@ -82,14 +82,18 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+CLOCK, BUDGET = "server-basic-vanillajs_get-time", "server-budget-allocator_get-budget-data"
+
+
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Examples of MCP Apps behind a gateway; their pages call their tools by the names that they gave them."""
+    """Examples of MCP Apps behind a gateway that puts its prefix before the names; their pages call their tools by the
+    names that they gave them."""
     folder = tmp_path_factory.mktemp("examples")
     for id in ("server-basic-vanillajs", "server-budget-allocator"):
-        manifests = connector(folder, id, {"program": node(), "args": [package(id), "--stdio"]}, prefix=False)
+        manifests = connector(folder, id, {"program": node(), "args": [package(id), "--stdio"]})
     with harness.serve(manifests) as server:
-        until(lambda: {"get-time", "get-budget-data"} <= tools(server), f"the tools of the examples: {server.log}")
+        until(lambda: {CLOCK, BUDGET} <= tools(server), f"the tools of the examples: {server.log}")
         yield server
 
 
@@ -424,7 +428,7 @@ def test_a_page_is_light(page: str) -> None:
 
 def test_a_page_of_another_server_works_in_the_inspector(inspector: Inspector, examples: Server, tab: OpenTab) -> None:
     with tab(excused=ASKS_FOR_EVAL) as opened:
-        view = inspector.show(opened.page, examples, "get-time")
+        view = inspector.show(opened.page, examples, CLOCK)
         time = view.locator("#server-time")
         expect(time).to_contain_text("Z")
         before = time.inner_text()
@@ -436,7 +440,7 @@ def test_a_chart_of_another_server_is_drawn_in_the_inspector(
     inspector: Inspector, examples: Server, tab: OpenTab
 ) -> None:
     with tab(theme="dark", excused=ASKS_FOR_EVAL) as opened:
-        view = inspector.show(opened.page, examples, "get-budget-data")
+        view = inspector.show(opened.page, examples, BUDGET)
         expect(view.get_by_text("Allocated: $100,000 / $100,000")).to_be_visible()
         view.get_by_role("combobox").first.select_option(label="$500,000")
         expect(view.get_by_text("Allocated: $500,000 / $500,000")).to_be_visible()
@@ -444,7 +448,7 @@ def test_a_chart_of_another_server_is_drawn_in_the_inspector(
 
 def test_a_page_of_another_server_works_in_a_minimal_host(examples: Server, minimal: MakeHost, tab: OpenTab) -> None:
     with tab(excused=ASKS_FOR_EVAL) as opened:
-        frame = minimal(opened.page, examples, "get-time", {}).open()
+        frame = minimal(opened.page, examples, CLOCK, {}).open()
         time = frame.locator("#server-time")
         expect(time).to_contain_text("Z")
         before = time.inner_text()
