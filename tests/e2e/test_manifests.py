@@ -26,7 +26,7 @@ SERVICE_MAP = ROOT / "tests/fixtures/service-map"
 def check(manifests: Path, **env: str) -> dict[str, Any]:
     done = subprocess.run(
         [BINARY, "check", "--format", "json", "--manifests", str(manifests)],
-        env={"PATH": os.environ["PATH"], **env},
+        env={name: os.environ[name] for name in ("PATH", "SWITCHBOARD_DATA_DIR")} | env,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -183,12 +183,15 @@ def test_the_bundled_manifests_have_no_error_and_say_what_they_wait_for() -> Non
     assert report["exit"] == 0
     connectors = {connector["id"]: connector for connector in report["connectors"]}
     assert {name: connector["state"] for name, connector in connectors.items()} == {
+        "cart": "up",
         "conductor": "unavailable",
         "files": "up",
         "git": "up",
         "github": "unavailable",
         "machine": "up",
         "perplexity-search": "unavailable",
+        "search-and-fetch": "up",
+        "switchboard": "up",
         "wikidata": "down",
     }
     assert "CONDUCTOR_URL" in connectors["conductor"]["reason"]
@@ -219,8 +222,8 @@ def test_a_bundled_tool_is_well_described(tool: dict[str, Any]) -> None:
                 assert {"minimum", "maximum"} <= property.keys(), f"{name} has no limit"
             case "array":
                 assert "maxItems" in property and "items" in property, f"{name} has no limit"
-    for text in (tool.get("widget") or {}).values():
-        assert len(text) <= 64
+    for name in ("invoking", "invoked"):
+        assert len(tool.get("widget", {}).get(name, "")) <= 64
 
 
 async def test_the_machine_tells_its_facts(bundled: Server) -> None:

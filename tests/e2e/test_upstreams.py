@@ -88,8 +88,13 @@ def exact(text: str) -> Any:
     return json.loads(text, parse_float=lambda number: f"number {number}", parse_int=lambda number: f"number {number}")
 
 
+# What is said once more for ChatGPT.
+OTHER_FAMILY = ("openai/outputTemplate", "openai/widgetAccessible")
+
+
 def without_our_additions(published: Json, original: Json) -> Json:
-    """A published tool less what we may add: its security schemes, and the hints its server did not give.
+    """A published tool less what we may add: its security schemes, the hints its server did not give, and what it says
+    of its page in the words of the other family of clients.
 
     The schemes say what callers must show the gateway, so they are its own word whatever its upstreams ask for.
     """
@@ -103,8 +108,11 @@ def without_our_additions(published: Json, original: Json) -> Json:
     meta = {
         name: value
         for name, value in tool.get("_meta", {}).items()
-        if name in original.get("_meta", {}) or name != "securitySchemes"
+        if name in original.get("_meta", {}) or name not in ("securitySchemes", *OTHER_FAMILY)
     }
+    if "ui" in meta:
+        said = original["_meta"]["ui"]
+        meta["ui"] = {name: value for name, value in meta["ui"].items() if name in said or name != "visibility"}
     for name, value in [("annotations", annotations), ("_meta", meta)]:
         tool.pop(name, None)
         if value or name in original:
