@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,8 +32,9 @@ impl Gateway {
     /// the call. Arguments and results are never logged.
     pub async fn call(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
         let (tool, request) = (shown(&call.name), downstream.request);
-        self.noted(&tool, request, self.walk(caller, call, downstream), |outcome| (outcome.is_error(), outcome.size()))
-            .await
+        // By reference: a future that is handed on by value lies in memory once for each hand.
+        let work = pin!(self.walk(caller, call, downstream));
+        self.noted(&tool, request, work, |outcome| (outcome.is_error(), outcome.size())).await
     }
 
     /// Makes any other request to the MCP server that answers it.
@@ -139,7 +141,7 @@ impl Gateway {
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
         let max_result = self.limits.max_result;
         let deadline = Instant::now() + time;
-        let exchange = async {
+        let exchange = pin!(async {
             let _turn = connector.turn().await?;
             let credential = connector.references().resolve(&self.environment)?;
             // Few tools take files, and what it takes to fetch them is large.
@@ -155,7 +157,7 @@ impl Gateway {
             let outcome = connector.adapter()?.call(&invocation, &cx).await;
             reached.ended(&outcome);
             shape(entry, outcome?, max_result)
-        };
+        });
         self.in_time(&entry.name, time, exchange).await
     }
 
@@ -169,10 +171,10 @@ impl Gateway {
         }
         let mcp: Arc<McpAdapter> = connector.mcp().ok_or_else(gone)?;
         let time = manifest.timeouts.request_ms.map_or(self.limits.call_timeout, |ms| Duration::from_millis(ms.get()));
-        let exchange = async {
+        let exchange = pin!(async {
             let _turn = connector.turn().await?;
             mcp.request(request.method, request.params.clone(), downstream).await
-        };
+        });
         self.in_time(request.method, time, exchange).await
     }
 

@@ -119,7 +119,7 @@ impl Streamable {
             return self.batch(&parts, &body).await;
         }
         let reads = Reads::of(&parts.headers);
-        Box::pin(self.one(parts, &body, reads)).await
+        self.one(parts, &body, reads).await
     }
 
     /// Sends one message the right way.
@@ -223,7 +223,7 @@ impl Streamable {
         let mut answers: Vec<String> = Vec::new();
         for message in messages {
             let message = Bytes::copy_from_slice(message.get().as_bytes());
-            let response = Box::pin(self.one(parts.clone(), &message, Reads::JsonOnly)).await;
+            let response = self.one(parts.clone(), &message, Reads::JsonOnly).await;
             if let Ok(answer) = response.into_body().collect().await {
                 let answer = answer.to_bytes();
                 answers
