@@ -12,6 +12,7 @@ mod shutdown;
 pub use shutdown::Signals;
 
 use crate::call::Caller;
+use crate::catalog::ShownPages;
 use crate::config::Config;
 use crate::error::Problem;
 use crate::gateway::{Gateway, Upkeep};
@@ -87,7 +88,8 @@ impl App {
             tracing::warn!("nothing is kept for later: {reason}");
         }
         let gateway = Gateway::new(environment.clone(), Upstream::default(), store, config.gateway());
-        let (_, live) = gateway.load(manifests, pages);
+        let shown = ShownPages::new(&manifests.connectors, &pages);
+        let (_, live) = gateway.load(manifests, pages, shown);
         if config.strict && live.problems.iter().any(Problem::is_error) {
             return Err(AppError::Problems(live.problems.clone()));
         }

@@ -142,6 +142,11 @@ impl Catalog {
         &self.entries
     }
 
+    /// A connector's tool by its own name.
+    pub fn entry_of(&self, connector: &ConnectorId, tool: &str) -> Option<&Arc<Entry>> {
+        self.entries.iter().find(|entry| entry.connector == *connector && entry.tool == tool)
+    }
+
     /// The tools whose published name is not `<connector>_<tool>` to the letter.
     pub fn renames(&self) -> &[Rename] {
         &self.renames

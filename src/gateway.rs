@@ -99,10 +99,6 @@ pub struct Live {
     shown: Arc<ShownPages>,
 }
 
-fn shown(connectors: &BTreeMap<ConnectorId, Arc<Connector>>, pages: &Pages) -> Arc<ShownPages> {
-    Arc::new(ShownPages::new(connectors.values().map(|connector| &connector.checked), pages))
-}
-
 impl Live {
     fn new(
         connectors: BTreeMap<ConnectorId, Arc<Connector>>,
@@ -195,7 +191,8 @@ impl Gateway {
 
     /// Makes these manifests and pages the ones in force and gives the snapshots before and after.
     /// Connectors that did not change keep their state.
-    pub fn load(&self, manifests: Manifests, pages: Pages) -> (Arc<Live>, Arc<Live>) {
+    /// `shown` are the pages that these manifests show.
+    pub fn load(&self, manifests: Manifests, pages: Pages, shown: ShownPages) -> (Arc<Live>, Arc<Live>) {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
         let Manifests { connectors, problems } = manifests;
@@ -213,8 +210,7 @@ impl Gateway {
             kept.unwrap_or_else(|| Arc::new(Connector::new(checked, health(), around, &self.me)))
         };
         let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
-        let shown = shown(&connectors, &pages);
-        let after = Arc::new(Live::new(connectors, problems, pages, shown));
+        let after = Arc::new(Live::new(connectors, problems, pages, Arc::new(shown)));
         self.live.send_replace(Arc::clone(&after));
         (before, after)
     }
@@ -228,8 +224,9 @@ impl Gateway {
     pub fn listens_at(&self, base: Option<String>) {
         self.rebuild(|live| {
             let pages = Pages { base, ..live.pages.clone() };
-            let shown = shown(&live.connectors, &pages);
-            (pages, shown)
+            let manifests = live.connectors.values().map(|connector| &connector.checked);
+            let shown = ShownPages::new(manifests, &pages);
+            (pages, Arc::new(shown))
         });
     }
 

@@ -70,9 +70,14 @@ const LONGEST_WRONG: usize = 128;
 
 /// A name somebody else made up, short enough to be shown.
 pub fn shown(name: &str) -> String {
-    match name.char_indices().nth(LONGEST_WRONG) {
-        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
-        None => name.to_owned(),
+    cut(name, LONGEST_WRONG)
+}
+
+/// A text's first characters, with a mark behind them when there are more.
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 

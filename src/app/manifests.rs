@@ -183,7 +183,7 @@ fn reload(sources: &Sources, gateway: &Gateway) {
     let next = ShownPages::new(&manifests.connectors, &pages);
     // On a thread that may wait.
     tokio::runtime::Handle::current().block_on(gateway.keep_next(&next, &pages.bundle));
-    let (before, live) = gateway.load(manifests, pages);
+    let (before, live) = gateway.load(manifests, pages, next);
     for problem in live.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         if problem.is_error() {
             tracing::error!("{problem}");

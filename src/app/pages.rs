@@ -37,9 +37,7 @@ pub(super) fn read(bundle: Option<&Path>, manifests: &Manifests) -> Result<Pages
 
 /// The files a connector's widgets name, each read.
 fn beside(checked: &Checked) -> BTreeMap<PathBuf, Result<Arc<Page>, String>> {
-    let connector = &checked.connector;
-    let widgets = connector.tools.iter().filter_map(|tool| tool.widget.as_ref()).chain(&connector.widget);
-    let named = widgets.filter_map(|widget| path_of(checked.folder(), widget.page.as_deref()?));
+    let named = checked.connector.widgets().filter_map(|widget| path_of(checked.folder(), widget.page.as_deref()?));
     named.map(|path| (path.clone(), read_page(checked.folder(), &path).map(Arc::new))).collect()
 }
 

@@ -70,8 +70,14 @@ impl Builder<'_> {
                     let Some(public) = self.publish(offered, &names, own, "/adapter") else { continue };
                     let declared = connector.tools.iter().enumerate().find(|(_, declared)| declared.name == own);
                     let looks = self.looks(offered.checked, declared);
-                    let entry = sent::entry(public, connector, &names, &looks, (own, tool));
-                    self.push(entry);
+                    let unnamed;
+                    let said = if let Some((_, declared)) = declared {
+                        declared
+                    } else {
+                        unnamed = Tool::named(own.to_owned(), String::new());
+                        &unnamed
+                    };
+                    self.push(sent::entry(public, connector, &names, &looks, (said, tool)));
                 }
                 self.add_rest(offered, &names, offer);
                 self.add_aliases(&names, offer);

@@ -226,9 +226,8 @@ impl ShownPages {
     pub fn new<'a>(connectors: impl IntoIterator<Item = &'a Checked>, pages: &Pages) -> Self {
         let mut all = HashMap::new();
         for checked in connectors {
-            let Connector { id, tools, widget, pages: options, .. } = &checked.connector;
-            let widgets = tools.iter().filter_map(|tool| tool.widget.as_ref()).chain(widget);
-            for reference in widgets.filter_map(|widget| widget.page.as_ref()) {
+            let Connector { id, pages: options, .. } = &checked.connector;
+            for reference in checked.connector.widgets().filter_map(|widget| widget.page.as_ref()) {
                 all.entry((id.clone(), reference.clone())).or_insert_with(|| {
                     let page = pages.find(checked.folder(), reference)?;
                     let unsaid = PageOptions::default();

@@ -12,11 +12,8 @@ pub(super) fn entry(
     connector: &Connector,
     names: &Names,
     looks: &Looks,
-    (own, sent): (&str, &Value),
+    (tool, sent): (&Tool, &Value),
 ) -> Entry {
-    let declared = connector.tools.iter().find(|tool| tool.name == own);
-    let unnamed = Tool::named(own.to_owned(), String::new());
-    let tool = declared.unwrap_or(&unnamed);
     let security = security(connector, tool);
     let mut descriptor = sent.as_object().cloned().unwrap_or_default();
     descriptor.insert("name".into(), json!(public));

@@ -11,7 +11,7 @@ use crate::telemetry::{self, Format};
 
 pub(super) fn serve(config: Config, environment: Environment) -> Result<(), Failure> {
     let app = open(config, environment)?;
-    let prefix = app.config().public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let prefix = app.config().base();
     let open_to_all = !app.config().host.is_loopback() || prefix.is_some();
     let json = app.config().log.format == Format::Json;
     let summary = summary(app.gateway());

@@ -12,6 +12,7 @@ use crate::call::{CallContext, Caller, Content, Invocation, Outcome, Output};
 use crate::catalog::Names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, Checked, GatewayOperation, Operation, Sample};
+use crate::name::{cut, shown};
 
 /// What of a sample's result is shown, in characters.
 const SHOWN: usize = 4000;
@@ -78,22 +79,17 @@ async fn sample(gateway: &Gateway, arguments: &Arguments, cx: &CallContext) -> R
     let connector = live.connectors.values().find(|connector| connector.checked.connector.id.as_str() == id);
     let call = connector.and_then(|connector| Some((connector, connector.checked.connector.sample.as_ref()?)));
     let Some((connector, Sample { tool, arguments, .. })) = call else {
-        let message = format!("`{}` has no sample call", crate::name::shown(id));
+        let message = format!("`{}` has no sample call", shown(id));
         return Err(Error::new(ErrorKind::InvalidArguments, message));
     };
     let downstream = cx.downstream.quiet();
     let request = downstream.request.to_string();
     let started = Instant::now();
     let outcome = gateway.call_within(connector, tool, (arguments.clone(), downstream), cx).await;
-    let outcome = outcome.map(|(_, outcome)| outcome);
     let ms = started.elapsed().as_secs_f64() * 1000.0;
-    let (ok, shown) = match &outcome {
+    let (ok, output) = match &outcome {
         Ok(outcome) => (!outcome.is_error(), said(outcome)),
         Err(error) => (false, error.to_string()),
-    };
-    let shown = match shown.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", shown.get(..end).unwrap_or_default()),
-        None => shown,
     };
     Ok(Output::json(json!({
         "connector": id,
@@ -101,7 +97,7 @@ async fn sample(gateway: &Gateway, arguments: &Arguments, cx: &CallContext) -> R
         "requestId": request,
         "ms": (ms * 10.0).round() / 10.0,
         "ok": ok,
-        "output": shown,
+        "output": cut(&output, SHOWN),
     })))
 }
 

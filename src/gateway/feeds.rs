@@ -15,7 +15,7 @@ use super::{Connector, Gateway};
 use crate::call::{CallContext, Outcome, Output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, Feeds, Field};
-use crate::name::shown;
+use crate::name::{cut, shown};
 
 /// How long a connector may search before the others' results go out without its own.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -100,8 +100,10 @@ impl Gateway {
         let feeders = self.feeders();
         let feeder = feeders.iter().find(|feeder| feeder.connector.checked.connector.id.as_str() == connector);
         let Feeder { connector, feeds } = feeder.ok_or_else(unknown)?;
-        let schema = self.input_schema(connector, &feeds.fetch.tool);
-        let arguments = feeds.fetch.arguments_for(own, &schema).ok_or_else(unknown)?;
+        let live = self.live();
+        let entry = live.catalog.entry_of(&connector.checked.connector.id, &feeds.fetch.tool);
+        let schema = entry.and_then(|entry| entry.descriptor.get("inputSchema")).unwrap_or(&Value::Null);
+        let arguments = feeds.fetch.arguments_for(own, schema).ok_or_else(unknown)?;
         let result = self.ask(connector, &feeds.fetch.tool, arguments, cx).await?;
         let read = |field: Option<&Field>| field.and_then(|field| field.read(&result));
         let whole = || match result.as_str() {
@@ -124,14 +126,6 @@ impl Gateway {
         })))
     }
 
-    /// What a connector's tool takes; null when it is not there.
-    fn input_schema(&self, connector: &Connector, tool: &str) -> Value {
-        let live = self.live();
-        let id = &connector.checked.connector.id;
-        let entry = live.catalog.entries().iter().find(|entry| entry.connector == *id && entry.tool == tool);
-        entry.and_then(|entry| entry.descriptor.get("inputSchema")).cloned().unwrap_or_default()
-    }
-
     fn feeders(&self) -> Vec<Feeder> {
         let live = self.live();
         let feeder = |connector: &Arc<Connector>| {
@@ -145,7 +139,7 @@ impl Gateway {
     /// content, else its text, read as JSON when it is that.
     async fn ask(&self, connector: &Connector, tool: &str, arguments: Arguments, cx: &CallContext) -> Result<Value> {
         let call = (arguments, cx.downstream.quiet());
-        let (_, outcome) = Box::pin(self.call_within(connector, tool, call, cx)).await?;
+        let outcome = Box::pin(self.call_within(connector, tool, call, cx)).await?;
         if outcome.is_error() {
             return Err(Error::new(ErrorKind::Upstream, cut(&said(&outcome), LONGEST_TITLE)));
         }
@@ -174,11 +168,4 @@ impl Gateway {
 fn web(url: &str) -> Option<String> {
     let parsed = Url::parse(url).ok().filter(|_| url.len() <= LONGEST_ID)?;
     matches!(parsed.scheme(), "http" | "https").then(|| url.to_owned())
-}
-
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }

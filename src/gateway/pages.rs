@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::{Connector, Gateway};
 use crate::catalog::{Shown, ShownPages};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::Connector as Manifest;
 use crate::store::{Expected, MAX_KEY, MAX_VALUE, Put, Store, StoreError, Stored};
 use crate::widget::{Asset, Bundle, is_asset_address, is_page_address};
 
@@ -130,10 +129,9 @@ fn read(stored: &Stored) -> Option<Kept> {
 
 /// Whether a connector shows pages of ours, and this address may be of one of them.
 fn has_page(connector: &Connector, uri: &str) -> bool {
-    let Manifest { id, tools, widget, .. } = &connector.checked.connector;
-    let path = uri.strip_prefix("ui://").and_then(|path| path.strip_prefix(id.as_str()));
-    let mut widgets = tools.iter().filter_map(|tool| tool.widget.as_ref()).chain(widget);
-    path.is_some_and(|path| path.starts_with('/')) && widgets.any(|widget| widget.page.is_some())
+    let manifest = &connector.checked.connector;
+    let path = uri.strip_prefix("ui://").and_then(|path| path.strip_prefix(manifest.id.as_str()));
+    path.is_some_and(|path| path.starts_with('/')) && manifest.widgets().any(|widget| widget.page.is_some())
 }
 
 /// Where the page of this address is kept, when it is one of ours.

@@ -109,10 +109,10 @@ impl Gateway {
         tool: &str,
         (arguments, downstream): (Arguments, Downstream),
         cx: &CallContext,
-    ) -> Result<(Arc<Entry>, Outcome)> {
+    ) -> Result<Outcome> {
         let live = self.live();
         let id = &connector.checked.connector.id;
-        let entry = live.catalog.entries().iter().find(|entry| entry.connector == *id && entry.tool == tool);
+        let entry = live.catalog.entry_of(id, tool);
         let entry = entry.filter(|_| !matches!(connector.checked.connector.adapter, AdapterSettings::Gateway(_)));
         let gone = || Error::new(ErrorKind::Unavailable, format!("{id} is not available now, or has no tool `{tool}`"));
         let entry = Arc::clone(entry.ok_or_else(gone)?);
@@ -123,8 +123,7 @@ impl Gateway {
         let params = Params::of("arguments", &arguments);
         let work = Box::pin(self.travel(cx.caller, &live, &entry, (params, downstream.clone())));
         let seen = |outcome: &Outcome| (outcome.is_error(), outcome.size());
-        let outcome = self.noted(&entry.name, downstream.request, work, seen).await?;
-        Ok((entry, outcome))
+        self.noted(&entry.name, downstream.request, work, seen).await
     }
 
     /// The road from a tool that was found.

@@ -98,6 +98,13 @@ pub struct Connector {
     pub tools: Vec<Tool>,
 }
 
+impl Connector {
+    /// Everything its tools are shown with.
+    pub fn widgets(&self) -> impl Iterator<Item = &Widget> {
+        self.tools.iter().filter_map(|tool| tool.widget.as_ref()).chain(&self.widget)
+    }
+}
+
 fn yes() -> bool {
     true
 }
