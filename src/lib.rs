@@ -27,14 +27,14 @@
 //! | 8 | [`transport`] | sockets and HTTP surfaces; bytes ↔ protocol; no decisions |
 //! | 7 | [`protocol`] | MCP: methods, descriptors, notifications, errors → wire |
 //! | 6 | [`gateway`] | the road of one call; how connectors are |
-//! | 5 | [`adapter`] | the kinds of connectors |
+//! | 5 | [`adapter`], [`auth`] | the kinds of connectors; who is calling |
 //! | 4 | [`call`] | invocation → output |
 //! | 3 | [`catalog`] | immutable snapshots of all tools and pages, replaced whole |
 //! | 2 | [`manifest`], [`credential`], [`upstream`], [`telemetry`], [`store`] | leaves |
-//! | 1 | [`widget`] | pages, and what they load |
+//! | 1 | [`widget`], [`caller`] | pages, and what they load; who calls, and what that opens |
 //! | 0 | [`error`], [`name`], [`params`], [`secret`] | words everything uses |
 //!
-//! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `widget`,
+//! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `caller`, `widget`,
 //! `manifest`, `catalog`, `adapter/collection/items`, `protocol/present`.
 //!
 //! # Words
@@ -69,7 +69,9 @@
 
 pub mod adapter;
 pub mod app;
+pub mod auth;
 pub mod call;
+pub mod caller;
 pub mod catalog;
 pub mod cli;
 pub mod config;

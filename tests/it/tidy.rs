@@ -13,17 +13,17 @@ const FLOORS: &[(u32, &[&str])] = &[
     (8, &["transport"]),
     (7, &["protocol"]),
     (6, &["gateway"]),
-    (5, &["adapter"]),
+    (5, &["adapter", "auth"]),
     (4, &["call"]),
     (3, &["catalog"]),
     (2, &["manifest", "credential", "upstream", "telemetry", "store"]),
-    (1, &["widget"]),
+    (1, &["widget", "caller"]),
     (0, &["error", "name", "params", "secret"]),
 ];
 
 /// Values in, values out: none of these words may stand in their code.
 const PURE: &[&str] =
-    &["error", "name", "params", "widget", "manifest", "catalog", "adapter/collection/items", "protocol/present"];
+    &["error", "name", "params", "caller", "widget", "manifest", "catalog", "adapter/collection/items", "protocol/present"];
 const IMPURE: &[&str] = &["tokio", "tracing::", "std::fs", "fs::", "Instant", "SystemTime", "std::env", "std::net"];
 
 fn sources() -> Vec<(PathBuf, String)> {

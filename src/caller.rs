@@ -1,0 +1,164 @@
+//! Who is calling, and what that opens.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Who is calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// The person at this machine: the command line, or a client that started us over stdio.
+    Local,
+    /// Somebody on the network who proved nothing. `reach` is what signing in could open.
+    Anonymous {
+        /// What signing in could open.
+        reach: Scopes,
+    },
+    /// Somebody who proved who they are.
+    Known(Arc<Principal>),
+}
+
+/// Somebody who proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Who proved it to us: the issuer's address, or [`KEY`] for an API key.
+    pub issuer: String,
+    /// Names them at the issuer.
+    pub subject: String,
+    /// Whom they belong to.
+    pub tenant: Option<String>,
+    /// The program they use: an OAuth client id, or the id of an API key.
+    pub client: Option<String>,
+    /// What they may use now.
+    pub scopes: Scopes,
+    /// What they could come to use by asking for more scopes. A key can ask for nothing.
+    pub reach: Scopes,
+    /// Their name for people.
+    pub name: Option<String>,
+    /// Their address for mail, when the issuer vouches for it.
+    pub email: Option<String>,
+}
+
+/// The issuer of API keys.
+pub const KEY: &str = "key";
+
+impl Principal {
+    /// Names them among all principals: who vouches for them, and who they are there.
+    pub fn id(&self) -> String {
+        format!("{} {}", self.issuer, self.subject)
+    }
+}
+
+/// A set of scopes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scopes {
+    /// Every scope there is.
+    All,
+    /// These.
+    These(BTreeSet<String>),
+}
+
+impl Default for Scopes {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl Scopes {
+    /// No scope.
+    pub const fn none() -> Self {
+        Self::These(BTreeSet::new())
+    }
+
+    /// The scopes of a list as OAuth writes it: words with spaces between.
+    pub fn of(list: &str) -> Self {
+        list.split_ascii_whitespace().collect()
+    }
+
+    /// Whether all of these are among them.
+    pub fn cover<'a>(&self, wanted: impl IntoIterator<Item = &'a str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(scopes) => wanted.into_iter().all(|scope| scopes.contains(scope)),
+        }
+    }
+
+    /// The scopes by name; none for [`Scopes::All`].
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::All => None,
+            Self::These(names) => Some(names),
+        };
+        names.into_iter().flatten().map(String::as_str)
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Scopes {
+    /// `*` stands for all.
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
+        if names.contains("*") { Self::All } else { Self::These(names) }
+    }
+}
+
+/// What it takes to use something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    #[default]
+    Open,
+    /// A caller who proved who they are, with all scopes of one of these lists.
+    Proven(Vec<Vec<String>>),
+}
+
+/// Whether a caller may use something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// They may.
+    Yes,
+    /// They may, once they have signed in or asked for more scopes.
+    StepUp,
+    /// They may not, so it is not there for them.
+    Never,
+}
+
+impl Access {
+    fn opens_to(&self, scopes: &Scopes) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Proven(ways) => ways.iter().any(|way| scopes.cover(way.iter().map(String::as_str))),
+        }
+    }
+}
+
+impl Caller {
+    /// Whether this caller may use what takes `access`.
+    pub fn may(&self, access: &Access) -> Verdict {
+        let (held, reach) = match self {
+            _ if *access == Access::Open => return Verdict::Yes,
+            Self::Local => return Verdict::Yes,
+            Self::Anonymous { reach } => (None, reach),
+            Self::Known(principal) => (Some(&principal.scopes), &principal.reach),
+        };
+        match held {
+            Some(held) if access.opens_to(held) => Verdict::Yes,
+            // Who has proved nothing and can reach nothing cannot prove anything.
+            Some(_) | None if access.opens_to(reach) && (held.is_some() || *reach != Scopes::none()) => {
+                Verdict::StepUp
+            }
+            Some(_) | None => Verdict::Never,
+        }
+    }
+
+    /// Whether something that takes `access` is there for this caller at all.
+    pub fn sees(&self, access: &Access) -> bool {
+        self.may(access) != Verdict::Never
+    }
+
+    /// Whether nothing is closed to this caller.
+    pub fn is_unlimited(&self) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Anonymous { .. } => false,
+            Self::Known(principal) => principal.scopes == Scopes::All,
+        }
+    }
+}
