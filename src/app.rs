@@ -5,13 +5,15 @@ use std::{net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+mod callers;
 mod manifests;
 mod pages;
 mod shutdown;
 
 pub use shutdown::Signals;
 
-use crate::call::Caller;
+use crate::auth::Mode;
+use crate::caller::{Caller, Scopes};
 use crate::catalog::ShownPages;
 use crate::config::Config;
 use crate::error::Problem;
@@ -23,6 +25,8 @@ use crate::transport::{Shutdown, TransportError, serve_http, serve_stdio};
 use crate::upstream::Upstream;
 use manifests::{Sources, Stamp};
 
+/// Where clients learn who signs people in, after our own address.
+const METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
 /// After the last call ended, its answer has this long to leave.
 const LINGER: Duration = Duration::from_millis(250);
 
@@ -64,6 +68,7 @@ fn open_store(folder: Option<&Path>) -> Result<Arc<dyn Store>, String> {
 #[derive(Debug)]
 pub struct App {
     config: Config,
+    mode: Mode,
     gateway: Arc<Gateway>,
     audience: Audience,
     sources: Sources,
@@ -74,12 +79,14 @@ pub struct App {
 impl App {
     /// Builds the parts and reads the manifests. With `strict`, any error in them is fatal.
     pub fn open(config: Config, environment: Environment) -> Result<Self, AppError> {
+        let mode = config.mode(&config.keys(&environment));
         let sources = Sources {
             manifests: config.manifests.clone(),
             bundle: config.apps_bundle_dir.clone(),
             // As far as is known before we listen.
             base: config.base().or_else(|| Some(reached_at(SocketAddr::new(config.host, config.port)))),
             is_public: config.public_url.is_some(),
+            with_profile: config.sign_in(mode).is_oauth(),
         };
         let stamp = sources.stamp();
         let (manifests, pages) = sources.read([]).map_err(|problem| AppError::Problems(vec![problem]))?;
@@ -87,13 +94,13 @@ impl App {
         if let Err(reason) = &store {
             tracing::warn!("nothing is kept for later: {reason}");
         }
-        let gateway = Gateway::new(environment.clone(), Upstream::default(), store, config.gateway());
+        let gateway = Gateway::new(environment.clone(), Upstream::default(), store, config.gateway(mode));
         let shown = ShownPages::new(&manifests.connectors, &pages);
         let (_, live) = gateway.load(manifests, pages, shown);
         if config.strict && live.problems.iter().any(Problem::is_error) {
             return Err(AppError::Problems(live.problems.clone()));
         }
-        Ok(Self { config, gateway, audience: Audience::default(), sources, stamp, environment })
+        Ok(Self { config, mode, gateway, audience: Audience::default(), sources, stamp, environment })
     }
 
     /// What answers calls.
@@ -126,12 +133,16 @@ impl App {
         let failed = |error| AppError::Listen(format!("{}:{}", wanted.0, wanted.1), error);
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        self.find_at(self.config.base().or_else(|| Some(reached_at(address))));
+        let base = self.config.base().unwrap_or_else(|| reached_at(address));
+        self.find_at(Some(base.clone()));
         self.keep_pages().await;
+        let auth = Arc::new(self.auth(&base).await?);
         ready(address);
         let shutdown = Shutdown::default();
-        let server = self.server(Caller::Anonymous, &shutdown);
-        let serving = Box::pin(serve_http(server, listener, self.config.http(&self.environment), shutdown.clone()));
+        let server = self.server(Caller::Anonymous { reach: Scopes::none() }, &shutdown);
+        let server = server.with_sign_in(auth.metadata().map(|_| format!("{base}{METADATA}").into()));
+        let options = self.config.http(&self.environment, auth);
+        let serving = Box::pin(serve_http(server, listener, options, shutdown.clone()));
         self.run(signals, shutdown, serving).await
     }
 

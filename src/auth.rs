@@ -1,8 +1,44 @@
-//! Who is calling: from what a request shows to a [`Caller`](crate::caller::Caller).
+//! Who is calling: from what a request shows to a [`Caller`].
+//!
+//! | what is shown | who judges it |
+//! |---|---|
+//! | an API key | [`Keys`]: the environment's, and those of the keys file |
+//! | a token of an issuer elsewhere | [`Outside`]: its signature, or the issuer itself |
+//! | a token of ours | [`Issuer`], which also signs people in |
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use aws_lc_rs::digest;
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use moka::sync::Cache;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 mod config;
+mod fetch;
+pub mod issuer;
+mod jwks;
+mod keys;
+mod outside;
 
 pub use config::{AuthConfig, BuiltInConfig, Introspection, Mode, OAuthConfig, PredefinedClient};
+pub use issuer::Issuer;
+pub use keys::{Keys, looks_like_key};
+pub use outside::Outside;
+
+use crate::caller::{Caller, Principal, Scopes};
+
+/// Tokens that are known to be good, at most; the oldest are checked anew.
+const KNOWN_TOKENS: u64 = 10_000;
+/// The longest proof that is looked at, in bytes.
+const LONGEST_PROOF: usize = 16 << 10;
 
 /// Why what a caller shows does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,4 +49,197 @@ pub enum Denied {
     /// It cannot be checked now; the words are for the log.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// Why a request has no caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// It shows nothing, and has to.
+    Nothing,
+    /// It shows two different things.
+    Ambiguous,
+    /// What it shows does not count.
+    Denied(Denied),
+}
+
+/// Who judges tokens.
+#[derive(Debug)]
+pub enum Tokens {
+    /// Nobody: there are none.
+    None,
+    /// An issuer elsewhere.
+    Outside(Box<Outside>),
+    /// The issuer in this program.
+    BuiltIn(Arc<Issuer>),
+}
+
+/// Judges what callers show.
+pub struct Auth {
+    mode: Mode,
+    mixed: bool,
+    keys: Keys,
+    tokens: Tokens,
+    /// What signing in could open.
+    reach: Scopes,
+    /// The address of the MCP endpoint, for which tokens are made.
+    resource: String,
+    /// Scopes that clients are told to ask for first.
+    scopes: Vec<String>,
+    known: Cache<[u8; 32], (Arc<Principal>, SystemTime)>,
+    /// Counts what was revoked.
+    revoked: Option<watch::Receiver<u64>>,
+    /// The count that `known` has heard of.
+    heard: AtomicU64,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("mode", &self.mode).field("mixed", &self.mixed).finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    /// Judges by `mode`. `scopes` are those an issuer is known to give out, none when nothing is known of them.
+    pub fn new(settings: &AuthConfig, mode: Mode, keys: Keys, tokens: Tokens, resource: String) -> Self {
+        let scopes = match &tokens {
+            Tokens::None => Vec::new(),
+            Tokens::Outside(_) => settings.oauth.scopes.clone(),
+            Tokens::BuiltIn(_) => vec![issuer::SCOPE.to_owned()],
+        };
+        let reach = match &tokens {
+            Tokens::None => Scopes::none(),
+            Tokens::Outside(_) if !scopes.is_empty() => scopes.iter().map(String::as_str).collect(),
+            Tokens::Outside(_) | Tokens::BuiltIn(_) => Scopes::All,
+        };
+        let revoked = if let Tokens::BuiltIn(issuer) = &tokens { Some(issuer.revocations()) } else { None };
+        Self {
+            mode,
+            mixed: settings.mixed,
+            keys,
+            tokens,
+            reach,
+            resource,
+            scopes,
+            known: Cache::new(KNOWN_TOKENS),
+            revoked,
+            heard: AtomicU64::new(0),
+        }
+    }
+
+    /// The issuer in this program, if it is in use.
+    pub fn issuer(&self) -> Option<&Arc<Issuer>> {
+        match &self.tokens {
+            Tokens::BuiltIn(issuer) => Some(issuer),
+            Tokens::None | Tokens::Outside(_) => None,
+        }
+    }
+
+    /// The scopes that clients are told to ask for first.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// Where this server says who signs people in (RFC 9728); nothing when nobody does.
+    pub fn metadata(&self) -> Option<Value> {
+        let issuer = match &self.tokens {
+            Tokens::None => return None,
+            Tokens::Outside(outside) => outside.issuer(),
+            Tokens::BuiltIn(issuer) => issuer.base(),
+        };
+        let mut document = json!({
+            "resource": self.resource,
+            "authorization_servers": [issuer],
+            "scopes_supported": self.scopes,
+            "bearer_methods_supported": ["header"],
+            "resource_name": "Switchboard",
+        });
+        if let Value::Object(document) = &mut document
+            && self.scopes.is_empty()
+        {
+            document.remove("scopes_supported");
+        }
+        Some(document)
+    }
+
+    /// Whether this is the key of somebody who may see everything.
+    pub fn is_operator(&self, shown: &str) -> bool {
+        self.keys.is_operator(shown)
+    }
+
+    /// Who sent a request with these headers. `named` are headers in which keys may stand, besides `Authorization`.
+    pub async fn identify(&self, headers: &HeaderMap, named: &[HeaderName]) -> Result<Caller, Refused> {
+        if self.mode == Mode::None {
+            return Ok(Caller::Anonymous { reach: Scopes::none() });
+        }
+        match proof(headers, named)? {
+            Some(shown) => {
+                let judged = if shown.len() > LONGEST_PROOF { Err(unknown()) } else { self.judge(shown).await };
+                judged.map(Caller::Known).map_err(Refused::Denied)
+            }
+            None if self.mixed => Ok(Caller::Anonymous { reach: self.reach.clone() }),
+            None => Err(Refused::Nothing),
+        }
+    }
+
+    async fn judge(&self, shown: &str) -> Result<Arc<Principal>, Denied> {
+        if let Some(principal) = self.keys.find(shown) {
+            return Ok(principal);
+        }
+        if matches!(self.tokens, Tokens::None) {
+            return Err(Denied::Invalid("the API key is unknown, expired or revoked".into()));
+        }
+        if looks_like_key(shown) {
+            return Err(unknown());
+        }
+        self.forget_revoked();
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, shown.as_bytes()).as_ref());
+        if let Some((principal, until)) = self.known.get(&hash)
+            && until > SystemTime::now()
+        {
+            return Ok(principal);
+        }
+        let (principal, until) = match &self.tokens {
+            Tokens::None => return Err(unknown()),
+            Tokens::Outside(outside) => outside.verify(shown).await?,
+            Tokens::BuiltIn(issuer) => issuer.verify(shown).await?,
+        };
+        self.known.insert(hash, (Arc::clone(&principal), until));
+        Ok(principal)
+    }
+
+    /// A token may be good for longer than what was granted with it.
+    fn forget_revoked(&self) {
+        let Some(revoked) = &self.revoked else { return };
+        let now = *revoked.borrow();
+        if self.heard.swap(now, Ordering::Relaxed) != now {
+            self.known.invalidate_all();
+        }
+    }
+}
+
+fn unknown() -> Denied {
+    Denied::Invalid("the token or key is unknown, expired or revoked".into())
+}
+
+/// The one proof among the headers.
+fn proof<'a>(headers: &'a HeaderMap, named: &[HeaderName]) -> Result<Option<&'a str>, Refused> {
+    let unreadable = || Refused::Denied(Denied::Invalid("show `Authorization: Bearer` and a token or key".into()));
+    let bearer = |value: &'a HeaderValue| {
+        let (scheme, shown) = value.to_str().ok()?.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| shown.trim())
+    };
+    let mut shown: Option<&str> = None;
+    let bearers = headers.get_all(AUTHORIZATION).iter().map(bearer);
+    // A manifest may name `Authorization` itself, which is read above.
+    let named = named.iter().filter(|name| **name != AUTHORIZATION);
+    let others = named.flat_map(|name| headers.get_all(name)).map(|value| value.to_str().ok().map(str::trim));
+    for proof in bearers.chain(others) {
+        let proof = proof.filter(|proof| !proof.is_empty()).ok_or_else(unreadable)?;
+        if shown.is_some_and(|shown| shown != proof) {
+            return Err(Refused::Ambiguous);
+        }
+        shown = Some(proof);
+    }
+    Ok(shown)
 }

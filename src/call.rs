@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::caller::Caller;
 use crate::catalog::Entry;
 use crate::credential::Credential;
 use crate::error::Rejection;
@@ -17,15 +18,6 @@ use crate::params::Params;
 
 /// Notices waiting to be sent; one more is dropped, because only the newest matter.
 const NOTICES: usize = 64;
-
-/// Who is calling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
-    /// The person at this machine: the command line, or a client that started us over stdio.
-    Local,
-    /// Somebody on the network who proved nothing.
-    Anonymous,
-}
 
 /// The protocol generation a request or a connection speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -121,6 +121,27 @@ pub enum Verdict {
 }
 
 impl Access {
+    /// Lets in whom `other` lets in, too.
+    pub fn widen(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Proven(ways), Self::Proven(more)) => {
+                let new: Vec<_> = more.iter().filter(|way| !ways.contains(way)).cloned().collect();
+                ways.extend(new);
+            }
+            (_, Self::Open) => *self = Self::Open,
+            (Self::Open, Self::Proven(_)) => {}
+        }
+    }
+
+    /// Every scope that one of its ways takes.
+    pub fn scopes(&self) -> impl Iterator<Item = &String> {
+        let ways = match self {
+            Self::Open => &[],
+            Self::Proven(ways) => ways.as_slice(),
+        };
+        ways.iter().flatten()
+    }
+
     fn opens_to(&self, scopes: &Scopes) -> bool {
         match self {
             Self::Open => true,
@@ -141,16 +162,38 @@ impl Caller {
         match held {
             Some(held) if access.opens_to(held) => Verdict::Yes,
             // Who has proved nothing and can reach nothing cannot prove anything.
-            Some(_) | None if access.opens_to(reach) && (held.is_some() || *reach != Scopes::none()) => {
-                Verdict::StepUp
-            }
+            Some(_) | None if access.opens_to(reach) && (held.is_some() || *reach != Scopes::none()) => Verdict::StepUp,
             Some(_) | None => Verdict::Never,
         }
+    }
+
+    /// The scopes to ask for, in order to use what takes `access`: those of the way with the least to add, after
+    /// those held already, which are lost when they are not asked for again.
+    pub fn wants(&self, access: &Access) -> Vec<String> {
+        let held = if let Self::Known(principal) = self { &principal.scopes } else { &Scopes::none() };
+        let Access::Proven(ways) = access else { return Vec::new() };
+        let lacking = |way: &&Vec<String>| way.iter().filter(|scope| !held.cover([scope.as_str()])).count();
+        let mut wanted: Vec<String> = held.names().map(str::to_owned).collect();
+        for scope in ways.iter().min_by_key(lacking).into_iter().flatten() {
+            if !wanted.contains(scope) {
+                wanted.push(scope.clone());
+            }
+        }
+        wanted
     }
 
     /// Whether something that takes `access` is there for this caller at all.
     pub fn sees(&self, access: &Access) -> bool {
         self.may(access) != Verdict::Never
+    }
+
+    /// A word that names this caller among all, for what is kept for each.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Local => "local".into(),
+            Self::Anonymous { .. } => "anonymous".into(),
+            Self::Known(principal) => principal.id(),
+        }
     }
 
     /// Whether nothing is closed to this caller.

@@ -11,7 +11,9 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+mod access;
 mod build;
+mod list;
 pub mod mirror;
 mod names;
 mod offer;
@@ -19,6 +21,7 @@ mod page;
 mod sent;
 mod tool;
 
+pub use access::SignIn;
 pub use build::Offered;
 pub use mirror::Mirrored;
 pub use names::Names;
@@ -26,8 +29,10 @@ pub use offer::Offer;
 pub use page::{PAGE_TYPE, Shown, ShownPages, Viewer, in_step};
 pub use tool::Entry;
 
+use crate::caller::{Access, Caller};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::name::{ConnectorId, nearest, shown};
+use list::Written;
 
 /// Everything on offer at one moment.
 #[derive(Debug, Default)]
@@ -46,6 +51,10 @@ pub struct Catalog {
     costs: BTreeMap<ConnectorId, Cost>,
     /// Pages of ours by their address.
     pages: BTreeMap<String, Arc<Shown>>,
+    /// What it takes to use what connectors have beside tools.
+    access: BTreeMap<ConnectorId, Access>,
+    /// What it takes to see a page.
+    page_access: HashMap<String, Access>,
 }
 
 /// What a connector costs a model that sees its tools.
@@ -73,11 +82,11 @@ pub enum List {
 /// The lists as they go out: JSON arrays.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Lists {
-    tools: Bytes,
+    tools: Written,
     /// For each kind of viewer.
-    resources: [Bytes; Viewer::ALL.len()],
-    templates: Bytes,
-    prompts: Bytes,
+    resources: [Written; Viewer::ALL.len()],
+    templates: Written,
+    prompts: Written,
 }
 
 /// A connector that is an MCP server.
@@ -103,6 +112,7 @@ pub struct Place {
 struct Unavailable {
     connector: ConnectorId,
     reason: String,
+    access: Access,
 }
 
 /// A tool whose published name differs from what its manifest would give.
@@ -118,8 +128,24 @@ pub struct Rename {
 
 impl Catalog {
     /// Builds the snapshot of these connectors and says which tools had to be left out.
-    pub fn build(offered: &[Offered<'_>], pages: &ShownPages) -> (Self, Vec<Problem>) {
-        build::build(offered, pages)
+    pub fn build(offered: &[Offered<'_>], pages: &ShownPages, sign_in: SignIn) -> (Self, Vec<Problem>) {
+        build::build(offered, pages, sign_in)
+    }
+
+    /// What it takes to use what a connector has beside tools. What is gone is there for nobody.
+    pub fn to_connector(&self, connector: &ConnectorId) -> &Access {
+        self.access.get(connector).unwrap_or(NOBODY)
+    }
+
+    /// What it takes to see a page.
+    pub fn to_page(&self, page: &Shown) -> &Access {
+        self.page_access.get(&page.uri).unwrap_or_else(|| self.to_connector(&page.connector))
+    }
+
+    /// Whether a caller sees anything of a connector.
+    pub fn shows(&self, connector: &ConnectorId, caller: &Caller) -> bool {
+        caller.sees(self.to_connector(connector))
+            || self.entries.iter().any(|entry| entry.connector == *connector && caller.sees(&entry.access))
     }
 
     /// What a connector costs.
@@ -157,8 +183,12 @@ impl Catalog {
         json!({ "tools": self.entries.iter().map(|entry| &entry.descriptor).collect::<Vec<_>>() })
     }
 
-    /// A list as it goes out to this viewer: a JSON array.
-    pub fn list(&self, list: List, viewer: Viewer) -> &Bytes {
+    /// A list as it goes out to this caller: a JSON array.
+    pub fn list(&self, list: List, viewer: Viewer, caller: &Caller) -> Bytes {
+        self.written(list, viewer).for_caller(caller)
+    }
+
+    fn written(&self, list: List, viewer: Viewer) -> &Written {
         match list {
             List::Tools => &self.lists.tools,
             List::Resources => {
@@ -176,21 +206,21 @@ impl Catalog {
 
     /// Whether both list the same.
     pub fn lists_the_same(&self, other: &Self, list: List) -> bool {
-        Viewer::ALL.into_iter().all(|viewer| self.list(list, viewer) == other.list(list, viewer))
+        Viewer::ALL.into_iter().all(|viewer| self.written(list, viewer) == other.written(list, viewer))
     }
 
     /// The prompt of this name.
-    pub fn prompt(&self, name: &str) -> Result<&Place> {
-        self.prompts.get(name).ok_or_else(|| {
-            let near = nearest(name, self.prompts.keys().map(String::as_str));
-            let hint = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
-            Error::new(ErrorKind::UnknownTool, format!("unknown prompt `{}`{hint}", shown(name)))
+    pub fn prompt(&self, name: &str, caller: &Caller) -> Result<&Place> {
+        let sees = |place: &Place| caller.sees(self.to_connector(&place.connector));
+        self.prompts.get(name).filter(|place| sees(place)).ok_or_else(|| {
+            let seen = self.prompts.iter().filter(|(_, place)| sees(place)).map(|(name, _)| name.as_str());
+            Error::new(ErrorKind::UnknownTool, format!("unknown prompt `{}`{}", shown(name), hint(name, seen)))
         })
     }
 
     /// Where the resource of this URI is: one that is listed, one whose URI says so, one that
     /// fits a template, or the only place where it can be.
-    pub fn resource(&self, uri: &str) -> Result<Place> {
+    pub fn resource(&self, uri: &str, caller: &Caller) -> Result<Place> {
         let place = |server: &Server| {
             Some(Place { connector: server.names.connector.clone(), own: server.names.own_uri(uri)? })
         };
@@ -205,6 +235,7 @@ impl Catalog {
         listed
             .or_else(prefixed)
             .or_else(bare)
+            .filter(|place| caller.sees(self.to_connector(&place.connector)))
             .ok_or_else(|| Error::new(ErrorKind::UnknownResource, format!("unknown resource `{}`", shown(uri))))
     }
 
@@ -214,28 +245,40 @@ impl Catalog {
     }
 
     /// The connector a task is of, and its id there.
-    pub fn task(&self, id: &str) -> Result<Place> {
+    pub fn task(&self, id: &str, caller: &Caller) -> Result<Place> {
         let found = id.split_once('.').and_then(|(connector, own)| {
             let (connector, _) = self.servers.iter().find(|(known, _)| known.as_str() == connector)?;
             Some(Place { connector: connector.clone(), own: own.to_owned() })
         });
+        let found = found.filter(|place| caller.sees(self.to_connector(&place.connector)));
         found.ok_or_else(|| Error::new(ErrorKind::UnknownTool, format!("unknown task `{}`", shown(id))))
     }
 
-    /// The tool of this name. An unknown name is answered with the nearest ones, a tool of a
-    /// connector that is unavailable with the reason as its cause: it may name files and variables.
-    pub fn resolve(&self, name: &str) -> Result<&Arc<Entry>> {
-        let index = self.by_name.get(name).or_else(|| self.by_name.get(self.alias(name)?));
-        if let Some(entry) = index.and_then(|index| self.entries.get(*index)) {
+    /// The tool of this name, as far as it is there for this caller. An unknown name is answered with the nearest
+    /// ones, a tool of a connector that is unavailable with the reason as its cause: it may name files and variables.
+    pub fn resolve(&self, name: &str, caller: &Caller) -> Result<&Arc<Entry>> {
+        let named = |name: &str| self.by_name.get(name).and_then(|index| self.entries.get(*index));
+        let entry = named(name).or_else(|| named(self.alias(name)?));
+        if let Some(entry) = entry.filter(|entry| caller.sees(&entry.access)) {
             return Ok(entry);
         }
-        if let Some(Unavailable { connector, reason }) = self.unavailable.get(name) {
+        let unavailable = self.unavailable.get(name).filter(|it| caller.sees(&it.access));
+        if let Some(Unavailable { connector, reason, .. }) = unavailable {
             let message =
                 format!("the connector {connector} is unavailable; its operator sees why with `switchboard check`");
             return Err(Error::new(ErrorKind::Unavailable, message).because(reason.clone()));
         }
-        let near = nearest(name, self.by_name.keys().map(String::as_str));
-        let hint = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
-        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{hint}", shown(name))))
+        let sees = |index: &usize| self.entries.get(*index).is_some_and(|entry| caller.sees(&entry.access));
+        let seen = self.by_name.iter().filter(|(_, index)| sees(index)).map(|(name, _)| name.as_str());
+        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{}", shown(name), hint(name, seen))))
     }
+}
+
+/// Takes a proof that nobody has.
+const NOBODY: &Access = &Access::Proven(Vec::new());
+
+/// The names that may have been meant.
+fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let near = nearest(name, known);
+    if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) }
 }

@@ -82,6 +82,12 @@ struct ServeArgs {
     /// Another web origin that may call [env: ALLOWED_ORIGINS]
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     allowed_origin: Vec<String>,
+    /// What callers show: nothing, an API key, a token of an issuer elsewhere, or one of the issuer in this program [env: AUTH_MODE]
+    #[arg(long, value_name = "MODE", value_parser = ["none", "api-key", "oauth", "built-in"])]
+    auth: Option<String>,
+    /// Let everybody connect and see the list; each tool says for itself what it takes [env: AUTH_MIXED]
+    #[arg(long)]
+    mixed: bool,
     /// Address or network of a proxy whose X-Forwarded-* headers are believed [env: TRUSTED_PROXIES]
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trusted_proxy: Vec<String>,
@@ -201,7 +207,8 @@ fn flags(cli: &Cli) -> Map<String, Value> {
     });
     if let Command::Serve(serve) = &cli.command {
         let list = |items: &[String]| (!items.is_empty()).then(|| items.to_vec());
-        let serve = json!({
+        let auth = [("mode", json!(serve.auth)), ("mixed", json!(serve.mixed.then_some(true)))];
+        let settings = json!({
             "host": serve.host,
             "port": serve.port,
             "publicUrl": serve.public_url,
@@ -209,7 +216,12 @@ fn flags(cli: &Cli) -> Map<String, Value> {
             "allowedOrigins": list(&serve.allowed_origin),
             "trustedProxies": list(&serve.trusted_proxy),
         });
-        overlay(&mut flags, serve);
+        let auth = auth.into_iter().filter(|(_, value)| !value.is_null());
+        let auth: Map<String, Value> = auth.map(|(name, value)| (name.to_owned(), value)).collect();
+        if !auth.is_empty() {
+            overlay(&mut flags, json!({ "auth": auth }));
+        }
+        overlay(&mut flags, settings);
     }
     if let Command::Status(status) = &cli.command {
         overlay(&mut flags, json!({ "host": status.host, "port": status.port }));

@@ -11,17 +11,18 @@ use std::{
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value, json};
 use url::Url;
 
+mod callers;
+
+use crate::auth::{AuthConfig, Mode};
 use crate::error::Problem;
 use crate::gateway;
 use crate::manifest::{Document, compile_schema, explain, overlay, schema_of};
 use crate::secret::Environment;
 use crate::telemetry::LogConfig;
-use crate::transport::{DeskAccess, HttpOptions};
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -53,6 +54,8 @@ pub struct Config {
     /// What `/.well-known/openai-apps-challenge` answers, to show `OpenAI` whose this address is.
     #[schemars(extend("pattern" = "^[!-~]{1,512}$"))]
     pub openai_apps_challenge: Option<String>,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// Whether a problem in a manifest stops the program.
     pub strict: bool,
     /// What is logged.
@@ -82,6 +85,22 @@ pub struct LimitsConfig {
     pub session_idle_seconds: u64,
     /// How long calls under way may go on after a request to stop.
     pub drain_seconds: u64,
+    /// Requests a minute from one address that has proved nothing: of each kind, reading how to sign in, registering,
+    /// signing in, asking for tokens, wrong proofs.
+    #[schemars(range(min = 1))]
+    pub strangers_per_minute: u32,
+    /// Connections at once.
+    #[schemars(range(min = 1))]
+    pub connections: usize,
+    /// Connections at once from one address that is no trusted proxy.
+    #[schemars(range(min = 1))]
+    pub connections_per_address: usize,
+    /// The headers of a request, in bytes.
+    #[schemars(range(min = 8192, max = 1_048_576))]
+    pub header_bytes: usize,
+    /// How long the headers of a connection's next request may take to come.
+    #[schemars(range(min = 1))]
+    pub header_seconds: u64,
 }
 
 impl Default for Config {
@@ -97,6 +116,7 @@ impl Default for Config {
             data_dir: None,
             apps_bundle_dir: None,
             openai_apps_challenge: None,
+            auth: AuthConfig::default(),
             strict: false,
             log: LogConfig::default(),
             limits: LimitsConfig::default(),
@@ -113,6 +133,11 @@ impl Default for LimitsConfig {
             sessions: 10_000,
             session_idle_seconds: 1800,
             drain_seconds: 10,
+            strangers_per_minute: 120,
+            connections: 16_000,
+            connections_per_address: 4000,
+            header_bytes: 64 << 10,
+            header_seconds: 60,
         }
     }
 }
@@ -129,6 +154,13 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("SWITCHBOARD_DATA_DIR", "dataDir"),
     ("APPS_BUNDLE_DIR", "appsBundleDir"),
     ("OPENAI_APPS_CHALLENGE", "openaiAppsChallenge"),
+    ("AUTH_MODE", "auth/mode"),
+    ("AUTH_MIXED", "auth/mixed"),
+    ("KEYS_FILE", "auth/keysFile"),
+    ("MCP_SECRET_PATH", "auth/secretPath"),
+    ("OAUTH_ISSUER", "auth/oauth/issuer"),
+    ("OAUTH_AUDIENCE", "auth/oauth/audience"),
+    ("OAUTH_SCOPES", "auth/oauth/scopes"),
     ("LOG_LEVEL", "log/level"),
     ("LOG_FORMAT", "log/format"),
 ];
@@ -177,10 +209,6 @@ impl Config {
                 "the public URL (BASE_URL) is the address before `/mcp`; leave that out",
             ));
         }
-        if environment.get("CONNECTORS_API_KEY").is_some() && is_open(environment) {
-            let message = "CONNECTORS_API_KEY asks for a key and NO_AUTH lets everybody in; set one of them";
-            problems.push(Problem::in_file("environment", message));
-        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -188,41 +216,18 @@ impl Config {
             .map_err(|error| vec![Problem::in_file(file.unwrap_or(Path::new("settings")), error.to_string())])
     }
 
-    /// The gateway's part.
-    pub fn gateway(&self) -> gateway::Limits {
+    /// The gateway's part, when callers show what `mode` says.
+    pub fn gateway(&self, mode: Mode) -> gateway::Limits {
         gateway::Limits {
             call_timeout: Duration::from_millis(self.limits.call_timeout_ms),
             max_result: self.limits.result_bytes,
+            sign_in: self.sign_in(mode),
         }
     }
 
     /// Where clients find us, when a setting says so; no slash at its end.
     pub fn base(&self) -> Option<String> {
         self.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
-    }
-
-    /// The HTTP transport's part.
-    pub fn http(&self, environment: &Environment) -> HttpOptions {
-        let key = environment.get("CONNECTORS_API_KEY").map(|key| SecretString::from(key.to_owned()));
-        let open = is_open(environment);
-        // Behind a proxy everybody may seem to be at this machine.
-        let alone = self.host.is_loopback() && self.public_url.is_none() && self.trusted_proxies.is_empty();
-        HttpOptions {
-            desk: match key {
-                Some(key) => DeskAccess::Key(key),
-                None if open => DeskAccess::Everybody,
-                None if alone => DeskAccess::ThisMachine,
-                None => DeskAccess::Nobody,
-            },
-            challenge: self.openai_apps_challenge.clone(),
-            public_url: self.public_url.clone(),
-            allowed_hosts: self.allowed_hosts.clone(),
-            allowed_origins: self.allowed_origins.clone(),
-            trusted_proxies: self.trusted_proxies.clone(),
-            max_body: self.limits.body_bytes,
-            max_sessions: self.limits.sessions,
-            session_idle: Duration::from_secs(self.limits.session_idle_seconds),
-        }
     }
 
     /// How long calls may go on after a request to stop.
@@ -248,21 +253,26 @@ fn read(path: &Path) -> Result<Document, Problem> {
     Document::parse(path, &text)
 }
 
-/// Whether nobody has to show a key.
-fn is_open(environment: &Environment) -> bool {
-    environment.get("NO_AUTH").is_some_and(|it| it.eq_ignore_ascii_case("true") || it == "1")
-}
-
 /// A path in a configuration file starts from the file's own folder.
 fn relative_to(file: &Path, mut value: Value) -> Value {
-    for setting in ["manifests", "dataDir", "appsBundleDir"] {
-        if let Some(Value::String(path)) = value.get_mut(setting) {
+    for setting in PATHS {
+        if let Some(Value::String(path)) = value.pointer_mut(setting) {
             let folder = file.parent().unwrap_or(Path::new(""));
             *path = folder.join(&*path).to_string_lossy().into_owned();
         }
     }
     value
 }
+
+/// The settings that are paths.
+const PATHS: &[&str] = &[
+    "/manifests",
+    "/dataDir",
+    "/appsBundleDir",
+    "/auth/keysFile",
+    "/auth/builtIn/client/secret/file",
+    "/auth/oauth/introspection/clientSecret/file",
+];
 
 /// Where programs keep what is their users' (XDG Base Directory).
 fn usual_data_dir(environment: &Environment) -> Option<PathBuf> {
@@ -277,10 +287,15 @@ fn from_environment(environment: &Environment) -> Value {
     for (variable, setting) in VARIABLES {
         let Some(text) = environment.get(variable) else { continue };
         let value = match *setting {
-            "allowedHosts" | "allowedOrigins" | "trustedProxies" => {
+            "allowedHosts" | "allowedOrigins" | "trustedProxies" | "auth/oauth/audience" | "auth/oauth/scopes" => {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
             }
             "port" => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
+            "auth/mixed" => match text {
+                "true" | "1" => true.into(),
+                "false" | "0" => false.into(),
+                other => other.into(),
+            },
             "log/level" | "log/format" => text.to_ascii_lowercase().into(),
             _ => text.into(),
         };

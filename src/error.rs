@@ -8,8 +8,10 @@ use std::{error, fmt, result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod challenge;
 mod problem;
 
+pub use challenge::Challenge;
 pub use problem::{Place, Problem, Severity};
 
 /// The result of a step on the road of a call.
@@ -55,7 +57,14 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn error::Error + Send + Sync>>,
-    rejection: Option<Box<Rejection>>,
+    detail: Option<Box<Detail>>,
+}
+
+/// What else an error says.
+#[derive(Debug)]
+enum Detail {
+    Rejection(Rejection),
+    Challenge(Challenge),
 }
 
 /// A JSON-RPC error, as it stands on the wire.
@@ -74,7 +83,7 @@ pub struct Rejection {
 impl Error {
     /// A failure of this kind, in words for the client.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, rejection: None }
+        Self { kind, message: message.into(), source: None, detail: None }
     }
 
     /// Keeps what caused it, for the log only.
@@ -86,7 +95,25 @@ impl Error {
 
     /// The JSON-RPC error of another MCP server.
     pub fn rejection(&self) -> Option<&Rejection> {
-        self.rejection.as_deref()
+        match self.detail.as_deref()? {
+            Detail::Rejection(rejection) => Some(rejection),
+            Detail::Challenge(_) => None,
+        }
+    }
+
+    /// Says what the caller has to show.
+    #[must_use]
+    pub fn asking(mut self, challenge: Challenge) -> Self {
+        self.detail = Some(Box::new(Detail::Challenge(challenge)));
+        self
+    }
+
+    /// What the caller has to show, if that would help.
+    pub fn challenge(&self) -> Option<&Challenge> {
+        match self.detail.as_deref()? {
+            Detail::Challenge(challenge) => Some(challenge),
+            Detail::Rejection(_) => None,
+        }
     }
 
     /// What it means to whoever called.
@@ -103,7 +130,7 @@ impl Error {
 impl From<Rejection> for Error {
     fn from(rejection: Rejection) -> Self {
         let error = Self::new(ErrorKind::Rejected, rejection.message.clone());
-        Self { rejection: Some(Box::new(rejection)), ..error }
+        Self { detail: Some(Box::new(Detail::Rejection(rejection))), ..error }
     }
 }
 

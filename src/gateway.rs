@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderName;
 use serde_json::{Map, Value};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,6 +23,7 @@ mod road;
 mod shape;
 mod tend;
 
+pub use authorize::Subject;
 pub use connector::{Connector, State};
 pub use health::{Check, Facts, Health};
 pub use overview::Reader;
@@ -30,7 +32,7 @@ pub use tend::Upkeep;
 
 use crate::adapter::{Bulletin, Surroundings, Watching};
 use crate::call::Session;
-use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages};
+use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages, SignIn};
 use crate::error::Problem;
 use crate::manifest::{Checked, Manifests};
 use crate::name::ConnectorId;
@@ -44,16 +46,21 @@ use health::Prober;
 /// Resource updates waiting for a slow reader; older ones are lost to it.
 const UPDATES: usize = 256;
 
+/// The header for an API key that needs no manifest to name it.
+const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
+
 /// Extensions of MCP whose every message we pass on.
 const PASSING: &[&str] = &["io.modelcontextprotocol/tasks", "io.modelcontextprotocol/ui"];
 
-/// Limits that hold for every connector.
+/// What holds for every connector.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How long a call may take when its manifest does not say.
     pub call_timeout: Duration,
     /// The most bytes a result may have.
     pub max_result: usize,
+    /// How callers can prove who they are.
+    pub sign_in: SignIn,
 }
 
 /// Everything that answers calls. Cheap to share, never edited: manifests that change make the
@@ -97,6 +104,8 @@ pub struct Live {
     pages: Pages,
     /// Those that connectors show.
     shown: Arc<ShownPages>,
+    /// The headers in which manifests let callers show keys.
+    key_headers: Arc<[HeaderName]>,
 }
 
 impl Live {
@@ -105,6 +114,7 @@ impl Live {
         faults: Vec<Problem>,
         pages: Pages,
         shown: Arc<ShownPages>,
+        sign_in: SignIn,
     ) -> Self {
         // Nobody sees tools that can find nothing. What nobody wrote comes last, so that it takes no name from anybody.
         let fed = connectors.values().any(|connector| connector.feeds_now());
@@ -112,11 +122,20 @@ impl Live {
         let (built_in, written): (Vec<_>, Vec<_>) = enabled.partition(|connector| connector.checked.is_built_in());
         let enabled = written.into_iter().chain(built_in.into_iter().filter(|_| fed));
         let offered: Vec<Offered<'_>> = enabled.map(|connector| connector.offered()).collect();
-        let (catalog, collisions) = Catalog::build(&offered, &shown);
+        let (catalog, collisions) = Catalog::build(&offered, &shown, sign_in);
         let known = offered.iter().filter(|offered| offered.offer.is_some());
         let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
         let problems = faults.iter().cloned().chain(collisions).collect();
-        Self { catalog, connectors, problems, faults, known, pages, shown }
+        let named = connectors.values().filter_map(|it| it.checked.connector.auth.header_name.as_deref());
+        let named = named.filter_map(|name| HeaderName::try_from(name).ok());
+        let key_headers: BTreeSet<_> = named.chain([KEY_HEADER]).map(|name| name.as_str().to_owned()).collect();
+        let key_headers = key_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
+        Self { catalog, connectors, problems, faults, known, pages, shown, key_headers }
+    }
+
+    /// The headers, besides `Authorization`, in which callers may show keys.
+    pub fn key_headers(&self) -> &Arc<[HeaderName]> {
+        &self.key_headers
     }
 
     /// The pages that connectors show.
@@ -174,6 +193,16 @@ impl Gateway {
         })
     }
 
+    /// The way to upstreams.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// What outlives the process, or why there is none.
+    pub fn store(&self) -> Result<Arc<dyn Store>, String> {
+        self.store.clone()
+    }
+
     /// The present snapshot.
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live.borrow())
@@ -210,7 +239,7 @@ impl Gateway {
             kept.unwrap_or_else(|| Arc::new(Connector::new(checked, health(), around, &self.me)))
         };
         let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
-        let after = Arc::new(Live::new(connectors, problems, pages, Arc::new(shown)));
+        let after = Arc::new(Live::new(connectors, problems, pages, Arc::new(shown), self.limits.sign_in));
         self.live.send_replace(Arc::clone(&after));
         (before, after)
     }
@@ -234,7 +263,7 @@ impl Gateway {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
         let (pages, shown) = pages(&before);
-        let after = Live::new(before.connectors.clone(), before.faults.clone(), pages, shown);
+        let after = Live::new(before.connectors.clone(), before.faults.clone(), pages, shown, self.limits.sign_in);
         for problem in after.problems.iter().filter(|problem| !before.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }

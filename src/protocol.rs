@@ -16,6 +16,6 @@ mod server;
 pub use alone::{Notices, Single};
 pub use announce::Audience;
 pub use parcel::Parcels;
-pub use present::to_json;
+pub use present::{INSUFFICIENT_SCOPE, to_json};
 pub use request::{OURS, REMOVED};
 pub use server::{OverHttp, Server, Wire};

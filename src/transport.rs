@@ -1,19 +1,25 @@
 //! Transports: bytes ↔ protocol, and no decisions. Each is a function that serves until told to stop.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::auth::Auth;
+
+mod access;
 mod desk;
 mod guard;
 mod http;
+mod listen;
+mod oauth;
 mod reply;
 mod session;
 mod sse;
 mod stdio;
+mod strangers;
 mod streamable;
 mod under_way;
 
@@ -42,6 +48,27 @@ pub struct HttpOptions {
     pub desk: DeskAccess,
     /// What shows `OpenAI` whose this address is.
     pub challenge: Option<String>,
+    /// Who judges what callers show.
+    pub auth: Arc<Auth>,
+    /// Requests a minute of one kind from one address that has proved nothing.
+    pub strangers: NonZeroU32,
+    /// What connections may be.
+    pub connections: ConnectionLimits,
+    /// What stands before `/mcp`, so that nobody can guess it.
+    pub secret_path: Option<SecretString>,
+}
+
+/// What connections may be.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// At once.
+    pub all: usize,
+    /// At once, from one address.
+    pub per_address: usize,
+    /// The headers of a request, in bytes.
+    pub header_bytes: usize,
+    /// How long the next request's headers may take to come.
+    pub header_time: Duration,
 }
 
 /// Who may see how the connectors are, on the pages for people.
@@ -51,8 +78,8 @@ pub enum DeskAccess {
     Nobody,
     /// Who is at this machine.
     ThisMachine,
-    /// Who shows this key.
-    Key(SecretString),
+    /// Who shows a key that opens everything.
+    Key,
     /// Everybody.
     Everybody,
 }

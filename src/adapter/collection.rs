@@ -16,7 +16,8 @@ use tokio::sync::Mutex;
 mod items;
 
 use super::{Adapter, Surroundings};
-use crate::call::{CallContext, Caller, Invocation, Outcome, Output};
+use crate::call::{CallContext, Invocation, Outcome, Output};
+use crate::caller::Caller;
 use crate::catalog::Names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, Checked, CollectionSettings, ItemsOperation, Operation, Scope, compile_items};
@@ -85,17 +86,17 @@ impl CollectionAdapter {
         let at = |key: String| Some(Place { key, id: None, must_exist: false });
         match self.settings.scope {
             Scope::Shared => return at(format!("{start}/shared")),
-            Scope::Caller => return at(format!("{start}/caller/{}", word(cx.caller))),
+            Scope::Caller => return at(format!("{start}/caller/{}", word(&cx.caller))),
             Scope::Session => {}
         }
         let explicit = arguments.get(&self.settings.id_argument()?).and_then(Value::as_str).map(tame);
         let implied = implied(cx);
         let must_exist = explicit.is_some() && explicit != implied;
-        Some(Place { must_exist, ..self.conversation(cx.caller, explicit.or(implied)?) })
+        Some(Place { must_exist, ..self.conversation(&cx.caller, explicit.or(implied)?) })
     }
 
     /// The collection of a conversation of this caller.
-    fn conversation(&self, caller: Caller, id: String) -> Place {
+    fn conversation(&self, caller: &Caller, id: String) -> Place {
         let key = format!("collection/{}/session/{}/{id}", self.names.connector, word(caller));
         Place { key, id: Some(id), must_exist: false }
     }
@@ -238,7 +239,7 @@ impl Adapter for CollectionAdapter {
             let message = items.said(&self.settings.name);
             return Ok(self.output(Some(&place), &items, version, &message).into());
         }
-        let new = || self.conversation(cx.caller, uuid::Uuid::new_v4().simple().to_string());
+        let new = || self.conversation(&cx.caller, uuid::Uuid::new_v4().simple().to_string());
         let place = place.unwrap_or_else(new);
         let (items, version, message) = self.change(operation, &place, arguments, cx.max_result / 2).await?;
         Ok(self.output(Some(&place), &items, version, &message).into())
@@ -249,11 +250,11 @@ impl Adapter for CollectionAdapter {
     }
 }
 
-/// A caller, as part of a key.
-fn word(caller: Caller) -> &'static str {
+/// A caller, as part of a key. Who proved who they are keeps what is theirs whatever they prove it with.
+fn word(caller: &Caller) -> String {
     match caller {
-        Caller::Local => "local",
-        Caller::Anonymous => "anonymous",
+        Caller::Local | Caller::Anonymous { .. } => caller.id(),
+        Caller::Known(principal) => sha256_hex(&principal.id()),
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Sources {
     pub(super) base: Option<String>,
     /// Whether that is the address the world knows.
     pub(super) is_public: bool,
+    /// Whether callers sign in, and clients want to know as whom.
+    pub(super) with_profile: bool,
 }
 
 impl Sources {
@@ -48,7 +50,7 @@ impl Sources {
     ) -> Result<(Manifests, Pages), Problem> {
         let mut manifests = read(&self.manifests)?;
         manifests.keep_last_good(before);
-        let manifests = manifests.with_built_in();
+        let manifests = manifests.with_built_in(self.with_profile);
         let pages = pages::read(self.bundle.as_deref(), &manifests)?;
         let pages = Pages { base: self.base.clone(), is_public: self.is_public, ..pages };
         Ok((manifests, pages))

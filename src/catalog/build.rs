@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
 use serde_json::Value;
 
+use super::access::SignIn;
+use super::list::Draft;
 use super::page::{self, ShownPages, Viewer};
 use super::tool::Looks;
 use super::{Catalog, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, sent};
+use crate::caller::{Access, Caller};
 use crate::error::{Problem, Severity};
 use crate::manifest::{AdapterSettings, Checked, Tool};
 
@@ -22,16 +24,17 @@ pub struct Offered<'a> {
     pub offer: Option<Arc<Offer>>,
 }
 
-pub(super) fn build(offered: &[Offered<'_>], pages: &ShownPages) -> (Catalog, Vec<Problem>) {
+pub(super) fn build(offered: &[Offered<'_>], pages: &ShownPages, sign_in: SignIn) -> (Catalog, Vec<Problem>) {
     let mut builder = Builder {
         pages,
+        sign_in,
         catalog: Catalog::default(),
         problems: Vec::new(),
         taken: BTreeMap::new(),
-        tools: Vec::new(),
+        tools: Draft::default(),
         resources: Vec::new(),
-        templates: Vec::new(),
-        prompts: Vec::new(),
+        templates: Draft::default(),
+        prompts: Draft::default(),
         foreign: Vec::new(),
     };
     for connector in offered {
@@ -45,15 +48,15 @@ pub(super) fn build(offered: &[Offered<'_>], pages: &ShownPages) -> (Catalog, Ve
 
 struct Builder<'a> {
     pages: &'a ShownPages,
+    sign_in: SignIn,
     catalog: Catalog,
     problems: Vec<Problem>,
     /// Published names, each with whose it is.
     taken: BTreeMap<String, String>,
-    /// The list of tools as far as it is written.
-    tools: Vec<u8>,
-    resources: Vec<Value>,
-    templates: Vec<Value>,
-    prompts: Vec<Value>,
+    tools: Draft,
+    resources: Vec<(Value, Access)>,
+    templates: Draft,
+    prompts: Draft,
     /// Templates that are no page of ours: the address, and where it is said.
     foreign: Vec<(String, Problem)>,
 }
@@ -62,6 +65,7 @@ impl Builder<'_> {
     fn add(&mut self, offered: &Offered<'_>) {
         let connector = &offered.checked.connector;
         let names = Names::of(connector);
+        self.catalog.access.insert(connector.id.clone(), self.sign_in.to_connector(connector));
         match &offered.offer {
             None => self.add_declared(offered, &names),
             Some(offer) => {
@@ -77,7 +81,9 @@ impl Builder<'_> {
                         unnamed = Tool::named(own.to_owned(), String::new());
                         &unnamed
                     };
-                    self.push(sent::entry(public, connector, &names, &looks, (said, tool)));
+                    let access = self.sign_in.to_tool(connector, said);
+                    let words = self.sign_in.words(connector, said, &access);
+                    self.push(sent::entry(public, connector, &names, &looks, (access, &words), (said, tool)), &looks);
                 }
                 self.add_rest(offered, &names, offer);
                 self.add_aliases(&names, offer);
@@ -106,14 +112,16 @@ impl Builder<'_> {
             let Some(public) = self.publish(offered, names, &tool.name, &format!("/tools/{index}/name")) else {
                 continue;
             };
+            let access = self.sign_in.to_tool(connector, tool);
             if let Some(reason) = unavailable {
-                let why = Unavailable { connector: connector.id.clone(), reason: (*reason).to_owned() };
+                let why = Unavailable { connector: connector.id.clone(), reason: (*reason).to_owned(), access };
                 self.catalog.unavailable.insert(public, why);
             } else {
                 // What an MCP server takes, it judges itself.
                 let validators = (!matches!(connector.adapter, AdapterSettings::Mcp(_))).then(|| validators.clone());
                 let looks = self.looks(checked, Some((index, tool)));
-                self.push(Entry::new(public, connector, tool, &looks, validators));
+                let words = self.sign_in.words(connector, tool, &access);
+                self.push(Entry::new(public, connector, tool, &looks, (access, &words), validators), &looks);
             }
         }
     }
@@ -154,12 +162,13 @@ impl Builder<'_> {
         }
     }
 
-    fn push(&mut self, mut entry: Entry) {
-        let before = self.tools.len();
-        self.tools.push(if before == 0 { b'[' } else { b',' });
-        // Writing to memory does not fail.
-        let _ = serde_json::to_writer(&mut self.tools, &entry.descriptor);
-        entry.tokens = (self.tools.len() - before).div_ceil(4);
+    fn push(&mut self, mut entry: Entry, looks: &Looks) {
+        entry.tokens = self.tools.push(&entry.descriptor, entry.access.clone()).div_ceil(4);
+        if let Some(page) = &looks.template {
+            // Who sees one of its tools sees a page.
+            let seen = self.catalog.page_access.entry(page.clone());
+            seen.and_modify(|seen| seen.widen(&entry.access)).or_insert_with(|| entry.access.clone());
+        }
         self.catalog.by_name.insert(entry.name.clone(), self.catalog.entries.len());
         let cost = self.catalog.costs.entry(entry.connector.clone()).or_default();
         cost.tools += 1;
@@ -212,6 +221,7 @@ impl Builder<'_> {
     /// Everything of a server that is no tool. Of two with one name, the first stays.
     fn add_rest(&mut self, offered: &Offered<'_>, names: &Names, offer: &Offer) {
         let place = |own: &str| Place { connector: names.connector.clone(), own: own.to_owned() };
+        let access = self.sign_in.to_connector(&offered.checked.connector);
         let mut collide = |what: &str, public: &str, first: &Place| {
             let message = format!(
                 "the {what} `{public}` of {} is already published by {}; publish one of them with `prefix`",
@@ -226,7 +236,7 @@ impl Builder<'_> {
                 continue;
             }
             self.catalog.prompts.insert(public, place(&own));
-            self.prompts.push(item);
+            self.prompts.push(&item, access.clone());
         }
         for resource in &offer.resources {
             let (own, public, mut item) = sent::renamed(resource, "uri", |uri| names.public_uri(uri));
@@ -238,47 +248,40 @@ impl Builder<'_> {
                 continue;
             }
             self.catalog.resources.insert(public, place(&own));
-            self.resources.push(item);
+            self.resources.push((item, access.clone()));
         }
         for template in &offer.templates {
-            self.templates.push(sent::renamed(template, "uriTemplate", |uri| names.public_uri(uri)).2);
+            let (_, _, item) = sent::renamed(template, "uriTemplate", |uri| names.public_uri(uri));
+            self.templates.push(&item, access.clone());
         }
     }
 
     fn finish(mut self, settled: bool) -> (Catalog, Vec<Problem>) {
-        let mut tools = std::mem::take(&mut self.tools);
-        tools.extend_from_slice(if tools.is_empty() { b"[]" } else { b"]" });
         // Only pages of ours are listed differently for different viewers.
-        let rest = text(&self.resources);
         let resources = |viewer: Viewer| {
-            let pages = text(&self.catalog.pages.values().map(|page| page.listed(viewer)).collect::<Vec<_>>());
-            joined(&pages, &rest)
+            let mut draft = Draft::default();
+            for page in self.catalog.pages.values() {
+                draft.push(&page.listed(viewer), self.catalog.to_page(page).clone());
+            }
+            for (resource, access) in &self.resources {
+                draft.push(resource, access.clone());
+            }
+            draft.finish()
         };
+        let resources = Viewer::ALL.map(resources);
         let missing = |address: &str| {
-            settled && !self.catalog.pages.contains_key(address) && self.catalog.resource(address).is_err()
+            settled
+                && !self.catalog.pages.contains_key(address)
+                && self.catalog.resource(address, &Caller::Local).is_err()
         };
         let foreign = self.foreign.iter().filter(|(address, _)| missing(address)).map(|(_, problem)| problem.clone());
         self.problems.extend(foreign.collect::<Vec<_>>());
-        let lists = Lists {
-            tools: tools.into(),
-            resources: Viewer::ALL.map(resources),
-            templates: text(&self.templates),
-            prompts: text(&self.prompts),
+        self.catalog.lists = Lists {
+            tools: self.tools.finish(),
+            resources,
+            templates: self.templates.finish(),
+            prompts: self.prompts.finish(),
         };
-        self.catalog.lists = lists;
         (self.catalog, self.problems)
-    }
-}
-
-fn text(items: &impl serde::Serialize) -> Bytes {
-    serde_json::to_vec(items).map(Bytes::from).unwrap_or_default()
-}
-
-/// Two JSON arrays as one.
-fn joined(first: &Bytes, second: &Bytes) -> Bytes {
-    match (first.strip_suffix(b"]"), second.strip_prefix(b"[")) {
-        (Some(head), Some(tail)) if head != b"[" && tail != b"]" => [head, b",", tail].concat().into(),
-        (Some(b"["), _) => second.clone(),
-        _ => first.clone(),
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Names;
-use super::tool::{Entry, Looks, in_step, security};
-use crate::manifest::{Annotations, Connector, Tool};
+use super::tool::{Entry, Looks, in_step};
+use crate::caller::Access;
+use crate::manifest::{Annotations, Connector, SecurityScheme, Tool};
 
 /// A tool of an MCP server. What its manifest says of it goes before what the server says.
 pub(super) fn entry(
@@ -12,27 +13,27 @@ pub(super) fn entry(
     connector: &Connector,
     names: &Names,
     looks: &Looks,
+    (access, words): (Access, &[SecurityScheme]),
     (tool, sent): (&Tool, &Value),
 ) -> Entry {
-    let security = security(connector, tool);
     let mut descriptor = sent.as_object().cloned().unwrap_or_default();
     descriptor.insert("name".into(), json!(public));
     names.publish_meta(&mut descriptor);
     usable_schema(&mut descriptor);
     annotate(&mut descriptor, tool.annotations);
-    descriptor.insert("securitySchemes".into(), json!(security));
+    descriptor.insert("securitySchemes".into(), json!(words));
     let meta = descriptor.entry("_meta").or_insert_with(|| json!({}));
     if !meta.is_object() {
         *meta = json!({});
     }
     if let Value::Object(meta) = meta {
         meta.extend(tool.meta.clone());
-        meta.insert("securitySchemes".into(), json!(security));
+        meta.insert("securitySchemes".into(), json!(words));
         looks.silence(meta);
         looks.describe(meta);
         in_step(meta);
     }
-    Entry::sent(public, connector, tool, Value::Object(descriptor))
+    Entry::sent(public, connector, tool, access, Value::Object(descriptor))
 }
 
 /// A descriptor under its published name: its own name, the published one, and the descriptor.

@@ -6,10 +6,11 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::mirror::{self, Mirrored};
+use crate::caller::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    Annotations, Arguments, Audience, AuthKind, Connector, FileArgument, GatewayOperation, ItemsOperation, Method,
-    Operation, SecurityScheme, Tool, Validators, Widget, explain,
+    Annotations, Arguments, Audience, Connector, FileArgument, GatewayOperation, ItemsOperation, Method, Operation,
+    SecurityScheme, Tool, Validators, Widget, explain,
 };
 use crate::name::{ConnectorId, shown};
 
@@ -27,10 +28,8 @@ pub struct Entry {
     pub tool: String,
     /// What `tools/list` says of it.
     pub descriptor: Value,
-    /// Any one of these lets a caller in, as far as MCP has words for it.
-    pub security: Vec<SecurityScheme>,
-    /// Whether anybody may call it, with no proof of any kind.
-    pub open: bool,
+    /// What it takes to call it.
+    pub access: Access,
     /// How long a call may take, when its manifest says.
     pub timeout: Option<Duration>,
     /// Arguments that a header mirrors.
@@ -50,17 +49,16 @@ impl Entry {
         connector: &Connector,
         tool: &Tool,
         looks: &Looks,
+        (access, words): (Access, &[SecurityScheme]),
         validators: Option<Validators>,
     ) -> Self {
-        let security = security(connector, tool);
         let schema = Value::Object(tool.input_schema.clone());
-        let descriptor = descriptor(&name, tool, looks, &security);
-        Self { security, schema, validators, ..Self::sent(name, connector, tool, descriptor) }
+        let descriptor = descriptor(&name, tool, looks, words);
+        Self { schema, validators, ..Self::sent(name, connector, tool, access, descriptor) }
     }
 
     /// A tool of another MCP server.
-    pub(super) fn sent(name: String, connector: &Connector, tool: &Tool, descriptor: Value) -> Self {
-        let security = security(connector, tool);
+    pub(super) fn sent(name: String, connector: &Connector, tool: &Tool, access: Access, descriptor: Value) -> Self {
         let timeout = tool.timeout_ms.or(connector.timeouts.request_ms);
         let schema = descriptor.get("inputSchema").and_then(Value::as_object);
         Self {
@@ -70,11 +68,7 @@ impl Entry {
             name,
             connector: connector.id.clone(),
             tool: tool.name.clone(),
-            open: match tool.security_schemes {
-                Some(_) => security.contains(&SecurityScheme::NoAuth),
-                None => connector.auth.kind == AuthKind::None,
-            },
-            security,
+            access,
             files: tool.files.clone(),
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
             schema: Value::Null,
@@ -139,26 +133,6 @@ impl Entry {
             message.push_str("\n- and more");
         }
         message
-    }
-}
-
-/// What a caller must show: the tool's own word, else what the connector's `auth` means in the
-/// words MCP clients know. API keys are a matter of the transport and have no word here.
-pub(super) fn security(connector: &Connector, tool: &Tool) -> Vec<SecurityScheme> {
-    if let Some(schemes) = &tool.security_schemes {
-        return schemes.clone();
-    }
-    match connector.auth.kind {
-        AuthKind::None | AuthKind::ApiKey => vec![SecurityScheme::NoAuth],
-        AuthKind::Bearer | AuthKind::OAuth2 => {
-            let mut scopes: Vec<String> = Vec::new();
-            for scope in connector.auth.scopes.iter().chain(&connector.scopes).chain(&tool.scopes) {
-                if !scopes.contains(scope) {
-                    scopes.push(scope.clone());
-                }
-            }
-            vec![SecurityScheme::OAuth2 { scopes }]
-        }
     }
 }
 

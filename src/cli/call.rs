@@ -7,7 +7,8 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{CallArgs, Failure, Format, print};
 use crate::app::{App, Signals};
-use crate::call::{Caller, Downstream, Notice, Output, Step, ToolCall};
+use crate::call::{Downstream, Notice, Output, Step, ToolCall};
+use crate::caller::Caller;
 use crate::config::Config;
 use crate::params::Params;
 use crate::protocol::to_json;

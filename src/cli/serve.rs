@@ -4,37 +4,42 @@ use std::io::{self, Write as _};
 
 use super::{Failure, show_problems};
 use crate::app::{App, AppError};
+use crate::auth::{AuthConfig, Mode};
 use crate::config::Config;
 use crate::gateway::{Gateway, State};
 use crate::secret::Environment;
 use crate::telemetry::{self, Format};
 
 pub(super) fn serve(config: Config, environment: Environment) -> Result<(), Failure> {
+    let faults = config.faults_of_callers(&environment);
+    if !faults.is_empty() {
+        return Err(AppError::Problems(faults).into());
+    }
     let app = open(config, environment)?;
-    let prefix = app.config().base();
-    let open_to_all = !app.config().host.is_loopback() || prefix.is_some();
-    let json = app.config().log.format == Format::Json;
+    let config = app.config().clone();
+    let strangers = app.says_to_strangers();
+    let json = config.log.format == Format::Json;
     let summary = summary(app.gateway());
     block_on(app.serve(move |address| {
-        if open_to_all {
-            tracing::warn!(
-                "nobody has to sign in: whoever reaches this server can use its tools that ask for no sign-in"
-            );
+        for warning in strangers {
+            tracing::warn!("{warning}");
         }
         if json {
             tracing::info!("{summary}; listening on http://{address}/mcp");
             return;
         }
         let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "{summary}\nlistening on http://{address}/mcp");
-        if let Some(prefix) = prefix {
-            let _ = writeln!(stderr, "clients use {prefix}/mcp");
+        let _ = writeln!(stderr, "{summary}\nlistening on {}", config.endpoint(&format!("http://{address}")));
+        if let Some(base) = config.base() {
+            let _ = writeln!(stderr, "clients use {}", config.endpoint(&base));
         }
     }))
 }
 
 pub(super) fn stdio(config: Config, environment: Environment) -> Result<(), Failure> {
-    let app = open(config, environment)?;
+    // Who starts us is who calls.
+    let auth = AuthConfig { mode: Some(Mode::None), ..config.auth };
+    let app = open(Config { auth, ..config }, environment)?;
     tracing::info!("{}", summary(app.gateway()));
     block_on(app.stdio())
 }

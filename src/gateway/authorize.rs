@@ -1,15 +1,56 @@
-//! May this caller call this tool?
+//! May this caller use this?
 
-use crate::call::Caller;
-use crate::catalog::Entry;
-use crate::error::{Error, ErrorKind, Result};
+use super::Gateway;
+use crate::caller::{Access, Caller, Verdict};
+use crate::error::{Challenge, Error, ErrorKind, Result};
+use crate::name::shown;
 
-/// The person at this machine may call everything; a stranger what asks for no proof.
-/// A tool that asks for one is refused rather than opened, as long as nobody can prove anything.
-pub(super) fn authorize(caller: Caller, entry: &Entry) -> Result<()> {
-    if caller == Caller::Local || entry.open {
-        return Ok(());
+/// Refuses a caller who lacks what it takes to use `what`. What no scope could open is unknown to them.
+pub(super) fn authorize(caller: &Caller, access: &Access, what: &str) -> Result<()> {
+    match caller.may(access) {
+        Verdict::Yes => Ok(()),
+        Verdict::Never => Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`", shown(what)))),
+        Verdict::StepUp => {
+            let challenge = Challenge { known: matches!(caller, Caller::Known(_)), scopes: caller.wants(access) };
+            let message = if challenge.known {
+                format!("`{what}` needs more than was granted: ask for the scopes {}", challenge.scopes.join(" "))
+            } else {
+                format!("`{what}` is for people who signed in: sign in to use it")
+            };
+            Err(Error::new(ErrorKind::Forbidden, message).asking(challenge))
+        }
     }
-    let message = format!("`{}` needs a signed-in caller, and this server cannot sign anybody in", entry.name);
-    Err(Error::new(ErrorKind::Forbidden, message))
+}
+
+/// What a request is about, by its published name.
+#[derive(Debug)]
+pub enum Subject {
+    /// A tool.
+    Tool(String),
+    /// A prompt.
+    Prompt(String),
+    /// A resource.
+    Resource(String),
+}
+
+impl Gateway {
+    /// Why this caller would be refused this and could do something about it.
+    pub fn refusal(&self, caller: &Caller, subject: &Subject) -> Option<Error> {
+        if caller.is_unlimited() {
+            return None;
+        }
+        let live = self.live();
+        let catalog = &live.catalog;
+        let (Subject::Tool(name) | Subject::Prompt(name) | Subject::Resource(name)) = subject;
+        let access = match subject {
+            Subject::Tool(_) => &catalog.resolve(name, caller).ok()?.access,
+            Subject::Prompt(_) => catalog.to_connector(&catalog.prompt(name, caller).ok()?.connector),
+            Subject::Resource(_) => match catalog.page(name) {
+                Some(page) => catalog.to_page(page),
+                None => catalog.to_connector(&catalog.resource(name, caller).ok()?.connector),
+            },
+        };
+        // What is not there for this caller is answered as what is not there at all.
+        (caller.may(access) == Verdict::StepUp).then(|| authorize(caller, access, name).err())?
+    }
 }

@@ -1,18 +1,23 @@
 //! The `gateway` adapter: tools about the connectors themselves.
 
-use std::{sync::Weak, time::Instant};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
-use super::Gateway;
 use super::overview::Reader;
+use super::{Connector, Gateway};
 use crate::adapter::Adapter;
-use crate::call::{CallContext, Caller, Content, Invocation, Outcome, Output};
+use crate::call::{CallContext, Content, Invocation, Outcome, Output};
+use crate::caller::Caller;
 use crate::catalog::Names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, Checked, GatewayOperation, Operation, Sample};
 use crate::name::{cut, shown};
+use crate::widget::sha256_hex;
 
 /// What of a sample's result is shown, in characters.
 const SHOWN: usize = 4000;
@@ -37,8 +42,8 @@ impl Desk {
     }
 
     /// The connectors as the dashboard shows them, and by which tools it goes on from there.
-    fn connectors(&self, gateway: &Gateway, caller: Caller) -> Output {
-        let reader = if caller == Caller::Local { Reader::Operator } else { Reader::Anybody };
+    fn connectors(&self, gateway: &Gateway, caller: &Caller) -> Output {
+        let reader = if *caller == Caller::Local { Reader::Operator } else { Reader::Caller(caller) };
         let mut output = Output::json(gateway.live().overview(reader));
         let mut tools = Map::new();
         for (tool, operation) in &self.operations {
@@ -65,18 +70,36 @@ impl Adapter for Desk {
             Some(GatewayOperation::Sample) => sample(&gateway, arguments, cx).await?,
             Some(GatewayOperation::Search) => gateway.search(text(arguments, "query")?, cx).await,
             Some(GatewayOperation::Fetch) => gateway.fetch(text(arguments, "id")?, cx).await?,
-            Some(GatewayOperation::Connectors) => self.connectors(&gateway, cx.caller),
+            Some(GatewayOperation::Connectors) => self.connectors(&gateway, &cx.caller),
+            Some(GatewayOperation::Profile) => profile(&cx.caller)?,
             None => return Err(Error::new(ErrorKind::Internal, "the tool has no operation")),
         };
         Ok(output.into())
     }
 }
 
+/// Who signed in, by an id that says nothing to anybody else.
+fn profile(caller: &Caller) -> Result<Output> {
+    let principal = match caller {
+        Caller::Known(principal) => principal,
+        Caller::Local => return Ok(Output::json(json!({ "id": "local", "name": "The person at this machine" }))),
+        Caller::Anonymous { .. } => {
+            return Err(Error::new(ErrorKind::Forbidden, "nobody signed in"));
+        }
+    };
+    let mut profile = Map::from_iter([("id".to_owned(), json!(sha256_hex(&principal.id())))]);
+    profile.extend(principal.name.iter().map(|name| ("name".to_owned(), json!(name))));
+    profile.extend(principal.email.iter().map(|email| ("email".to_owned(), json!(email))));
+    Ok(Output::json(Value::Object(profile)))
+}
+
 /// Makes a connector's sample call, on the road of every call.
 async fn sample(gateway: &Gateway, arguments: &Arguments, cx: &CallContext) -> Result<Output> {
     let id = text(arguments, "connector")?;
     let live = gateway.live();
-    let connector = live.connectors.values().find(|connector| connector.checked.connector.id.as_str() == id);
+    let sees = |connector: &&Arc<Connector>| live.catalog.shows(&connector.checked.connector.id, &cx.caller);
+    let mut connectors = live.connectors.values().filter(sees);
+    let connector = connectors.find(|connector| connector.checked.connector.id.as_str() == id);
     let call = connector.and_then(|connector| Some((connector, connector.checked.connector.sample.as_ref()?)));
     let Some((connector, Sample { tool, arguments, .. })) = call else {
         let message = format!("`{}` has no sample call", shown(id));

@@ -13,6 +13,7 @@ use url::Url;
 use super::desk::said;
 use super::{Connector, Gateway};
 use crate::call::{CallContext, Outcome, Output};
+use crate::caller::{Caller, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, Feeds, Field};
 use crate::name::{cut, shown};
@@ -37,7 +38,7 @@ struct Feeder {
 impl Gateway {
     /// Searches all feeders at once. What one of them finds does not wait for another's failure.
     pub(super) async fn search(&self, query: &str, cx: &CallContext) -> Output {
-        let feeders = self.feeders();
+        let feeders = self.feeders(&cx.caller);
         // There has to be time left to tell who did not answer.
         let left = cx.deadline.saturating_duration_since(Instant::now());
         let patience = PATIENCE.min(left.mul_f64(0.8));
@@ -97,7 +98,7 @@ impl Gateway {
             Error::new(ErrorKind::InvalidArguments, message)
         };
         let (connector, own) = id.split_once(':').ok_or_else(unknown)?;
-        let feeders = self.feeders();
+        let feeders = self.feeders(&cx.caller);
         let feeder = feeders.iter().find(|feeder| feeder.connector.checked.connector.id.as_str() == connector);
         let Feeder { connector, feeds } = feeder.ok_or_else(unknown)?;
         let live = self.live();
@@ -126,10 +127,19 @@ impl Gateway {
         })))
     }
 
-    fn feeders(&self) -> Vec<Feeder> {
+    /// The connectors that this caller may search and fetch from.
+    fn feeders(&self, caller: &Caller) -> Vec<Feeder> {
         let live = self.live();
         let feeder = |connector: &Arc<Connector>| {
-            let feeds = connector.checked.connector.feeds.clone().filter(|_| connector.feeds_now())?;
+            let manifest = &connector.checked.connector;
+            let feeds = manifest.feeds.clone().filter(|_| connector.feeds_now())?;
+            let may = |tool: &str| {
+                let entry = live.catalog.entry_of(&manifest.id, tool);
+                entry.is_none_or(|entry| caller.may(&entry.access) == Verdict::Yes)
+            };
+            if !may(&feeds.search.tool) || !may(&feeds.fetch.tool) {
+                return None;
+            }
             Some(Feeder { connector: Arc::clone(connector), feeds })
         };
         live.connectors.values().filter_map(feeder).collect()

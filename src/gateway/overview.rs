@@ -7,17 +7,19 @@ use serde_json::{Value, json};
 use super::health::{Check, Facts};
 use super::{Connector, Live, State};
 use crate::adapter::{Phase, Status};
+use crate::caller::Caller;
 
 /// Times that are drawn.
 const DRAWN: usize = 30;
 
 /// Who reads an overview.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub enum Reader<'a> {
     /// The operator, who is told everything.
     Operator,
-    /// Anybody, who is not told what only this machine's owner should know: files and variables.
-    Anybody,
+    /// Somebody else, who is told of what is there for them, and not what only this machine's owner should know:
+    /// files and variables.
+    Caller(&'a Caller),
 }
 
 impl Live {
@@ -47,8 +49,12 @@ impl Live {
     }
 
     /// What the dashboard shows.
-    pub fn overview(&self, reader: Reader) -> Value {
-        let shown = self.connectors.values().filter(|connector| !connector.checked.is_built_in());
+    pub fn overview(&self, reader: Reader<'_>) -> Value {
+        let sees = |connector: &Connector| match reader {
+            Reader::Operator => true,
+            Reader::Caller(caller) => self.catalog.shows(&connector.checked.connector.id, caller),
+        };
+        let shown = self.connectors.values().filter(|it| !it.checked.is_built_in() && sees(it));
         let rows: Vec<Value> = shown.map(|connector| self.row(connector, reader)).collect();
         let sum = |key: &str| rows.iter().filter_map(|row| row.get(key)?.as_u64()).sum::<u64>();
         let online = rows.iter().filter(|row| row.get("status").is_some_and(|status| status == "online")).count();
@@ -67,7 +73,7 @@ impl Live {
         })
     }
 
-    fn row(&self, connector: &Connector, reader: Reader) -> Value {
+    fn row(&self, connector: &Connector, reader: Reader<'_>) -> Value {
         let manifest = &connector.checked.connector;
         let state = connector.state();
         let facts = connector.health.facts();
@@ -113,7 +119,7 @@ impl Live {
         let sample = manifest.sample.as_ref()?;
         let name = connector.names().public_name(&sample.tool);
         // A tool that is not there now, or whose name somebody else has, cannot be tried.
-        self.catalog.resolve(&name).ok().filter(|entry| entry.connector == manifest.id)?;
+        self.catalog.resolve(&name, &Caller::Local).ok().filter(|entry| entry.connector == manifest.id)?;
         Some(json!({ "title": sample.title, "tool": name, "arguments": sample.arguments }))
     }
 }
@@ -139,9 +145,9 @@ fn status(state: &State, facts: &Facts, failure: Option<&str>, is_elsewhere: boo
     }
 }
 
-fn reason(state: &State, failure: Option<&str>, reader: Reader) -> Option<String> {
+fn reason(state: &State, failure: Option<&str>, reader: Reader<'_>) -> Option<String> {
     match state {
-        State::Unavailable(_) if reader == Reader::Anybody => {
+        State::Unavailable(_) if reader != Reader::Operator => {
             Some("it is not set up; its operator sees why with `switchboard check`".into())
         }
         State::Disabled => Some("its manifest switches it off".into()),

@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Connector, Gateway};
+use crate::caller::Caller;
 use crate::catalog::{Shown, ShownPages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Expected, MAX_KEY, MAX_VALUE, Put, Store, StoreError, Stored};
@@ -34,15 +35,16 @@ struct Kept {
 }
 
 impl Gateway {
-    /// The page at this address, or at one it had.
-    pub async fn page(&self, uri: &str) -> Result<Option<Arc<Shown>>> {
+    /// The page at this address, or at one it had, when this caller sees it.
+    pub async fn page(&self, uri: &str, caller: &Caller) -> Result<Option<Arc<Shown>>> {
         let live = self.live();
         if let Some(page) = live.catalog.page(uri) {
-            return Ok(Some(Arc::clone(page)));
+            return Ok(Some(Arc::clone(page)).filter(|page| caller.sees(live.catalog.to_page(page))));
         }
         let (Some(key), Ok(store)) = (key(uri), &self.store) else { return Ok(None) };
         // What was taken away on purpose is not shown any longer.
-        let in_use = |connector: &&Arc<Connector>| connector.checked.connector.enabled && has_page(connector, uri);
+        let shows = |connector: &Connector| live.catalog.shows(&connector.checked.connector.id, caller);
+        let in_use = |it: &&Arc<Connector>| it.checked.connector.enabled && has_page(it, uri) && shows(it);
         if live.connectors.values().find(in_use).is_none() {
             return Ok(None);
         }

@@ -9,10 +9,11 @@ use std::{
 
 use super::{Connector, Gateway, Live, authorize::authorize, shape::shape};
 use crate::adapter::McpAdapter;
-use crate::call::{CallContext, Caller, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
+use crate::call::{CallContext, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
+use crate::caller::Caller;
 use crate::catalog::{Catalog, Entry, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{AdapterSettings, Arguments, AuthKind};
+use crate::manifest::{AdapterSettings, Arguments};
 use crate::name::shown;
 use crate::params::Params;
 
@@ -38,7 +39,7 @@ impl Gateway {
     }
 
     /// Makes any other request to the MCP server that answers it.
-    pub async fn forward(&self, caller: Caller, request: Request, downstream: &Downstream) -> Result<Sent> {
+    pub async fn forward(&self, caller: &Caller, request: Request, downstream: &Downstream) -> Result<Sent> {
         let what = format!("{} of {}", request.method, request.place.connector);
         self.noted(&what, downstream.request, self.pass_on(caller, &request, downstream), |sent| {
             (sent.is_error, sent.json.len())
@@ -96,7 +97,8 @@ impl Gateway {
 
     async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
         let ToolCall { name, params } = call;
-        let resolve = |catalog: &Catalog| catalog.resolve(&name).map(Arc::clone).map_err(|error| told(caller, error));
+        let resolve =
+            |catalog: &Catalog| catalog.resolve(&name, &caller).map(Arc::clone).map_err(|error| told(&caller, error));
         let (live, entry) = self.find(&name, resolve).await?;
         self.travel(caller, &live, &entry, (params, downstream)).await
     }
@@ -121,7 +123,7 @@ impl Gateway {
             return Err(Error::new(ErrorKind::Forbidden, message));
         }
         let params = Params::of("arguments", &arguments);
-        let work = Box::pin(self.travel(cx.caller, &live, &entry, (params, downstream.clone())));
+        let work = Box::pin(self.travel(cx.caller.clone(), &live, &entry, (params, downstream.clone())));
         let seen = |outcome: &Outcome| (outcome.is_error(), outcome.size());
         self.noted(&entry.name, downstream.request, work, seen).await
     }
@@ -134,7 +136,7 @@ impl Gateway {
         entry: &Arc<Entry>,
         (mut params, downstream): (Params, Downstream),
     ) -> Result<Outcome> {
-        authorize(caller, entry)?;
+        authorize(&caller, &entry.access, &entry.name)?;
         let arguments = entry.check(params.get("arguments"))?;
         let connector = live.connectors.get(&entry.connector).ok_or_else(gone)?;
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
@@ -160,14 +162,11 @@ impl Gateway {
         self.in_time(&entry.name, time, exchange).await
     }
 
-    async fn pass_on(&self, caller: Caller, request: &Request, downstream: &Downstream) -> Result<Sent> {
+    async fn pass_on(&self, caller: &Caller, request: &Request, downstream: &Downstream) -> Result<Sent> {
         let live = self.live();
         let connector = live.connectors.get(&request.place.connector).ok_or_else(gone)?;
         let manifest = &connector.checked.connector;
-        if caller != Caller::Local && manifest.auth.kind != AuthKind::None {
-            let message = format!("{} needs a signed-in caller, and this server cannot sign anybody in", manifest.id);
-            return Err(Error::new(ErrorKind::Forbidden, message));
-        }
+        authorize(caller, live.catalog.to_connector(&manifest.id), request.method)?;
         let mcp: Arc<McpAdapter> = connector.mcp().ok_or_else(gone)?;
         let time = manifest.timeouts.request_ms.map_or(self.limits.call_timeout, |ms| Duration::from_millis(ms.get()));
         let exchange = pin!(async {
@@ -196,9 +195,9 @@ fn gone() -> Error {
 }
 
 /// The person at this machine is told why a connector is unavailable.
-fn told(caller: Caller, error: Error) -> Error {
+fn told(caller: &Caller, error: Error) -> Error {
     match std::error::Error::source(&error) {
-        Some(reason) if caller == Caller::Local => Error::new(error.kind(), format!("{error}: {reason}")),
+        Some(reason) if *caller == Caller::Local => Error::new(error.kind(), format!("{error}: {reason}")),
         _ => error,
     }
 }

@@ -1,4 +1,5 @@
-//! Connectors that nobody has to write: the tools `search` and `fetch`, as soon as some connector feeds them.
+//! Connectors that nobody has to write: the tools `search` and `fetch`, as soon as some connector feeds them, and the
+//! one that says who signed in.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,23 +9,33 @@ use super::{Document, GatewayOperation, Manifests, Operation};
 /// The folder, which is none on any disk, where these stand.
 pub(super) const FOLDER: &str = "<built-in>";
 const SEARCH: &str = include_str!("built_in/search.json");
+const PROFILE: &str = include_str!("built_in/profile.json");
 
 impl Manifests {
-    /// These, with the connectors that follow from them.
+    /// These, with the connectors that follow from them, and the one that says who signed in.
     #[must_use]
-    pub fn with_built_in(mut self) -> Self {
+    pub fn with_built_in(mut self, with_profile: bool) -> Self {
         let feeds = self.connectors.iter().any(|it| it.connector.enabled && it.connector.feeds.is_some());
-        let search = Some(Operation::Gateway(GatewayOperation::Search));
-        let mut tools = self.connectors.iter().flat_map(|it| &it.connector.tools);
-        let has_its_own = tools.any(|tool| tool.operation == search);
-        if !feeds || has_its_own {
-            return self;
+        if feeds && !self.has(GatewayOperation::Search) {
+            self.add_built_in("search.json", SEARCH);
         }
-        match Document::parse(&Path::new(FOLDER).join("search.json"), SEARCH) {
-            Ok(document) => self.add_document(&Arc::new(document)),
-            Err(problem) => self.problems.push(problem),
+        if with_profile && !self.has(GatewayOperation::Profile) {
+            self.add_built_in("profile.json", PROFILE);
         }
         self.drop_duplicates();
         self
+    }
+
+    /// Whether somebody wrote a tool that does this.
+    fn has(&self, operation: GatewayOperation) -> bool {
+        let mut tools = self.connectors.iter().flat_map(|it| &it.connector.tools);
+        tools.any(|tool| tool.operation == Some(Operation::Gateway(operation)))
+    }
+
+    fn add_built_in(&mut self, name: &str, text: &str) {
+        match Document::parse(&Path::new(FOLDER).join(name), text) {
+            Ok(document) => self.add_document(&Arc::new(document)),
+            Err(problem) => self.problems.push(problem),
+        }
     }
 }

@@ -203,6 +203,8 @@ pub enum GatewayOperation {
     Search,
     /// Fetches what a search found.
     Fetch,
+    /// Says who signed in.
+    Profile,
 }
 
 /// What callers must show to use a connector.

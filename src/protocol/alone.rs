@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use super::downstream::written;
 use super::parcel::one_line;
 use super::server::Server;
-use crate::call::{Downstream, Era, Notice};
+use crate::call::{Downstream, Era, Notice, RequestId};
+use crate::caller::Caller;
 use crate::catalog::{Mirrored, mirror};
 use crate::params::Params;
 
@@ -71,12 +72,17 @@ impl Single {
         self.meta.get("progressToken").is_some() || self.meta.get(LOG_LEVEL).is_some()
     }
 
+    /// What it says, without `_meta`.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
     /// Checks that headers say what the body says, since others route by them.
-    pub fn check_headers(&self, server: &Server, headers: &HeaderMap) -> Result<(), ErrorData> {
+    pub fn check_headers(&self, server: &Server, caller: &Caller, headers: &HeaderMap) -> Result<(), ErrorData> {
         let live = server.gateway.live();
         let name = mirror::name(&self.method, &self.params);
         let called = name.as_ref().filter(|_| self.method == "tools/call");
-        let entry = called.and_then(|name| live.catalog.resolve(name).ok());
+        let entry = called.and_then(|name| live.catalog.resolve(name, caller).ok());
         let mirrored: &[Mirrored] = entry.map_or(&[], |entry| &entry.mirrored);
         let mut wanted: Vec<(Cow<'static, str>, Option<String>)> =
             vec![(VERSION_HEADER.into(), self.meta.text(VERSION)), (mirror::METHOD.into(), Some(self.method.clone()))];
@@ -105,7 +111,7 @@ impl Single {
     }
 
     /// The way back, and what comes out of it. Only a talkative request that takes a stream has one.
-    pub fn downstream(&self, streaming: bool) -> (Downstream, Option<Notices>) {
+    pub fn downstream(&self, request: RequestId, streaming: bool) -> (Downstream, Option<Notices>) {
         let token: Option<Value> = self.meta.read("progressToken");
         let (mut downstream, notices) = if streaming && self.is_talkative() {
             let (base, notices) = Downstream::listening();
@@ -113,6 +119,7 @@ impl Single {
         } else {
             (Downstream::default(), None)
         };
+        downstream.request = request;
         downstream.wants_progress = notices.is_some() && token.is_some();
         downstream.meta = Arc::new(self.meta.clone());
         downstream.era = Era::PerRequest;
@@ -122,7 +129,12 @@ impl Single {
 
 impl Server {
     /// Answers a request on its own; the result is one line.
-    pub async fn answer_single(&self, single: Single, downstream: Downstream) -> Result<Bytes, ErrorData> {
-        self.answer(&single.method, single.params, downstream).await.map(one_line)
+    pub async fn answer_single(
+        &self,
+        caller: &Caller,
+        single: Single,
+        downstream: Downstream,
+    ) -> Result<Bytes, ErrorData> {
+        self.answer(caller, &single.method, single.params, downstream).await.map(one_line)
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::downstream::{Cell, PATIENCE};
+use crate::caller::Caller;
 use crate::catalog::List;
 use crate::gateway::{Gateway, Live};
 
@@ -70,12 +71,17 @@ impl Audience {
 }
 
 /// Runs one `subscriptions/listen` until it is cancelled or the server closes.
-pub(super) async fn listen(subscription: &SubscriptionContext, gateway: &Arc<Gateway>, closing: &CancellationToken) {
+pub(super) async fn listen(
+    subscription: &SubscriptionContext,
+    gateway: &Arc<Gateway>,
+    caller: &Caller,
+    closing: &CancellationToken,
+) {
     let mut news = News::of(gateway);
     let accepted = subscription.accepted();
     let live = gateway.live();
     let uris = accepted.resource_subscriptions.iter().flatten();
-    let places = uris.filter_map(|uri| live.catalog.resource(uri).ok());
+    let places = uris.filter_map(|uri| live.catalog.resource(uri, caller).ok());
     let _watching: Vec<_> = places.filter_map(|place| gateway.watch_resource(&place)).collect();
     loop {
         let change = tokio::select! {
@@ -84,7 +90,10 @@ pub(super) async fn listen(subscription: &SubscriptionContext, gateway: &Arc<Gat
             () = closing.cancelled() => None,
         };
         let Some(change) = change else { return };
-        if change.is_wanted(accepted) && subscription.sink().send(change.notification()).await.is_err() {
+        // What this caller cannot see is nothing it hears of.
+        let seen = |uri: &str| gateway.live().catalog.resource(uri, caller).is_ok();
+        let hears = change.is_wanted(accepted) && !matches!(&change, Change::Resource(uri) if !seen(uri));
+        if hears && subscription.sink().send(change.notification()).await.is_err() {
             return;
         }
     }

@@ -177,6 +177,7 @@ pub(super) async fn converse<T, F: Future<Output = T>>(
     } else {
         (Downstream::default(), None)
     };
+    downstream.request = OverHttp::request(cx);
     downstream.meta = Arc::new(meta);
     downstream.era = era;
     downstream.client = session.as_ref().map(|_| Arc::new(Within(asking)) as Arc<dyn Client>);

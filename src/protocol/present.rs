@@ -26,7 +26,7 @@ pub(super) fn result_meta(era: Era) -> Option<Value> {
 
 /// The answer to a `tools/call`. Whatever the model or its person can act on is a result with
 /// `isError`; only a call that makes no sense as a call is a JSON-RPC error.
-pub(super) fn present(outcome: Result<Outcome, Error>, era: Era) -> Result<Bytes, ErrorData> {
+pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, sign_in_at: Option<&str>) -> Result<Bytes, ErrorData> {
     let output = match outcome {
         Ok(Outcome::Sent(sent)) => return Ok(dressed(sent, era, false)),
         Ok(Outcome::Made(output)) => output,
@@ -42,7 +42,7 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era) -> Result<Bytes
             | ErrorKind::Cancelled
             | ErrorKind::Upstream
             | ErrorKind::Unreachable
-            | ErrorKind::TooLarge => Output::failure(error.message()),
+            | ErrorKind::TooLarge => refused(&error, sign_in_at),
         },
     };
     let mut meta = output.meta.clone();
@@ -56,6 +56,20 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era) -> Result<Bytes
     }
     serde_json::to_vec(&result).map(Bytes::from).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
+
+/// A failure as a result, with the way to sign in where that would help: `ChatGPT` shows it only when it finds both an
+/// error and its description.
+fn refused(error: &Error, sign_in_at: Option<&str>) -> Output {
+    let mut output = Output::failure(error.message());
+    if let (Some(challenge), Some(metadata)) = (error.challenge(), sign_in_at) {
+        let header = challenge.header(Some(metadata), Some((INSUFFICIENT_SCOPE, error.message())));
+        output.meta.insert("mcp/www_authenticate".into(), json!([header]));
+    }
+    output
+}
+
+/// The code of RFC 6750 for who shows too little.
+pub const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
 
 /// An error as a JSON-RPC error. `about` is the resource it is about.
 pub(super) fn from_error(error: &Error, era: Era, about: Option<&str>) -> ErrorData {
@@ -120,7 +134,7 @@ pub(super) fn member(name: &str, value: &Value) -> String {
 
 /// A result as clients get it, for those who print one.
 pub fn to_json(outcome: Outcome) -> Value {
-    let presented = present(Ok(outcome), Era::Handshake).ok();
+    let presented = present(Ok(outcome), Era::Handshake, None).ok();
     presented.and_then(|result| serde_json::from_slice(&result).ok()).unwrap_or_default()
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::present::{dressed, from_error, member, present, result_meta};
 use super::server::Server;
 use crate::call::{Downstream, Era, ToolCall};
+use crate::caller::Caller;
 use crate::catalog::{Catalog, List, Place, Viewer, in_step};
 use crate::error::Error;
 use crate::gateway::Request;
@@ -50,28 +51,35 @@ const PAGE_TTL: Duration = Duration::from_hours(1);
 
 type Answer = Result<Bytes, ErrorData>;
 
+/// Who asks, and by which way.
+struct Asked<'a> {
+    caller: &'a Caller,
+    downstream: &'a Downstream,
+}
+
 impl Server {
     /// Answers a request, `_meta` of whose parameters is in `downstream`.
-    pub(super) async fn answer(&self, method: &str, params: Params, downstream: Downstream) -> Answer {
-        let list = |list| list_of(&self.gateway.live().catalog, list, &params, &downstream);
+    pub(super) async fn answer(&self, caller: &Caller, method: &str, params: Params, downstream: Downstream) -> Answer {
+        let list = |list| list_of(&self.gateway.live().catalog, list, &params, (caller, &downstream));
+        let asked = Asked { caller, downstream: &downstream };
         match method {
             "tools/list" => list(List::Tools),
             "resources/list" => list(List::Resources),
             "resources/templates/list" => list(List::Templates),
             "prompts/list" => list(List::Prompts),
-            "tools/call" => self.call(params, downstream).await,
-            "resources/read" => self.read(params, &downstream).await,
-            "prompts/get" => self.about("prompts/get", "name", params, &downstream).await,
-            "tasks/get" => self.about_task("tasks/get", params, &downstream).await,
-            "tasks/update" => self.about_task("tasks/update", params, &downstream).await,
-            "tasks/cancel" => self.about_task("tasks/cancel", params, &downstream).await,
-            "tasks/result" => self.about_task("tasks/result", params, &downstream).await,
-            "completion/complete" => self.complete(params, &downstream).await,
+            "tools/call" => self.call(caller, params, downstream).await,
+            "resources/read" => self.read(params, &asked).await,
+            "prompts/get" => self.about("prompts/get", "name", params, &asked).await,
+            "tasks/get" => self.about_task("tasks/get", params, &asked).await,
+            "tasks/update" => self.about_task("tasks/update", params, &asked).await,
+            "tasks/cancel" => self.about_task("tasks/cancel", params, &asked).await,
+            "tasks/result" => self.about_task("tasks/result", params, &asked).await,
+            "completion/complete" => self.complete(params, &asked).await,
             other => Err(unknown_method(other)),
         }
     }
 
-    async fn call(&self, params: Params, downstream: Downstream) -> Answer {
+    async fn call(&self, caller: &Caller, params: Params, downstream: Downstream) -> Answer {
         let name = params.text("name").filter(|_| params.get("arguments").is_none() || params.is_object("arguments"));
         let Some(name) = name else {
             let message = "tools/call wants `name`, a string, and `arguments`, an object";
@@ -79,38 +87,42 @@ impl Server {
         };
         let era = downstream.era;
         let call = ToolCall { name, params };
-        present(self.gateway.call(self.caller, call, downstream).await, era)
+        present(self.gateway.call(caller.clone(), call, downstream).await, era, self.sign_in_at.as_deref())
     }
 
     /// A page of ours, or what another MCP server has.
-    async fn read(&self, params: Params, downstream: &Downstream) -> Answer {
+    async fn read(&self, params: Params, asked: &Asked<'_>) -> Answer {
+        let downstream = asked.downstream;
         let uri = params.text("uri").unwrap_or_default();
-        let page = self.gateway.page(&uri).await;
+        let page = self.gateway.page(&uri, asked.caller).await;
         if let Some(page) = page.map_err(|error| from_error(&error, downstream.era, Some(&uri)))? {
             let contents = json!([page.contents(viewer(downstream))]).to_string();
-            let scope = if page.is_for_all() { "public" } else { "private" };
+            let anybody = !matches!(asked.caller, Caller::Known(_));
+            let scope = if page.is_for_all() && anybody { "public" } else { "private" };
             return Ok(result("contents", contents.as_bytes(), downstream.era, PAGE_TTL, scope));
         }
-        let read = self.about("resources/read", "uri", params, downstream).await?;
+        let read = self.about("resources/read", "uri", params, asked).await?;
         // Few results hold a page, and one that does not is not opened.
         Ok(if mentions(&read, "text/html") { paired(&read).unwrap_or(read) } else { read })
     }
 
     /// A request about one thing, whose published name stands under `key`.
-    async fn about(&self, method: &'static str, key: &str, mut params: Params, downstream: &Downstream) -> Answer {
-        let era = downstream.era;
+    async fn about(&self, method: &'static str, key: &str, mut params: Params, asked: &Asked<'_>) -> Answer {
+        let era = asked.downstream.era;
         let Some(public) = params.text(key) else {
             return Err(ErrorData::invalid_params(format!("{method} wants `{key}`, a string"), None));
         };
-        let place = self.place(key, &public).await.map_err(|error| from_error(&error, era, Some(&public)))?;
+        let place = self.place(key, &public, asked.caller).await;
+        let place = place.map_err(|error| from_error(&error, era, Some(&public)))?;
         params.set(key, &place.own);
-        self.forward(method, params, place, downstream).await
+        self.forward(method, params, place, asked).await
     }
 
     /// Tasks are for clients that say they know them. Those of 2025-11-25 were made by asking for them.
-    async fn about_task(&self, method: &'static str, params: Params, downstream: &Downstream) -> Answer {
+    async fn about_task(&self, method: &'static str, params: Params, asked: &Asked<'_>) -> Answer {
+        let downstream = asked.downstream;
         if downstream.era == Era::Handshake {
-            return self.about(method, "taskId", params, downstream).await;
+            return self.about(method, "taskId", params, asked).await;
         }
         if method == "tasks/result" || !self.gateway.live().extensions().contains_key(TASKS) {
             return Err(unknown_method(method));
@@ -123,37 +135,38 @@ impl Server {
             let message = "Missing required client capability";
             return Err(ErrorData::new(ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY, message, Some(required)));
         }
-        self.about(method, "taskId", params, downstream).await
+        self.about(method, "taskId", params, asked).await
     }
 
     /// Where something is. What may be on a connector that is starting is waited for.
-    pub(super) async fn place(&self, key: &str, public: &str) -> Result<Place, Error> {
+    pub(super) async fn place(&self, key: &str, public: &str, caller: &Caller) -> Result<Place, Error> {
         let look = |catalog: &Catalog| match key {
-            "uri" => catalog.resource(public),
-            "taskId" => catalog.task(public),
-            _ => catalog.prompt(public).cloned(),
+            "uri" => catalog.resource(public, caller),
+            "taskId" => catalog.task(public, caller),
+            _ => catalog.prompt(public, caller).cloned(),
         };
         self.gateway.find(public, look).await.map(|(_, place)| place)
     }
 
-    async fn forward(&self, method: &'static str, params: Params, place: Place, downstream: &Downstream) -> Answer {
+    async fn forward(&self, method: &'static str, params: Params, place: Place, asked: &Asked<'_>) -> Answer {
+        let era = asked.downstream.era;
         let request = Request { method, params, place };
-        let sent = self.gateway.forward(self.caller, request, downstream).await;
-        let sent = sent.map_err(|error| from_error(&error, downstream.era, None))?;
-        Ok(dressed(sent, downstream.era, method == "resources/read"))
+        let sent = self.gateway.forward(asked.caller, request, asked.downstream).await;
+        let sent = sent.map_err(|error| from_error(&error, era, None))?;
+        Ok(dressed(sent, era, method == "resources/read"))
     }
 
-    async fn complete(&self, mut params: Params, downstream: &Downstream) -> Answer {
+    async fn complete(&self, mut params: Params, asked: &Asked<'_>) -> Answer {
         let Some(mut reference) = params.read::<Map<String, Value>>("ref") else {
             return Err(ErrorData::invalid_params("completion/complete wants `ref`, an object", None));
         };
         let key = if reference.contains_key("uri") { "uri" } else { "name" };
         let public = reference.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let place = self.place(key, &public).await;
-        let place = place.map_err(|error| from_error(&error, downstream.era, Some(&public)))?;
+        let place = self.place(key, &public, asked.caller).await;
+        let place = place.map_err(|error| from_error(&error, asked.downstream.era, Some(&public)))?;
         reference.insert(key.into(), json!(place.own));
         params.set("ref", &reference);
-        self.forward("completion/complete", params, place, downstream).await
+        self.forward("completion/complete", params, place, asked).await
     }
 }
 
@@ -167,7 +180,7 @@ fn viewer(downstream: &Downstream) -> Viewer {
 }
 
 /// A list. There is one page, so a cursor is none of ours.
-fn list_of(catalog: &Catalog, list: List, params: &Params, downstream: &Downstream) -> Answer {
+fn list_of(catalog: &Catalog, list: List, params: &Params, (caller, downstream): (&Caller, &Downstream)) -> Answer {
     if params.get("cursor").is_some() {
         return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
     }
@@ -178,9 +191,9 @@ fn list_of(catalog: &Catalog, list: List, params: &Params, downstream: &Downstre
         List::Prompts => "prompts",
     };
     let viewer = if list == List::Resources { viewer(downstream) } else { Viewer::default() };
-    let items = catalog.list(list, viewer);
-    let items: &[u8] = if items.is_empty() { b"[]" } else { items };
-    // What a caller sees may come to depend on who it is.
+    let items = catalog.list(list, viewer, caller);
+    let items: &[u8] = if items.is_empty() { b"[]" } else { &items };
+    // What a caller sees depends on who it is.
     Ok(result(name, items, downstream.era, LIST_TTL, "private"))
 }
 

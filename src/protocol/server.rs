@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::HeaderName;
 use rmcp::model::{
-    ClientNotification, ClientRequest, CustomRequest, CustomResult, DiscoverResult, ErrorData, PingRequestMethod,
-    ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult, SubscriptionFilter,
+    ClientNotification, ClientRequest, CustomRequest, CustomResult, DiscoverResult, ErrorData, InitializeRequestParams,
+    InitializeResult, PingRequestMethod, ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult,
+    SubscriptionFilter,
 };
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -21,8 +23,10 @@ use super::parcel::Parcels;
 use super::present::{from_error, implementation};
 use super::request::PREFIX;
 use crate::adapter::Phase;
-use crate::call::{Caller, Era};
-use crate::gateway::{Connector, Gateway, Live, Reader, State};
+use crate::call::{Era, RequestId};
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::gateway::{Connector, Gateway, Live, Reader, State, Subject};
 use crate::params::Params;
 use crate::widget::{Asset, Pages};
 
@@ -42,11 +46,19 @@ pub struct OverHttp {
     pub json_only: bool,
     /// Fires when the session the request belongs to is over.
     pub gone: CancellationToken,
+    /// Who sent it.
+    pub caller: Caller,
 }
 
 impl OverHttp {
     pub(super) fn of(cx: &RequestContext<RoleServer>) -> Option<&Self> {
         cx.extensions.get::<http::request::Parts>()?.extensions.get()
+    }
+
+    /// What the transport calls a request; any name where it has none.
+    pub(super) fn request(cx: &RequestContext<RoleServer>) -> RequestId {
+        let named = cx.extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get());
+        named.copied().unwrap_or_default()
     }
 
     /// What an HTTP request says its client is.
@@ -67,13 +79,26 @@ pub struct Server {
     /// The session it serves, if it serves one.
     cell: Option<Arc<Cell>>,
     parcels: Parcels,
+    /// Where clients learn how to sign in.
+    pub(super) sign_in_at: Option<Arc<str>>,
 }
 
 impl Server {
-    /// A server whose requests come from `caller`. When `closing` fires, subscriptions end.
+    /// A server whose requests come from `caller`, where the transport does not say of each whose it is. When `closing` fires, subscriptions end.
     pub fn new(gateway: Arc<Gateway>, audience: Audience, caller: Caller, closing: CancellationToken) -> Self {
         let (joined, parcels) = (Arc::default(), Parcels::default());
-        Self { gateway, audience, caller, closing, joined, cell: None, parcels }
+        Self { gateway, audience, caller, closing, joined, cell: None, parcels, sign_in_at: None }
+    }
+
+    /// The same server for callers who learn there how to sign in.
+    #[must_use]
+    pub fn with_sign_in(self, at: Option<Arc<str>>) -> Self {
+        Self { sign_in_at: at, ..self }
+    }
+
+    /// Where clients learn how to sign in.
+    pub fn sign_in_at(&self) -> Option<&str> {
+        self.sign_in_at.as_deref()
     }
 
     /// The same server for one more client, which stays.
@@ -113,6 +138,11 @@ impl Server {
         self.gateway.asset(address).await
     }
 
+    /// The headers, besides `Authorization`, in which callers may show keys.
+    pub fn key_headers(&self) -> Arc<[HeaderName]> {
+        Arc::clone(self.gateway.live().key_headers())
+    }
+
     /// The results on their way through the SDK.
     pub fn parcels(&self) -> &Parcels {
         &self.parcels
@@ -128,9 +158,10 @@ impl Server {
 
     /// What the server is for, the most important first: the connectors in as many words as find room, then what
     /// their manifests say about their use.
-    fn instructions(&self) -> String {
+    fn instructions(&self, caller: &Caller) -> String {
         let live = self.gateway.live();
-        let in_use = || live.connectors.values().filter(|connector| is_in_use(&connector.state()));
+        let shown = |connector: &Connector| live.catalog.shows(&connector.checked.connector.id, caller);
+        let in_use = || live.connectors.values().filter(|it| is_in_use(&it.state()) && shown(it));
         let names: Vec<&str> = in_use().map(|connector| connector.checked.connector.name.as_str()).collect();
         let mut text = format!("Switchboard gives one list of tools from many connectors: {}.", names.join(", "));
         let purposes: Vec<(&str, String)> = in_use()
@@ -191,14 +222,27 @@ impl ServerHandler for Server {
             capabilities.logging = more.logging;
             capabilities.extensions = more.extensions.filter(|extensions| !extensions.is_empty());
         }
-        let mut config = ServerConfig::new(capabilities).with_instructions(self.instructions());
+        let mut config = ServerConfig::new(capabilities);
         config.server_info = implementation();
         config.protocol_version = ProtocolVersion::LATEST_WITH_INITIALIZE;
         config
     }
 
-    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        let mut result = DiscoverResult::from_server_info(Self::PER_REQUEST.to_vec(), ServerHandler::get_info(self));
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let instructions = self.instructions(self.caller_of(&cx));
+        cx.peer.set_peer_info(request.clone());
+        let mut result = self.negotiate_initialize(&request)?;
+        result.instructions = Some(instructions);
+        Ok(result)
+    }
+
+    async fn discover(&self, cx: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let config = ServerHandler::get_info(self).with_instructions(self.instructions(self.caller_of(&cx)));
+        let mut result = DiscoverResult::from_server_info(Self::PER_REQUEST.to_vec(), config);
         result.ttl_ms = DISCOVER_TTL_MS;
         Ok(result)
     }
@@ -221,7 +265,8 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        listen(&subscription, &self.gateway, &self.closing).await;
+        let caller = OverHttp::of(subscription.request_context()).map_or(&self.caller, |over| &over.caller);
+        listen(&subscription, &self.gateway, caller, &self.closing).await;
         Ok(())
     }
 
@@ -239,7 +284,8 @@ impl ServerHandler for Server {
         if about_session && era_of(&cx) == Era::Handshake {
             return self.about_session(method, params, &cx).await.map(|()| CustomResult::new(json!({})));
         }
-        let answer = |downstream| self.answer(method, params, downstream);
+        let caller = self.caller_of(&cx);
+        let answer = |downstream| self.answer(caller, method, params, downstream);
         let answered = Box::pin(converse(self.cell.as_deref(), &cx, meta, answer)).await;
         let answered = answered.unwrap_or_else(|| Err(ErrorData::internal_error("the request was cancelled", None)));
         answered.map(|result| CustomResult::new(self.parcels.label(result)))
@@ -247,6 +293,23 @@ impl ServerHandler for Server {
 }
 
 impl Server {
+    /// Who sent a request.
+    fn caller_of<'a>(&'a self, cx: &'a RequestContext<RoleServer>) -> &'a Caller {
+        OverHttp::of(cx).map_or(&self.caller, |over| &over.caller)
+    }
+
+    /// Why this caller would be refused what a request is about, and could do something about it.
+    pub fn refusal(&self, caller: &Caller, method: &str, params: &Params) -> Option<Error> {
+        let about = |key: &str| params.text(key);
+        let subject = match method {
+            "tools/call" => Subject::Tool(about("name")?),
+            "prompts/get" => Subject::Prompt(about("name")?),
+            "resources/read" | "resources/subscribe" => Subject::Resource(about("uri")?),
+            _ => return None,
+        };
+        self.gateway.refusal(caller, &subject)
+    }
+
     /// What a session says of itself. One that has no session has nobody to remember it for.
     async fn about_session(
         &self,
@@ -266,7 +329,7 @@ impl Server {
             return Ok(());
         }
         let uri = params.text("uri").ok_or_else(|| wants("`uri`, a string"))?;
-        let place = self.place("uri", &uri).await;
+        let place = self.place("uri", &uri, self.caller_of(cx)).await;
         let place = place.map_err(|error| from_error(&error, Era::Handshake, Some(&uri)))?;
         let Some(cell) = &self.cell else {
             return Err(ErrorData::invalid_params("there is no session in which to tell of changes", None));

@@ -2,14 +2,13 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
+use aws_lc_rs::digest;
 use axum::{body::Body, response::Response};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{self, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::{
     sync::Semaphore,
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::DeskAccess;
 use super::guard::is_local;
 use super::reply;
+use crate::auth::Auth;
 use crate::protocol::Server;
 use crate::widget::Pages;
 
@@ -37,7 +37,7 @@ const SETTLE: Duration = Duration::from_millis(250);
 const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Why somebody may not see this, if so. Browsers ask a person for the key, as the password of any name.
-pub(super) fn refusal(access: &DeskAccess, peer: SocketAddr, headers: &HeaderMap) -> Option<Response> {
+pub(super) fn refusal(access: &DeskAccess, auth: &Auth, peer: SocketAddr, headers: &HeaderMap) -> Option<Response> {
     // A browser sends what it knows of us from any page, so only our own may ask.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
@@ -50,25 +50,22 @@ pub(super) fn refusal(access: &DeskAccess, peer: SocketAddr, headers: &HeaderMap
         DeskAccess::ThisMachine | DeskAccess::Nobody => {
             Some(denied(StatusCode::FORBIDDEN, "set CONNECTORS_API_KEY to let people with that key see this"))
         }
-        DeskAccess::Key(key) => {
+        DeskAccess::Key => {
             let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok()).unwrap_or_default();
             let (scheme, shown) = said.split_once(' ').unwrap_or_default();
             if scheme.eq_ignore_ascii_case("bearer") {
-                let right = is_key(key, shown.trim().as_bytes());
+                let right = auth.is_operator(shown.trim());
                 return (!right).then(|| denied(StatusCode::FORBIDDEN, "the API key is wrong"));
             }
             let pair = BASE64_STANDARD.decode(shown.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"));
             let password = pair.as_deref().and_then(|pair| pair.splitn(2, |byte| *byte == b':').nth(1));
-            if password.is_some_and(|password| is_key(key, password)) {
+            let password = password.and_then(|password| std::str::from_utf8(password).ok());
+            if password.is_some_and(|password| auth.is_operator(password)) {
                 return None;
             }
             Some(denied(StatusCode::UNAUTHORIZED, "show the API key: `Authorization: Bearer <key>`"))
         }
     }
-}
-
-fn is_key(key: &SecretString, shown: &[u8]) -> bool {
-    verify_slices_are_equal(key.expose_secret().as_bytes(), shown).is_ok()
 }
 
 /// Whether a request came from this machine itself, and not by way of a proxy or tunnel that ends here.

@@ -13,13 +13,15 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::Authority};
 use url::{Host, Url};
 
 use super::{
     HttpOptions,
     reply::{self, Code},
+    strangers::{Address, Strangers, Work},
 };
+use crate::call::RequestId;
 use crate::widget::ASSETS;
 
 /// Methods any route may have.
@@ -27,6 +29,10 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTION
 /// Headers a page may read.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After, X-Request-Id");
+/// Where anybody may read how to sign in.
+const DISCOVERY: &str = "/.well-known/";
+/// People find a request in the log by this.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How much of a refused name is repeated.
 const LONGEST_NAME: usize = 100;
 
@@ -35,6 +41,7 @@ const LONGEST_NAME: usize = 100;
 pub(super) struct Guard {
     options: HttpOptions,
     bound: IpAddr,
+    strangers: Arc<Strangers>,
 }
 
 /// The path before `/mcp` as the client sees it; empty or `/prefix`.
@@ -42,8 +49,8 @@ pub(super) struct Guard {
 pub(super) struct Prefix(pub(super) String);
 
 impl Guard {
-    pub(super) fn new(options: HttpOptions, bound: IpAddr) -> Self {
-        Self { options, bound }
+    pub(super) fn new(options: HttpOptions, bound: IpAddr, strangers: Arc<Strangers>) -> Self {
+        Self { options, bound, strangers }
     }
 
     fn host_allowed(&self, authority: &Authority) -> bool {
@@ -64,21 +71,43 @@ impl Guard {
         public || origin.host_str().is_some_and(|host| is_loopback(host.trim_matches(['[', ']'])))
     }
 
-    fn trusts(&self, peer: SocketAddr) -> bool {
-        let address = peer.ip().to_canonical();
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.options.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
     /// What a trusted proxy says of the client's view; `None` from anybody else.
     fn forwarded<'a>(&self, peer: SocketAddr, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         let value = headers.get(name)?.to_str().ok()?;
-        self.trusts(peer).then(|| value.split(',').next().unwrap_or_default().trim())
+        self.trusts(peer.ip()).then(|| value.split(',').next().unwrap_or_default().trim())
+    }
+
+    /// Where a request comes from: the last hop that no proxy of ours made.
+    fn address(&self, peer: SocketAddr, headers: &HeaderMap) -> Address {
+        let hops = headers.get_all("x-forwarded-for").iter().filter_map(|hops| hops.to_str().ok());
+        let hops: Vec<&str> = hops.flat_map(|hops| hops.split(',')).map(str::trim).collect();
+        let mut address = peer.ip();
+        for hop in hops.into_iter().rev() {
+            let before = hop.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|hop| hop.ip()));
+            match before {
+                Ok(before) if self.trusts(address) => address = before,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        address.into()
     }
 
     fn prefix(&self, peer: SocketAddr, headers: &HeaderMap) -> Prefix {
         let forwarded = self.forwarded(peer, headers, "x-forwarded-prefix").filter(|prefix| is_path(prefix));
         let public = self.options.public_url.as_ref().map(Url::path);
         Prefix(forwarded.or(public).unwrap_or_default().trim_end_matches('/').to_owned())
+    }
+
+    /// A request's path, without what stands before ours.
+    fn own_path<'a>(&self, request: &'a Request) -> &'a str {
+        let prefix = self.options.public_url.as_ref().map(|url| url.path().trim_end_matches('/')).unwrap_or_default();
+        let path = request.uri().path();
+        path.strip_prefix(prefix).unwrap_or(path)
     }
 
     /// Why a request is refused, if it is.
@@ -97,13 +126,11 @@ impl Guard {
             return Some(reply::error(StatusCode::FORBIDDEN, Code::InvalidRequest, &message));
         }
         let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or("null");
-        // Clients show pages on origins of their own, and what a page loads is no secret.
-        let prefix = self.options.public_url.as_ref().map(|url| url.path().trim_end_matches('/')).unwrap_or_default();
-        let path = request.uri().path();
-        let path = path.strip_prefix(prefix).unwrap_or(path);
+        // Clients show pages on origins of their own, and what a page loads is no secret; no more is how to sign in.
+        let path = self.own_path(request);
         let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let is_asset = reads && path.starts_with(ASSETS);
-        if is_asset || self.origin_allowed(origin) {
+        let is_public = reads && [ASSETS, DISCOVERY].iter().any(|public| path.starts_with(public));
+        if is_public || self.origin_allowed(origin) {
             return None;
         }
         let message = format!(
@@ -121,6 +148,7 @@ pub(super) async fn watch(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let id = RequestId::default();
     let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = match guard.refusal(peer, &request) {
         Some(refusal) => {
@@ -130,10 +158,22 @@ pub(super) async fn watch(
         None if request.method() == Method::OPTIONS => reply::empty(StatusCode::NO_CONTENT),
         None => {
             let prefix = guard.prefix(peer, request.headers());
-            request.extensions_mut().insert(prefix);
-            next.run(request).await
+            let address = guard.address(peer, request.headers());
+            let work = Work::of(guard.own_path(&request));
+            match work.and_then(|work| guard.strangers.refusal(work, address)) {
+                Some(refusal) => refusal,
+                None => {
+                    request.extensions_mut().insert(prefix);
+                    request.extensions_mut().insert(address);
+                    request.extensions_mut().insert(id);
+                    next.run(request).await
+                }
+            }
         }
     };
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     // The Origin check has decided already and there are no cookies, so any page may read.
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

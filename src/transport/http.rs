@@ -2,8 +2,7 @@
 
 use std::{error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::extract::{ConnectInfo, Extension, Path, Query, Request, State, rejection::QueryRejection};
-use axum::serve::ListenerExt as _;
+use axum::extract::{ConnectInfo, Extension, OriginalUri, Path, Query, Request, State, rejection::QueryRejection};
 use axum::{
     Router, body, middleware,
     response::Response,
@@ -16,6 +15,7 @@ use http::{
     request::Parts,
 };
 use http_body_util::LengthLimitError;
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,13 +23,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 use uuid::Uuid;
 
-use super::desk;
+use super::access::Access;
 use super::guard::{Guard, Prefix, watch};
 use super::reply::{self, Code};
 use super::session::Owner;
 use super::sse::Streams;
+use super::strangers::{Address, Strangers};
 use super::streamable::Streamable;
 use super::{DeskAccess, HttpOptions, Shutdown, TransportError};
+use super::{desk, listen, oauth};
+use crate::auth::Auth;
 use crate::protocol::Server;
 
 /// A client that sends its body slower than this is let go.
@@ -47,6 +50,8 @@ struct Front {
     max_body: usize,
     desk: DeskAccess,
     challenge: Option<String>,
+    auth: Arc<Auth>,
+    access: Access,
     /// Places for readers of the stream.
     readers: Arc<Semaphore>,
     /// Fires when streams have to end.
@@ -62,31 +67,29 @@ pub async fn serve(
 ) -> Result<(), TransportError> {
     let tasks = TaskTracker::new();
     let streamable = Streamable::new(&server, &options, &shutdown.expired);
+    let strangers = Arc::new(Strangers::new(options.strangers));
     let front = Arc::new(Front {
         streams: Streams::new(server, options.max_sessions, tasks.clone(), shutdown.expired.clone()),
         streamable: streamable.clone(),
         max_body: options.max_body,
         desk: options.desk.clone(),
         challenge: options.challenge.clone(),
+        access: Access::new(Arc::clone(&options.auth), Arc::clone(&strangers)),
+        auth: Arc::clone(&options.auth),
         readers: Arc::new(Semaphore::new(desk::READERS)),
         draining: shutdown.draining.clone(),
     });
-    let guard = Arc::new(Guard::new(options.clone(), listener.local_addr()?.ip()));
+    let guard = Arc::new(Guard::new(options.clone(), listener.local_addr()?.ip(), strangers));
     let router = router(front, &options)
         .layer(CatchPanicLayer::custom(|_| {
             reply::error(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "an internal error")
         }))
         .layer(middleware::from_fn_with_state(guard, watch));
 
-    // With Nagle's algorithm each second small write of a stream waits 40 ms.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
     let draining = shutdown.draining.clone();
-    let connections = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(draining.cancelled_owned());
+    let connections = listen::serve(listener, router, options.connections, options.trusted_proxies.clone(), draining);
     tokio::select! {
-        ended = async { connections.await } => ended?,
+        ended = connections => ended?,
         () = streamable.end_idle_sessions(options.session_idle) => {}
         () = async { shutdown.expired.cancelled().await; tokio::time::sleep(Duration::from_secs(1)).await } => {}
     }
@@ -97,21 +100,35 @@ pub async fn serve(
 }
 
 fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
-    let routes = Router::new()
+    let endpoint = Router::new()
         .route("/mcp", any(mcp))
         // Some clients put a slash behind every address, and a redirect would lose their headers.
         .route("/mcp/", any(mcp))
+        .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }));
+    let endpoint = match &options.secret_path {
+        Some(secret) => Router::new().nest(&format!("/{}", secret.expose_secret()), endpoint),
+        None => endpoint,
+    };
+    let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
+    let issuer = options.auth.issuer().map(|issuer| oauth::routes(Arc::clone(issuer), prefix)).unwrap_or_default();
+    let routes = endpoint
+        .route("/.well-known/oauth-protected-resource", get(metadata))
+        .route("/.well-known/oauth-protected-resource/mcp", get(metadata))
         .route("/status", get(status))
         .route("/apps/chatgpt-dashboard", get(to_dashboard))
         .route("/apps/chatgpt-dashboard/", get(dashboard))
         .route("/v1/connectors/stream", get(stream))
         .route("/assets/{*address}", get(asset))
         .route("/.well-known/openai-apps-challenge", get(challenge))
-        .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }))
-        .with_state(front);
-    let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
-    let all = if prefix.is_empty() { routes } else { routes.clone().nest(prefix, routes) };
-    all.fallback(unknown)
+        .merge(issuer);
+    let all = if prefix.is_empty() {
+        routes
+    } else {
+        // What stands at the root says of whom it speaks by the path behind it (RFC 9728).
+        let at_root = format!("/.well-known/oauth-protected-resource{prefix}/mcp");
+        routes.clone().nest(prefix, routes).route(&at_root, get(metadata))
+    };
+    all.fallback(unknown).with_state(front)
 }
 
 /// How the connectors are, for the person at this machine: one that came here directly, and not by
@@ -142,7 +159,7 @@ async fn dashboard(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let refusal = desk::refusal(&front.desk, peer, &headers);
+    let refusal = desk::refusal(&front.desk, &front.auth, peer, &headers);
     refusal.unwrap_or_else(|| desk::dashboard(front.streamable.server(), &prefix.0))
 }
 
@@ -152,7 +169,7 @@ async fn stream(
     version: http::Version,
     headers: HeaderMap,
 ) -> Response {
-    let refusal = desk::refusal(&front.desk, peer, &headers);
+    let refusal = desk::refusal(&front.desk, &front.auth, peer, &headers);
     refusal.unwrap_or_else(|| {
         let mut response = desk::stream(front.streamable.server(), &front.readers, front.draining.clone());
         reply::mark_stream(&mut response, version);
@@ -162,6 +179,14 @@ async fn stream(
 
 async fn asset(State(front): State<Arc<Front>>, method: Method, Path(address): Path<String>) -> Response {
     desk::asset(front.streamable.server(), &method, &address).await
+}
+
+/// Who signs people in.
+async fn metadata(State(front): State<Arc<Front>>) -> Response {
+    match front.auth.metadata() {
+        Some(document) => reply::json(StatusCode::OK, document.to_string()),
+        None => unknown().await,
+    }
 }
 
 /// Exactly the token, which is how `OpenAI` learns whose this address is.
@@ -183,18 +208,37 @@ fn not_allowed(allowed: &'static str) -> Response {
     response
 }
 
-async fn mcp(State(front): State<Arc<Front>>, Extension(prefix): Extension<Prefix>, request: Request) -> Response {
+async fn mcp(
+    State(front): State<Arc<Front>>,
+    Extension(prefix): Extension<Prefix>,
+    Extension(address): Extension<Address>,
+    request: Request,
+) -> Response {
     let version = request.version();
     let (parts, body) = request.into_parts();
+    if parts.method == Method::GET && is_browser(&parts.headers) && !is_streamable(&parts.headers) {
+        return reply::text(StatusCode::OK, WELCOME);
+    }
+    let server = front.streamable.server();
+    let caller = match front.access.caller(server, address, &parts.headers).await {
+        Ok(caller) => caller,
+        Err(refusal) => return *refusal,
+    };
     let mut response = match parts.method {
         Method::POST => match read(body, front.max_body).await {
-            Ok(body) => front.streamable.post(parts, body).await,
+            Ok(body) => front.streamable.post(caller, parts, body).await,
             Err(refusal) => refusal,
         },
-        Method::GET if is_streamable(&parts.headers) => front.streamable.get(parts).await,
-        Method::GET if is_browser(&parts.headers) => reply::text(StatusCode::OK, WELCOME),
-        Method::GET => front.streams.open(&prefix.0, Owner::of(&parts.headers)),
-        Method::DELETE => front.streamable.delete(parts).await,
+        Method::GET if is_streamable(&parts.headers) => front.streamable.get(&caller, parts).await,
+        Method::GET => {
+            // Where to post is said by the address that was asked for, as its client sees it.
+            let own = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |uri| uri.path());
+            let before = own.trim_end_matches('/').strip_suffix("/mcp").unwrap_or_default();
+            let before = before.strip_prefix(prefix.0.as_str()).unwrap_or(before);
+            let prefix = format!("{}{before}", prefix.0);
+            front.streams.open(&prefix, Owner::of(&caller, &parts.headers))
+        }
+        Method::DELETE => front.streamable.delete(&caller, parts).await,
         _ => not_allowed("GET, POST, DELETE, OPTIONS"),
     };
     let kind = response.headers().get(http::header::CONTENT_TYPE);
@@ -225,13 +269,18 @@ struct SessionQuery {
 
 async fn messages(
     State(front): State<Arc<Front>>,
+    Extension(address): Extension<Address>,
     query: Result<Query<SessionQuery>, QueryRejection>,
     parts: Parts,
     body: body::Body,
 ) -> Response {
+    let caller = match front.access.caller(front.streamable.server(), address, &parts.headers).await {
+        Ok(caller) => caller,
+        Err(refusal) => return *refusal,
+    };
     let id = query.ok().and_then(|query| Uuid::parse_str(query.session_id.as_deref()?).ok());
     match read(body, front.max_body).await {
-        Ok(body) => front.streams.post(id, &Owner::of(&parts.headers), &body, parts),
+        Ok(body) => front.streams.post(id, caller, &body, parts),
         Err(refusal) => refusal,
     }
 }

@@ -14,15 +14,23 @@ use aws_lc_rs::digest;
 use http::{HeaderMap, header::AUTHORIZATION};
 use tokio_util::sync::CancellationToken;
 
-/// What a caller proved with a request, as far as sessions are concerned: the hash of its
-/// `Authorization` header. A session serves only the one who opened it.
+use crate::caller::Caller;
+
+/// Whose a session is. It serves only the one who opened it, whatever they prove it with; where nobody proves
+/// anything, those who show the same `Authorization`.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Owner(Option<Box<[u8]>>);
 
 impl Owner {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let hash = |value: &http::HeaderValue| digest::digest(&digest::SHA256, value.as_bytes()).as_ref().into();
-        Self(headers.get(AUTHORIZATION).map(hash))
+    pub(super) fn of(caller: &Caller, headers: &HeaderMap) -> Self {
+        let hash = |text: &[u8]| digest::digest(&digest::SHA256, text).as_ref().into();
+        Self(match caller {
+            Caller::Known(principal) => {
+                let client = principal.client.as_deref().unwrap_or_default();
+                Some(hash(format!("{}\n{client}", principal.id()).as_bytes()))
+            }
+            Caller::Local | Caller::Anonymous { .. } => headers.get(AUTHORIZATION).map(|value| hash(value.as_bytes())),
+        })
     }
 }
 

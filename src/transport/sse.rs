@@ -33,7 +33,8 @@ use super::{
     session::Owner,
     under_way::UnderWay,
 };
-use crate::protocol::{Parcels, Server, Wire};
+use crate::caller::Caller;
+use crate::protocol::{OverHttp, Parcels, Server, Wire};
 
 /// Messages waiting in a session, and requests under way. One more is refused inwards (503);
 /// outwards the server waits.
@@ -114,10 +115,17 @@ impl Streams {
     }
 
     /// Takes a message for a stream.
-    pub(super) fn post(&self, id: Option<Uuid>, owner: &Owner, body: &Bytes, parts: http::request::Parts) -> Response {
+    pub(super) fn post(
+        &self,
+        id: Option<Uuid>,
+        caller: Caller,
+        body: &Bytes,
+        mut parts: http::request::Parts,
+    ) -> Response {
+        let owner = Owner::of(&caller, &parts.headers);
         let stream = {
             let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            id.and_then(|id| open.get(&id)).filter(|stream| stream.owner == *owner).cloned()
+            id.and_then(|id| open.get(&id)).filter(|stream| stream.owner == owner).cloned()
         };
         let Some(stream) = stream else {
             let message = "unknown session; open a stream with GET /mcp and post to the endpoint it names";
@@ -130,6 +138,9 @@ impl Streams {
         let Ok(mut message) = serde_json::from_slice::<Incoming>(&self.server.parcels().wrap(body)) else {
             return reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, "the body is not one JSON-RPC message");
         };
+        // The stream itself ends what is under way when its client leaves.
+        let gone = CancellationToken::new();
+        parts.extensions.insert(OverHttp { json_only: false, gone, caller });
         message.insert_extension(parts);
         let place = if matches!(message, JsonRpcMessage::Request(_)) {
             match stream.places.try_acquire_owned() {

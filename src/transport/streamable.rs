@@ -25,8 +25,11 @@ mod envelope;
 mod single;
 
 use super::HttpOptions;
+use super::access::step_up;
 use super::reply::{self, Code};
 use super::session::{Owner, Sessions, Use};
+use crate::caller::Caller;
+use crate::params::Params;
 use crate::protocol::{OURS, OverHttp, Server};
 use envelope::{Envelope, PROTOCOL_VERSION, Reads, is_probe};
 
@@ -111,19 +114,19 @@ impl Streamable {
     }
 
     /// `POST /mcp`.
-    pub(super) async fn post(&self, parts: Parts, body: Bytes) -> Response {
+    pub(super) async fn post(&self, caller: Caller, parts: Parts, body: Bytes) -> Response {
         if is_probe(&body) {
             return reply::empty(StatusCode::OK);
         }
         if body.trim_ascii_start().starts_with(b"[") {
-            return self.batch(&parts, &body).await;
+            return self.batch(&caller, &parts, &body).await;
         }
         let reads = Reads::of(&parts.headers);
-        self.one(parts, &body, reads).await
+        self.one(&caller, parts, &body, reads).await
     }
 
     /// Sends one message the right way.
-    async fn one(&self, mut parts: Parts, body: &Bytes, reads: Reads) -> Response {
+    async fn one(&self, caller: &Caller, mut parts: Parts, body: &Bytes, reads: Reads) -> Response {
         let envelope = match Envelope::parse(body) {
             Ok(envelope) => envelope,
             Err((code, message)) => return reply::error(StatusCode::BAD_REQUEST, code, &message),
@@ -131,13 +134,16 @@ impl Streamable {
         if let Some(refusal) = envelope.refusal(&parts.headers) {
             return refusal;
         }
-        let owner = Owner::of(&parts.headers);
+        let owner = Owner::of(caller, &parts.headers);
         let method = envelope.method.as_deref();
         let modern = envelope.is_modern(&parts.headers);
         if let Some(method) = method.filter(|method| modern && OURS.contains(method))
             && envelope.is_request()
         {
-            return single::answer(&self.server, &parts.headers, &envelope, method, reads).await;
+            return single::answer(&self.server, caller, &parts, &envelope, (method, reads)).await;
+        }
+        if let Some(refusal) = self.step_up(caller, &parts.headers, &envelope) {
+            return refusal;
         }
         let body = self.server.parcels().wrap(body);
         let initializes = method == Some("initialize");
@@ -146,21 +152,28 @@ impl Streamable {
             parts.headers.remove(SESSION_ID);
         }
         if initializes && reads != Reads::JsonOnly && self.sessions.len() < self.most_sessions {
-            let response = self.with_sessions.handle(request(parts, body, reads, None)).await;
+            let response = self.with_sessions.handle(request(caller, parts, body, reads, None)).await;
             return self.opened(self.normalize(response).await, owner);
         }
         if let Some(id) = session_id(&parts.headers) {
             let Some(used) = self.sessions.enter(&id, &owner) else { return unknown_session() };
             // What wants no answer can go to the session whatever the client reads.
             if reads != Reads::JsonOnly || !envelope.is_request() {
-                let response = self.with_sessions.handle(request(parts, body, reads, Some(&used))).await;
+                let response = self.with_sessions.handle(request(caller, parts, body, reads, Some(&used))).await;
                 return self.hold(self.normalize(response).await, used);
             }
             parts.headers.remove(SESSION_ID);
         }
         let service = if reads == Reads::StreamOnly { &self.alone_streaming } else { &self.alone };
-        let answer = self.normalize(service.handle(request(parts, body, reads, None)).await).await;
+        let answer = self.normalize(service.handle(request(caller, parts, body, reads, None)).await).await;
         self.filled(answer, None)
+    }
+
+    /// The answer to a caller who lacks what a request takes and could get it.
+    fn step_up(&self, caller: &Caller, headers: &HeaderMap, envelope: &Envelope<'_>) -> Option<Response> {
+        let method = envelope.method.as_deref().filter(|_| !caller.is_unlimited())?;
+        let params = Params::parse(envelope.params?.get())?;
+        step_up(&self.server, caller, headers, envelope.id, (method, &params))
     }
 
     /// Notes the session that an `initialize` opened.
@@ -172,7 +185,7 @@ impl Streamable {
     }
 
     /// `GET /mcp` of a session: its stream of messages that answer no request.
-    pub(super) async fn get(&self, parts: Parts) -> Response {
+    pub(super) async fn get(&self, caller: &Caller, parts: Parts) -> Response {
         let reads = Reads::of(&parts.headers);
         let Some(id) = session_id(&parts.headers) else {
             return reply::error(
@@ -181,21 +194,22 @@ impl Streamable {
                 "a GET stream belongs to a session; post requests instead",
             );
         };
-        match self.sessions.enter(&id, &Owner::of(&parts.headers)) {
+        match self.sessions.enter(&id, &Owner::of(caller, &parts.headers)) {
             None => unknown_session(),
             Some(used) => {
-                let response = self.with_sessions.handle(request(parts, Bytes::new(), reads, Some(&used))).await;
+                let response =
+                    self.with_sessions.handle(request(caller, parts, Bytes::new(), reads, Some(&used))).await;
                 self.hold(self.normalize(response).await, used)
             }
         }
     }
 
     /// `DELETE /mcp`: the client is done with its session.
-    pub(super) async fn delete(&self, parts: Parts) -> Response {
+    pub(super) async fn delete(&self, caller: &Caller, parts: Parts) -> Response {
         let Some(id) = session_id(&parts.headers) else {
             return reply::error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest, "there is no session to delete");
         };
-        if self.sessions.enter(&id, &Owner::of(&parts.headers)).is_none() {
+        if self.sessions.enter(&id, &Owner::of(caller, &parts.headers)).is_none() {
             return unknown_session();
         }
         self.sessions.close(&id);
@@ -204,7 +218,7 @@ impl Streamable {
     }
 
     /// A batch, as 2025-03-26 has it: each message on its own, the answers together.
-    async fn batch(&self, parts: &Parts, body: &Bytes) -> Response {
+    async fn batch(&self, caller: &Caller, parts: &Parts, body: &Bytes) -> Response {
         let version = parts.headers.get(PROTOCOL_VERSION);
         let messages = match serde_json::from_slice::<Vec<&RawValue>>(body) {
             Err(error) => {
@@ -223,7 +237,7 @@ impl Streamable {
         let mut answers: Vec<String> = Vec::new();
         for message in messages {
             let message = Bytes::copy_from_slice(message.get().as_bytes());
-            let response = self.one(parts.clone(), &message, Reads::JsonOnly).await;
+            let response = self.one(caller, parts.clone(), &message, Reads::JsonOnly).await;
             if let Ok(answer) = response.into_body().collect().await {
                 let answer = answer.to_bytes();
                 answers
@@ -279,13 +293,13 @@ impl Streamable {
     }
 }
 
-fn request(mut parts: Parts, body: Bytes, reads: Reads, used: Option<&Use>) -> Request<Full<Bytes>> {
+fn request(caller: &Caller, mut parts: Parts, body: Bytes, reads: Reads, used: Option<&Use>) -> Request<Full<Bytes>> {
     parts.headers.insert(ACCEPT, BOTH);
     if parts.method == Method::POST {
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     let gone = used.map(|used| used.gone.clone()).unwrap_or_default();
-    parts.extensions.insert(OverHttp { json_only: reads == Reads::JsonOnly, gone });
+    parts.extensions.insert(OverHttp { json_only: reads == Reads::JsonOnly, gone, caller: caller.clone() });
     Request::from_parts(parts, Full::new(body))
 }
 

@@ -66,6 +66,12 @@ impl Hop {
         self.client.request(method, url)
     }
 
+    /// Sends a request and follows no redirect: the answer is what the address itself says.
+    pub async fn once(&self, request: Request) -> Result<Response> {
+        check_literal(request.url(), self.allow_private)?;
+        self.client.execute(request).await.map_err(|error| explain(&error))
+    }
+
     /// Sends a request and follows its redirects. What leaves the origin goes to public addresses
     /// only, without the connector's headers; a request with a body is not sent elsewhere at all.
     pub async fn send(&self, request: Request) -> Result<Response> {

@@ -1,7 +1,8 @@
 //! Published names and descriptors.
 
 use serde_json::{Value, json, value::to_raw_value};
-use switchboard::catalog::{Catalog, Offered, ShownPages};
+use switchboard::caller::{Access, Caller};
+use switchboard::catalog::{Catalog, Offered, ShownPages, SignIn};
 use switchboard::error::ErrorKind;
 use switchboard::manifest::Manifests;
 use switchboard::name::{ConnectorId, public_name};
@@ -11,7 +12,7 @@ fn catalog(connectors: &Value) -> (Catalog, Vec<String>) {
     assert!(!manifests.problems.iter().any(switchboard::error::Problem::is_error), "{:?}", manifests.problems);
     let offered: Vec<Offered<'_>> =
         manifests.connectors.iter().map(|checked| Offered { checked, unavailable: None, offer: None }).collect();
-    let (catalog, problems) = Catalog::build(&offered, &ShownPages::default());
+    let (catalog, problems) = Catalog::build(&offered, &ShownPages::default(), SignIn::Nobody);
     (catalog, problems.iter().map(ToString::to_string).collect())
 }
 
@@ -81,7 +82,7 @@ fn a_tool_that_asks_for_any_proof_is_not_open() {
         let mut connector = http("a", &json!([tool("g", "GET")]));
         connector["auth"] = json!({ "type": auth });
         let (catalog, _) = catalog(&json!([connector]));
-        assert_eq!(catalog.entries()[0].open, open, "{auth}");
+        assert_eq!(catalog.entries()[0].access == Access::Open, open, "{auth}");
     }
 }
 
@@ -100,7 +101,7 @@ fn widget_keys_come_in_both_families() {
 #[test]
 fn a_wrong_name_is_answered_with_the_nearest_ones() {
     let (catalog, _) = catalog(&json!([http("git", &json!([tool("get_issue", "GET"), tool("list_repos", "GET")]))]));
-    let error = catalog.resolve("git_get_isue").unwrap_err();
+    let error = catalog.resolve("git_get_isue", &Caller::Local).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownTool);
     assert!(error.message().contains("git_get_issue"), "{error}");
 }

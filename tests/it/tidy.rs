@@ -22,8 +22,17 @@ const FLOORS: &[(u32, &[&str])] = &[
 ];
 
 /// Values in, values out: none of these words may stand in their code.
-const PURE: &[&str] =
-    &["error", "name", "params", "caller", "widget", "manifest", "catalog", "adapter/collection/items", "protocol/present"];
+const PURE: &[&str] = &[
+    "error",
+    "name",
+    "params",
+    "caller",
+    "widget",
+    "manifest",
+    "catalog",
+    "adapter/collection/items",
+    "protocol/present",
+];
 const IMPURE: &[&str] = &["tokio", "tracing::", "std::fs", "fs::", "Instant", "SystemTime", "std::env", "std::net"];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -4,8 +4,9 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
+    request::Parts,
 };
 use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::{json, value::RawValue};
@@ -14,8 +15,10 @@ use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
 use super::envelope::{Envelope, Reads};
+use crate::caller::Caller;
 use crate::params::Params;
 use crate::protocol::{Notices, Server, Single};
+use crate::transport::access::step_up;
 use crate::transport::reply;
 
 /// A stream with nothing to say shows that it is alive.
@@ -26,10 +29,10 @@ const LARGE: usize = 64 << 10;
 /// Answers a request. Dropping the future, or the stream it gives, cancels it.
 pub(super) async fn answer(
     server: &Server,
-    headers: &HeaderMap,
+    caller: &Caller,
+    parts: &Parts,
     envelope: &Envelope<'_>,
-    method: &str,
-    reads: Reads,
+    (method, reads): (&str, Reads),
 ) -> Response {
     let refuse = |error: &ErrorData| reply::error_to(StatusCode::BAD_REQUEST, envelope.id, error);
     let params = envelope.params.map_or(Some(Params::default()), |params| Params::parse(params.get()));
@@ -40,30 +43,27 @@ pub(super) async fn answer(
         Ok(single) => single,
         Err(error) => return refuse(&error),
     };
-    if let Err(error) = single.check_headers(server, headers) {
+    let headers = &parts.headers;
+    if let Err(error) = single.check_headers(server, caller, headers) {
         return refuse(&error);
     }
+    if let Some(refusal) = step_up(server, caller, headers, envelope.id, (method, single.params())) {
+        return refusal;
+    }
     let streaming = reads == Reads::StreamOnly || (reads == Reads::Both && single.is_talkative());
-    let (downstream, mut notices) = single.downstream(streaming);
+    let request = parts.extensions.get().copied().unwrap_or_default();
+    let (downstream, mut notices) = single.downstream(request, streaming);
     let id = envelope.id.map_or(RawValue::NULL, |id| id).to_owned();
-    let request = HeaderValue::try_from(downstream.request.to_string());
-    let named = |mut response: Response| {
-        // People find it in the log by this.
-        if let Ok(request) = request {
-            response.headers_mut().insert("x-request-id", request);
-        }
-        response
-    };
     if !streaming {
-        let answered = server.answer_single(single, downstream).await;
-        return named(match answered {
+        let answered = server.answer_single(caller, single, downstream).await;
+        return match answered {
             Ok(result) if result.len() > LARGE => large(&id, result),
             answered => reply::json(status(&answered), message(&id, answered)),
-        });
+        };
     }
-    let server = server.clone();
+    let (server, caller) = (server.clone(), caller.clone());
     let events = async_stream::stream! {
-        let answered = server.answer_single(single, downstream);
+        let answered = server.answer_single(&caller, single, downstream);
         tokio::pin!(answered);
         let mut alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
         let answered = loop {
@@ -82,7 +82,7 @@ pub(super) async fn answer(
     let mut response = Response::new(Body::from_stream(events));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    named(response)
+    response
 }
 
 fn event(message: &[u8]) -> Bytes {

@@ -1,0 +1,95 @@
+//! How callers are let in: who judges what they show, and what strangers may use.
+
+use std::sync::Arc;
+
+use super::{App, AppError};
+use crate::auth::issuer::{IssuerOptions, Offers};
+use crate::auth::{Auth, Issuer, Mode, Outside, Tokens};
+use crate::caller::{Caller, Scopes};
+use crate::error::Problem;
+use crate::gateway::Live;
+
+impl App {
+    /// Who judges what callers show, for clients that reach us at `base`.
+    pub(super) async fn auth(&self, base: &str) -> Result<Auth, AppError> {
+        let (config, environment) = (&self.config, &self.environment);
+        let refuse = |words: String| AppError::Problems(vec![Problem::in_file("settings", words)]);
+        let resource = format!("{base}/mcp");
+        let tokens = match self.mode {
+            Mode::None | Mode::ApiKey => Tokens::None,
+            Mode::OAuth => {
+                let outside = Outside::new(&config.auth.oauth, &resource, self.gateway.upstream(), environment);
+                let many = |words: Vec<String>| words.into_iter().map(|words| Problem::in_file("settings", words));
+                Tokens::Outside(Box::new(outside.map_err(|words| AppError::Problems(many(words).collect()))?))
+            }
+            Mode::BuiltIn => {
+                let store = self.gateway.store().map_err(|reason| {
+                    refuse(format!("the built-in issuer keeps who may do what, and nothing can be kept: {reason}"))
+                })?;
+                let gateway = Arc::downgrade(&self.gateway);
+                let options = IssuerOptions {
+                    base: base.to_owned(),
+                    resource: resource.clone(),
+                    settings: config.auth.built_in.clone(),
+                    client_secret: config.client_secret(environment).map_err(|it| AppError::Problems(vec![it]))?,
+                    store,
+                    offers: Arc::new(move || gateway.upgrade().map(|it| offers(&it.live())).unwrap_or_default()),
+                };
+                Tokens::BuiltIn(Issuer::open(options, self.gateway.upstream()).await.map_err(refuse)?)
+            }
+        };
+        Ok(Auth::new(&config.auth, self.mode, config.keys(environment), tokens, resource))
+    }
+
+    /// What the operator should know of what everybody on the network may do.
+    pub fn says_to_strangers(&self) -> Vec<String> {
+        let live = self.gateway.live();
+        let public = !self.config.host.is_loopback() || self.config.public_url.is_some();
+        let enabled = || live.connectors.values().filter(|it| it.checked.connector.enabled);
+        let stranger = Caller::Anonymous { reach: Scopes::none() };
+        let (open, closed): (Vec<_>, Vec<_>) =
+            enabled().map(|it| &it.checked.connector.id).partition(|id| live.catalog.shows(id, &stranger));
+        let list =
+            |ids: &[&crate::name::ConnectorId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let mut said = Vec::new();
+        if self.mode == Mode::None && public && self.config.secret_path().is_none() {
+            said.push(format!(
+                "nobody has to sign in: whoever reaches this server can use {}; --auth built-in changes that",
+                list(&open)
+            ));
+        }
+        if self.mode == Mode::None && !closed.is_empty() {
+            said.push(format!(
+                "nobody on the network can use {}: their manifests ask for a proof, and auth.mode is none",
+                list(&closed)
+            ));
+        }
+        said
+    }
+}
+
+/// What a person can open, by the scopes it takes.
+fn offers(live: &Live) -> Offers {
+    let mut offers = Offers::default();
+    let enabled = live.connectors.values().filter(|it| it.checked.connector.enabled && !it.checked.is_built_in());
+    for connector in enabled {
+        let manifest = &connector.checked.connector;
+        let mine = live.catalog.entries().iter().filter(|entry| entry.connector == manifest.id);
+        let accesses = mine.map(|entry| &entry.access).chain([live.catalog.to_connector(&manifest.id)]);
+        let mut free = false;
+        for access in accesses {
+            let scopes: Vec<&String> = access.scopes().collect();
+            free |= scopes.is_empty();
+            for scope in scopes {
+                let names = offers.scoped.entry(scope.clone()).or_default();
+                if !names.contains(&manifest.name) {
+                    names.push(manifest.name.clone());
+                }
+            }
+        }
+        if free {
+            offers.open.push(manifest.name.clone());
+        }
+    }
+    offers
+}

@@ -1,0 +1,89 @@
+//! What it takes to use a connector's things, and the words that tell clients so.
+
+use crate::caller::Access;
+use crate::manifest::{AuthKind, Connector, SecurityScheme, Tool};
+
+/// How callers can prove who they are, as far as a catalog depends on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SignIn {
+    /// Not at all.
+    #[default]
+    Nobody,
+    /// By API keys, for which MCP has no words.
+    Keys,
+    /// By OAuth, where a tool asks for it.
+    Mixed,
+    /// By OAuth, before anything else.
+    Everybody,
+}
+
+impl SignIn {
+    /// Whether clients sign in by OAuth.
+    pub fn is_oauth(self) -> bool {
+        matches!(self, Self::Mixed | Self::Everybody)
+    }
+
+    /// What it takes to use what a connector has beside tools.
+    pub(super) fn to_connector(self, connector: &Connector) -> Access {
+        self.unless_open(connector, scopes(connector, &[]))
+    }
+
+    /// What it takes to call a tool: its own word, else its connector's.
+    pub(super) fn to_tool(self, connector: &Connector, tool: &Tool) -> Access {
+        let own = own(tool);
+        if own.is_empty() {
+            return self.unless_open(connector, scopes(connector, &tool.scopes));
+        }
+        let ways = own.iter().map(|scheme| match scheme {
+            SecurityScheme::NoAuth => None,
+            SecurityScheme::OAuth2 { scopes } => Some(union([scopes, &tool.scopes])),
+        });
+        // One way that takes nothing opens it.
+        ways.collect::<Option<Vec<_>>>().map_or(Access::Open, Access::Proven)
+    }
+
+    fn unless_open(self, connector: &Connector, scopes: Vec<String>) -> Access {
+        // Where nobody can hold a scope, a name for one closes nothing that asks for no proof.
+        let asks = connector.auth.kind != AuthKind::None || (self != Self::Nobody && !scopes.is_empty());
+        if asks { Access::Proven(vec![scopes]) } else { Access::Open }
+    }
+
+    /// What `securitySchemes` says of a tool. API keys are a matter of the transport and have no word here.
+    pub(super) fn words(self, connector: &Connector, tool: &Tool, access: &Access) -> Vec<SecurityScheme> {
+        let own = own(tool);
+        let key = own.is_empty() && matches!(connector.auth.kind, AuthKind::None | AuthKind::ApiKey);
+        match (self, access) {
+            (Self::Nobody | Self::Keys, _) if key => vec![SecurityScheme::NoAuth],
+            (Self::Everybody, Access::Open) => {
+                let proofs = own.iter().filter(|scheme| **scheme != SecurityScheme::NoAuth);
+                let proofs: Vec<SecurityScheme> = proofs.cloned().collect();
+                if proofs.is_empty() { vec![SecurityScheme::OAuth2 { scopes: Vec::new() }] } else { proofs }
+            }
+            (_, Access::Open) if own.is_empty() => vec![SecurityScheme::NoAuth],
+            (_, Access::Open) => own.to_vec(),
+            (_, Access::Proven(ways)) => {
+                ways.iter().map(|scopes| SecurityScheme::OAuth2 { scopes: scopes.clone() }).collect()
+            }
+        }
+    }
+}
+
+/// What a tool says itself; nothing leaves it to its connector.
+fn own(tool: &Tool) -> &[SecurityScheme] {
+    tool.security_schemes.as_deref().unwrap_or_default()
+}
+
+fn scopes(connector: &Connector, more: &[String]) -> Vec<String> {
+    union([connector.auth.scopes.as_slice(), &connector.scopes, more])
+}
+
+/// All of them, each once, in the order they were written.
+fn union<'a>(lists: impl IntoIterator<Item = impl IntoIterator<Item = &'a String>>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for scope in lists.into_iter().flatten() {
+        if !all.contains(scope) {
+            all.push(scope.clone());
+        }
+    }
+    all
+}

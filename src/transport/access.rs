@@ -1,0 +1,112 @@
+//! Who sent a request, and what is answered to who may not.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE},
+};
+use rmcp::model::{ErrorCode, ErrorData};
+use serde_json::value::RawValue;
+
+use super::reply::{self, Code};
+use super::strangers::{Address, Strangers, Work};
+use crate::auth::{Auth, Denied, Refused};
+use crate::caller::Caller;
+use crate::catalog::Viewer;
+use crate::error::{Challenge, Error};
+use crate::params::Params;
+use crate::protocol::{INSUFFICIENT_SCOPE, Server};
+
+/// The code of RFC 6750 for a proof that does not count.
+const INVALID_TOKEN: &str = "invalid_token";
+/// When to try again while a proof cannot be checked, in seconds.
+const SOON: HeaderValue = HeaderValue::from_static("5");
+
+/// Lets callers in.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    auth: Arc<Auth>,
+    strangers: Arc<Strangers>,
+}
+
+impl Access {
+    pub(super) fn new(auth: Arc<Auth>, strangers: Arc<Strangers>) -> Self {
+        Self { auth, strangers }
+    }
+
+    /// Who sent a request, or the answer to somebody who has to show more.
+    pub(super) async fn caller(
+        &self,
+        server: &Server,
+        address: Address,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Box<Response>> {
+        let refused = match self.auth.identify(headers, &server.key_headers()).await {
+            Ok(caller) => return Ok(caller),
+            Err(refused) => refused,
+        };
+        let challenge = Challenge { known: false, scopes: self.auth.scopes().to_vec() };
+        let metadata = server.sign_in_at();
+        Err(Box::new(match refused {
+            Refused::Nothing => {
+                let message = "authentication required: show `Authorization: Bearer` and a token or an API key";
+                unauthorized(message, &challenge.header(metadata, None))
+            }
+            Refused::Ambiguous => {
+                let message = "the request shows two different keys or tokens; show one";
+                reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, message)
+            }
+            // Who guesses is slowed down, and who shows what counts is not.
+            Refused::Denied(Denied::Invalid(message)) => match self.strangers.refusal(Work::Proof, address) {
+                Some(refusal) => refusal,
+                None => unauthorized(&message, &challenge.header(metadata, Some((INVALID_TOKEN, &message)))),
+            },
+            Refused::Denied(Denied::Unavailable(reason)) => {
+                tracing::warn!("a token cannot be checked: {reason}");
+                let message = "the token cannot be checked now; try again soon";
+                let mut response = reply::error(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, message);
+                response.headers_mut().insert(RETRY_AFTER, SOON);
+                response
+            }
+        }))
+    }
+}
+
+fn unauthorized(message: &str, challenge: &str) -> Response {
+    let error = reply::error(StatusCode::UNAUTHORIZED, Code::InvalidRequest, message);
+    challenged(error, challenge)
+}
+
+fn challenged(mut response: Response, challenge: &str) -> Response {
+    if let Ok(challenge) = HeaderValue::try_from(challenge) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// The answer to a caller who lacks what a request takes and could get it. `ChatGPT` reads that in the tool's result,
+/// every other client in the status.
+pub(super) fn step_up(
+    server: &Server,
+    caller: &Caller,
+    headers: &HeaderMap,
+    id: Option<&RawValue>,
+    (method, params): (&str, &Params),
+) -> Option<Response> {
+    if caller.is_unlimited() {
+        return None;
+    }
+    let metadata = server.sign_in_at()?;
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if method == "tools/call" && Viewer::named(agent) == Viewer::ChatGpt {
+        return None;
+    }
+    let error: Error = server.refusal(caller, method, params)?;
+    let challenge = error.challenge()?;
+    let status = if challenge.known { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+    let code = ErrorCode(Code::InvalidRequest as i32);
+    let body = reply::error_to(status, id, &ErrorData::new(code, error.message().to_owned(), None));
+    Some(challenged(body, &challenge.header(Some(metadata), Some((INSUFFICIENT_SCOPE, error.message())))))
+}

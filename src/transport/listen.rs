@@ -1,0 +1,130 @@
+//! Connections: how many there may be, and how long they may take to say what they want.
+
+use std::{
+    collections::HashMap,
+    future::{Ready, ready},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::Router;
+use axum_server::{Handle, accept::Accept};
+use hyper_util::rt::TokioTimer;
+use ipnet::IpNet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower_http::add_extension::AddExtension;
+
+use super::ConnectionLimits;
+
+/// Streams of one HTTP/2 connection at once.
+const MOST_STREAMS: u32 = 128;
+/// An HTTP/2 connection that does not answer for this long is closed.
+const ALIVE: Duration = Duration::from_secs(20);
+
+/// Serves `router` until `draining`, and then until the last connection ends.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    trusted: Vec<IpNet>,
+    draining: CancellationToken,
+) -> io::Result<()> {
+    let handle = Handle::new();
+    let mut server = axum_server::from_tcp(listener.into_std()?)?
+        .handle(handle.clone())
+        .acceptor(Door(Arc::new(Counted { limits, trusted, open: Mutex::default() })));
+    let builder = server.http_builder();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(limits.header_bytes);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(ALIVE)
+        .keep_alive_timeout(ALIVE)
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    let serving = server.serve(router.into_make_service_with_connect_info::<SocketAddr>());
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = draining.cancelled() => handle.graceful_shutdown(None),
+    }
+    serving.await
+}
+
+/// Lets a connection in, when there is room for it.
+#[derive(Debug, Clone)]
+struct Door(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    limits: ConnectionLimits,
+    /// Proxies, each of which speaks for many.
+    trusted: Vec<IpNet>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place, for as long as it lasts.
+#[derive(Debug)]
+struct Place(Arc<Counted>, IpAddr);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        if let Some(count) = open.by_address.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_address.remove(&self.1);
+            }
+        }
+    }
+}
+
+impl Counted {
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = open.by_address.get(&address).copied().unwrap_or_default();
+        let speaks_for_many = || self.trusted.iter().any(|network| network.contains(&address));
+        let full = here >= self.limits.per_address && !speaks_for_many();
+        if open.all >= self.limits.all || full {
+            return None;
+        }
+        open.all += 1;
+        open.by_address.insert(address, here + 1);
+        Some(Place(Arc::clone(self), address))
+    }
+}
+
+impl<S> Accept<TcpStream, S> for Door {
+    type Stream = TcpStream;
+    type Service = AddExtension<S, Arc<Held>>;
+    type Future = Ready<io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        // With Nagle's algorithm each second small write of a stream waits 40 ms.
+        let _ = stream.set_nodelay(true);
+        ready(stream.peer_addr().and_then(|peer| {
+            let place = self.0.enter(peer.ip().to_canonical());
+            let place = place.ok_or_else(|| {
+                tracing::debug!(%peer, "there are too many connections; this one is closed");
+                io::Error::other("too many connections")
+            })?;
+            Ok((stream, AddExtension::new(service, Arc::new(Held { _place: place }))))
+        }))
+    }
+}
+
+/// Keeps a connection's place: its service has it, and ends with it.
+#[derive(Debug)]
+pub(super) struct Held {
+    _place: Place,
+}
