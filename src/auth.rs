@@ -30,7 +30,7 @@ mod outside;
 
 pub use config::{AuthConfig, BuiltInConfig, Introspection, Mode, OAuthConfig, PredefinedClient};
 pub use issuer::Issuer;
-pub use keys::{Keys, looks_like_key};
+pub use keys::{KeyFile, KeyRecord, Keys, NewKey, looks_like_key};
 pub use outside::Outside;
 
 use crate::caller::{Caller, Principal, Scopes};

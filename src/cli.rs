@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 mod call;
 mod check;
+mod keys;
 mod list;
 mod serve;
 mod status;
@@ -42,6 +43,8 @@ enum Command {
     Call(CallArgs),
     /// Show how the connectors of a running server are
     Status(StatusArgs),
+    /// Make, list and revoke API keys
+    Keys(keys::KeysArgs),
     /// Print the JSON Schema of manifests, for editors
     Schema,
 }
@@ -193,6 +196,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::List(args) => list::list(config, environment, args.format),
         Command::Call(args) => call::call(config, environment, &args),
         Command::Status(args) => status::status(&config, args.format.format),
+        Command::Keys(args) => keys::run(&config, &args),
         Command::Schema => Ok(()),
     }
 }

@@ -1,11 +1,16 @@
 //! What the settings, taken together, say of callers.
 
-use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Config;
-use crate::auth::{Auth, AuthConfig, Keys, Mode};
+use crate::auth::{Auth, AuthConfig, KeyFile, Keys, Mode};
 use crate::catalog::SignIn;
 use crate::error::Problem;
 use crate::secret::{Environment, Reference};
@@ -20,9 +25,13 @@ impl Config {
     /// The API keys.
     pub fn keys(&self, environment: &Environment) -> Keys {
         let operator = OPERATOR_KEYS.iter().filter_map(|name| environment.get(name));
+        Keys::new(self.keys_file(), operator.map(|key| SecretString::from(key.to_owned())).collect())
+    }
+
+    /// The file of API keys, unless there is no folder to keep it in.
+    pub fn keys_file(&self) -> Option<PathBuf> {
         let usual = || self.data_dir.as_ref().map(|folder| folder.join(KEYS));
-        let file = self.auth.keys_file.clone().or_else(usual);
-        Keys::new(file, operator.map(|key| SecretString::from(key.to_owned())).collect())
+        self.auth.keys_file.clone().or_else(usual)
     }
 
     /// What callers show.
@@ -108,7 +117,8 @@ impl Config {
             ),
         ];
         let said = faults.into_iter().filter(|(wrong, _)| *wrong).map(|(_, words)| Problem::in_file("settings", words));
-        said.collect()
+        let broken = self.keys_file().and_then(|file| KeyFile::open(&file).list().err());
+        said.chain(broken.into_iter().flatten()).collect()
     }
 
     /// The HTTP transport's part.

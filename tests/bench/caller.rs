@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, CONTENT_TYPE, HOST},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -35,10 +35,18 @@ const INITIALIZE: &str =
 pub(crate) enum Speech {
     /// 2026-07-28: every request on its own.
     Stateless,
+    /// The same, each with a token or key.
+    Signed(&'static str),
     /// 2025-11-25: a session of Streamable HTTP.
     Session,
     /// 2024-11-05: answers on the event stream of a GET, messages by POST.
     Sse,
+}
+
+impl Speech {
+    fn is_stateless(self) -> bool {
+        matches!(self, Self::Stateless | Self::Signed(_))
+    }
 }
 
 /// What is asked of a server.
@@ -102,7 +110,10 @@ impl Caller {
     }
 
     async fn shake_hands(&mut self) -> Result<(), Miss> {
-        if self.speech == Speech::Stateless {
+        if let Speech::Signed(proof) = self.speech {
+            self.headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {proof}"))?);
+        }
+        if self.speech.is_stateless() {
             self.headers.insert(VERSION, HeaderValue::from_static("2026-07-28"));
             return Ok(());
         }
@@ -201,7 +212,7 @@ impl Caller {
         let id = self.next;
         self.next += 1;
         let mut meta = "";
-        if self.speech == Speech::Stateless {
+        if self.speech.is_stateless() {
             meta = META;
             self.headers.insert(MCP_METHOD, HeaderValue::from_static(method));
             match name {

@@ -2,6 +2,7 @@
 
 use crate::{Fault, bench::Bench, options::Case, table::Row};
 
+mod auth;
 mod big;
 mod calls;
 mod idle;
@@ -20,6 +21,7 @@ pub(crate) async fn run(case: Case, bench: &mut Bench) -> Result<Vec<Row>, Fault
         Case::HttpStateless => calls::run(calls::HTTP_STATELESS, bench).await,
         Case::HttpSessions => calls::run(calls::HTTP_SESSIONS, bench).await,
         Case::HttpSse => calls::run(calls::HTTP_SSE, bench).await,
+        Case::Auth => auth::run(bench).await,
         Case::Big => big::run(bench).await,
         Case::List => list::run(bench).await,
         Case::IdleSse => idle::sse(bench).await,

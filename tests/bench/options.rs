@@ -48,6 +48,8 @@ pub(crate) enum Case {
     HttpSessions,
     /// The same with the older SSE transport.
     HttpSse,
+    /// Callers who prove who they are, beside callers who need not.
+    Auth,
     /// Results of 1 MiB.
     Big,
     /// Lists of 1,000 and 10,000 tools.

@@ -5,6 +5,7 @@
 mod bundled;
 mod catalog;
 mod command;
+mod keys;
 mod loads;
 mod manifests;
 mod program;
