@@ -7,6 +7,7 @@
 //! | a token of ours | [`Issuer`], which also signs people in |
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{
         Arc,
@@ -16,6 +17,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use moka::sync::Cache;
 use serde_json::{Value, json};
@@ -173,7 +175,7 @@ impl Auth {
         }
         match proof(headers, named)? {
             Some(shown) => {
-                let judged = if shown.len() > LONGEST_PROOF { Err(unknown()) } else { self.judge(shown).await };
+                let judged = if shown.len() > LONGEST_PROOF { Err(unknown()) } else { self.judge(&shown).await };
                 judged.map(Caller::Known).map_err(Refused::Denied)
             }
             None if self.mixed => Ok(Caller::Anonymous { reach: self.reach.clone() }),
@@ -222,21 +224,30 @@ fn unknown() -> Denied {
     Denied::Invalid("the token or key is unknown, expired or revoked".into())
 }
 
+/// The key that a browser shows: a person types it as the password of any name.
+pub fn password(authorization: &str) -> Option<String> {
+    let (scheme, pair) = authorization.trim().split_once(' ')?;
+    let pair = BASE64_STANDARD.decode(pair.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    String::from_utf8(pair).ok()?.split_once(':').map(|(_, password)| password.to_owned())
+}
+
 /// The one proof among the headers.
-fn proof<'a>(headers: &'a HeaderMap, named: &[HeaderName]) -> Result<Option<&'a str>, Refused> {
+fn proof<'a>(headers: &'a HeaderMap, named: &[HeaderName]) -> Result<Option<Cow<'a, str>>, Refused> {
     let unreadable = || Refused::Denied(Denied::Invalid("show `Authorization: Bearer` and a token or key".into()));
     let bearer = |value: &'a HeaderValue| {
-        let (scheme, shown) = value.to_str().ok()?.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| shown.trim())
+        let value = value.to_str().ok()?.trim();
+        let bearer = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        bearer.map(|(_, shown)| Cow::Borrowed(shown.trim())).or_else(|| password(value).map(Cow::Owned))
     };
-    let mut shown: Option<&str> = None;
+    let mut shown: Option<Cow<'a, str>> = None;
     let bearers = headers.get_all(AUTHORIZATION).iter().map(bearer);
     // A manifest may name `Authorization` itself, which is read above.
     let named = named.iter().filter(|name| **name != AUTHORIZATION);
-    let others = named.flat_map(|name| headers.get_all(name)).map(|value| value.to_str().ok().map(str::trim));
+    let text = |value: &'a HeaderValue| Some(Cow::Borrowed(value.to_str().ok()?.trim()));
+    let others = named.flat_map(|name| headers.get_all(name)).map(text);
     for proof in bearers.chain(others) {
         let proof = proof.filter(|proof| !proof.is_empty()).ok_or_else(unreadable)?;
-        if shown.is_some_and(|shown| shown != proof) {
+        if shown.as_ref().is_some_and(|shown| *shown != proof) {
             return Err(Refused::Ambiguous);
         }
         shown = Some(proof);

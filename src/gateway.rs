@@ -32,6 +32,7 @@ pub use tend::Upkeep;
 
 use crate::adapter::{Bulletin, Surroundings, Watching};
 use crate::call::Session;
+use crate::caller::Caller;
 use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages, SignIn};
 use crate::error::Problem;
 use crate::manifest::{Checked, Manifests};
@@ -106,6 +107,7 @@ pub struct Live {
     shown: Arc<ShownPages>,
     /// The headers in which manifests let callers show keys.
     key_headers: Arc<[HeaderName]>,
+    sign_in: SignIn,
 }
 
 impl Live {
@@ -130,7 +132,13 @@ impl Live {
         let named = named.filter_map(|name| HeaderName::try_from(name).ok());
         let key_headers: BTreeSet<_> = named.chain([KEY_HEADER]).map(|name| name.as_str().to_owned()).collect();
         let key_headers = key_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
-        Self { catalog, connectors, problems, faults, known, pages, shown, key_headers }
+        Self { catalog, connectors, problems, faults, known, pages, shown, key_headers, sign_in }
+    }
+
+    /// Whether a caller sees anything of a connector, be it in use or not.
+    pub fn shows(&self, connector: &Connector, caller: &Caller) -> bool {
+        let manifest = &connector.checked.connector;
+        caller.sees(&self.sign_in.to_connector(manifest)) || self.catalog.shows(&manifest.id, caller)
     }
 
     /// The headers, besides `Authorization`, in which callers may show keys.

@@ -7,7 +7,7 @@ use crate::auth::issuer::{IssuerOptions, Offers};
 use crate::auth::{Auth, Issuer, Mode, Outside, Tokens};
 use crate::caller::{Caller, Scopes};
 use crate::error::Problem;
-use crate::gateway::Live;
+use crate::gateway::{Connector, Live};
 
 impl App {
     /// Who judges what callers show, for clients that reach us at `base`.
@@ -47,10 +47,11 @@ impl App {
         let public = !self.config.host.is_loopback() || self.config.public_url.is_some();
         let enabled = || live.connectors.values().filter(|it| it.checked.connector.enabled);
         let stranger = Caller::Anonymous { reach: Scopes::none() };
-        let (open, closed): (Vec<_>, Vec<_>) =
-            enabled().map(|it| &it.checked.connector.id).partition(|id| live.catalog.shows(id, &stranger));
-        let list =
-            |ids: &[&crate::name::ConnectorId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (open, closed): (Vec<_>, Vec<_>) = enabled().partition(|connector| live.shows(connector, &stranger));
+        let list = |connectors: &[&Arc<Connector>]| {
+            let ids = connectors.iter().map(|connector| connector.checked.connector.id.as_str());
+            ids.collect::<Vec<_>>().join(", ")
+        };
         let mut said = Vec::new();
         if self.mode == Mode::None && public && self.config.secret_path().is_none() {
             said.push(format!(

@@ -24,7 +24,7 @@ impl SignIn {
     }
 
     /// What it takes to use what a connector has beside tools.
-    pub(super) fn to_connector(self, connector: &Connector) -> Access {
+    pub fn to_connector(self, connector: &Connector) -> Access {
         self.unless_open(connector, scopes(connector, &[]))
     }
 

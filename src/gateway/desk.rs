@@ -97,7 +97,7 @@ fn profile(caller: &Caller) -> Result<Output> {
 async fn sample(gateway: &Gateway, arguments: &Arguments, cx: &CallContext) -> Result<Output> {
     let id = text(arguments, "connector")?;
     let live = gateway.live();
-    let sees = |connector: &&Arc<Connector>| live.catalog.shows(&connector.checked.connector.id, &cx.caller);
+    let sees = |connector: &&Arc<Connector>| live.shows(connector, &cx.caller);
     let mut connectors = live.connectors.values().filter(sees);
     let connector = connectors.find(|connector| connector.checked.connector.id.as_str() == id);
     let call = connector.and_then(|connector| Some((connector, connector.checked.connector.sample.as_ref()?)));

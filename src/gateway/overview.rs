@@ -52,7 +52,7 @@ impl Live {
     pub fn overview(&self, reader: Reader<'_>) -> Value {
         let sees = |connector: &Connector| match reader {
             Reader::Operator => true,
-            Reader::Caller(caller) => self.catalog.shows(&connector.checked.connector.id, caller),
+            Reader::Caller(caller) => self.shows(connector, caller),
         };
         let shown = self.connectors.values().filter(|it| !it.checked.is_built_in() && sees(it));
         let rows: Vec<Value> = shown.map(|connector| self.row(connector, reader)).collect();

@@ -43,7 +43,7 @@ impl Gateway {
         }
         let (Some(key), Ok(store)) = (key(uri), &self.store) else { return Ok(None) };
         // What was taken away on purpose is not shown any longer.
-        let shows = |connector: &Connector| live.catalog.shows(&connector.checked.connector.id, caller);
+        let shows = |connector: &Connector| live.shows(connector, caller);
         let in_use = |it: &&Arc<Connector>| it.checked.connector.enabled && has_page(it, uri) && shows(it);
         if live.connectors.values().find(in_use).is_none() {
             return Ok(None);

@@ -160,8 +160,7 @@ impl Server {
     /// their manifests say about their use.
     fn instructions(&self, caller: &Caller) -> String {
         let live = self.gateway.live();
-        let shown = |connector: &Connector| live.catalog.shows(&connector.checked.connector.id, caller);
-        let in_use = || live.connectors.values().filter(|it| is_in_use(&it.state()) && shown(it));
+        let in_use = || live.connectors.values().filter(|it| is_in_use(&it.state()) && live.shows(it, caller));
         let names: Vec<&str> = in_use().map(|connector| connector.checked.connector.name.as_str()).collect();
         let mut text = format!("Switchboard gives one list of tools from many connectors: {}.", names.join(", "));
         let purposes: Vec<(&str, String)> = in_use()

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE},
 };
 use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::value::RawValue;
 
+use super::desk::is_foreign;
 use super::reply::{self, Code};
 use super::strangers::{Address, Strangers, Work};
-use crate::auth::{Auth, Denied, Refused};
+use crate::auth::{Auth, Denied, Refused, password};
 use crate::caller::Caller;
 use crate::catalog::Viewer;
 use crate::error::{Challenge, Error};
@@ -43,6 +44,12 @@ impl Access {
         address: Address,
         headers: &HeaderMap,
     ) -> Result<Caller, Box<Response>> {
+        // What a browser adds by itself says nothing of who wrote the page.
+        let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok());
+        if said.and_then(password).is_some() && is_foreign(headers) {
+            let message = "pages of other origins may not use what the browser knows of this server";
+            return Err(Box::new(reply::error(StatusCode::FORBIDDEN, Code::InvalidRequest, message)));
+        }
         let refused = match self.auth.identify(headers, &server.key_headers()).await {
             Ok(caller) => return Ok(caller),
             Err(refused) => refused,

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::DeskAccess;
 use super::guard::is_local;
 use super::reply;
-use crate::auth::Auth;
+use crate::auth::{Auth, password};
 use crate::protocol::Server;
 use crate::widget::Pages;
 
@@ -38,10 +38,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-
 
 /// Why somebody may not see this, if so. Browsers ask a person for the key, as the password of any name.
 pub(super) fn refusal(access: &DeskAccess, auth: &Auth, peer: SocketAddr, headers: &HeaderMap) -> Option<Response> {
-    // A browser sends what it knows of us from any page, so only our own may ask.
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    if origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, origin)| origin != host)) {
+    if is_foreign(headers) {
         return Some(denied(StatusCode::FORBIDDEN, "pages of other origins may not see this"));
     }
     match access {
@@ -57,15 +54,19 @@ pub(super) fn refusal(access: &DeskAccess, auth: &Auth, peer: SocketAddr, header
                 let right = auth.is_operator(shown.trim());
                 return (!right).then(|| denied(StatusCode::FORBIDDEN, "the API key is wrong"));
             }
-            let pair = BASE64_STANDARD.decode(shown.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"));
-            let password = pair.as_deref().and_then(|pair| pair.splitn(2, |byte| *byte == b':').nth(1));
-            let password = password.and_then(|password| std::str::from_utf8(password).ok());
-            if password.is_some_and(|password| auth.is_operator(password)) {
+            if password(said).is_some_and(|password| auth.is_operator(&password)) {
                 return None;
             }
             Some(denied(StatusCode::UNAUTHORIZED, "show the API key: `Authorization: Bearer <key>`"))
         }
     }
+}
+
+/// Whether a page of another origin makes a request. A browser sends what it knows of us from any page.
+pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, origin)| origin != host))
 }
 
 /// Whether a request came from this machine itself, and not by way of a proxy or tunnel that ends here.

@@ -22,8 +22,12 @@ def test_a_connector_that_asks_for_a_proof_is_closed_to_them(
     manifests: Manifests, serve: Callable[..., Server], kind: str
 ) -> None:
     (manifests.folder / "closed.json").write_text(connector("closed", auth={"type": kind}))
-    answer = result(Wire(serve().base).modern("tools/call", {"name": "closed_run"}))
-    assert answer["isError"] and "needs a signed-in caller" in text(answer)
+    server = serve()
+    wire = Wire(server.base)
+    assert "closed_run" not in str(result(wire.modern("tools/list")))
+    answer = wire.modern("tools/call", {"name": "closed_run"}).json()
+    assert answer["error"] == {"code": -32602, "message": "unknown tool `closed_run`"}
+    until(lambda: any("nobody on the network can use closed" in line for line in server.log), "its operator to be told")
 
 
 def test_they_do_not_learn_why_a_connector_is_unavailable(manifests: Manifests, serve: Callable[..., Server]) -> None:
