@@ -86,12 +86,11 @@ pub async fn serve(
         }))
         .layer(middleware::from_fn_with_state(guard, watch));
 
-    let draining = shutdown.draining.clone();
-    let connections = listen::serve(listener, router, options.connections, options.trusted_proxies.clone(), draining);
+    let trusted = options.trusted_proxies.clone();
+    let connections = listen::serve(listener, router, options.connections, trusted, shutdown.clone());
     tokio::select! {
         ended = connections => ended?,
         () = streamable.end_idle_sessions(options.session_idle) => {}
-        () = async { shutdown.expired.cancelled().await; tokio::time::sleep(Duration::from_secs(1)).await } => {}
     }
     shutdown.expired.cancel();
     tasks.close();

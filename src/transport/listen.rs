@@ -2,9 +2,9 @@
 
 use std::{
     collections::HashMap,
-    future::{Ready, ready},
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,23 +14,25 @@ use axum_server::{Handle, accept::Accept};
 use hyper_util::rt::TokioTimer;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tower_http::add_extension::AddExtension;
 
-use super::ConnectionLimits;
+use super::{ConnectionLimits, Shutdown};
 
 /// Streams of one HTTP/2 connection at once.
 const MOST_STREAMS: u32 = 128;
 /// An HTTP/2 connection that does not answer for this long is closed.
 const ALIVE: Duration = Duration::from_secs(20);
 
-/// Serves `router` until `draining`, and then until the last connection ends.
+/// The last answers have this long to leave when everything has to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Serves `router` until `shutdown` drains, and then until the last connection ends or has to.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
     trusted: Vec<IpNet>,
-    draining: CancellationToken,
+    shutdown: Shutdown,
 ) -> io::Result<()> {
     let handle = Handle::new();
     let mut server = axum_server::from_tcp(listener.into_std()?)?
@@ -49,7 +51,11 @@ pub(super) async fn serve(
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return ended,
-        () = draining.cancelled() => handle.graceful_shutdown(None),
+        () = shutdown.draining.cancelled() => handle.graceful_shutdown(None),
+    }
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = async { shutdown.expired.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => handle.shutdown(),
     }
     serving.await
 }
@@ -104,22 +110,43 @@ impl Counted {
     }
 }
 
-impl<S> Accept<TcpStream, S> for Door {
+impl<S: Send + 'static> Accept<TcpStream, S> for Door {
     type Stream = TcpStream;
     type Service = AddExtension<S, Arc<Held>>;
-    type Future = Ready<io::Result<(Self::Stream, Self::Service)>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        // With Nagle's algorithm each second small write of a stream waits 40 ms.
-        let _ = stream.set_nodelay(true);
-        ready(stream.peer_addr().and_then(|peer| {
-            let place = self.0.enter(peer.ip().to_canonical());
-            let place = place.ok_or_else(|| {
+        let counted = Arc::clone(&self.0);
+        Box::pin(async move {
+            // With Nagle's algorithm each second small write of a stream waits 40 ms.
+            let _ = stream.set_nodelay(true);
+            let peer = stream.peer_addr()?;
+            let place = counted.enter(peer.ip().to_canonical()).ok_or_else(|| {
                 tracing::debug!(%peer, "there are too many connections; this one is closed");
                 io::Error::other("too many connections")
             })?;
+            // The time for headers counts from the moment at which it is clear which HTTP is spoken.
+            tokio::time::timeout(counted.limits.header_time, says_which(&stream)).await??;
             Ok((stream, AddExtension::new(service, Arc::new(Held { _place: place }))))
-        }))
+        })
+    }
+}
+
+/// Waits until a client has said enough to tell HTTP/1 from HTTP/2.
+async fn says_which(stream: &TcpStream) -> io::Result<()> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut said = [0; PREFACE.len()];
+    loop {
+        let heard = stream.peek(&mut said).await?;
+        let open = said.get(..heard).is_some_and(|said| heard < PREFACE.len() && PREFACE.starts_with(said));
+        if heard == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !open {
+            return Ok(());
+        }
+        // What was heard stays readable, so there is nothing to wait for but time.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
