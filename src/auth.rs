@@ -27,11 +27,12 @@ mod config;
 mod fetch;
 pub mod issuer;
 mod jwks;
+mod kept;
 mod keys;
 mod outside;
 
 pub use config::{AuthConfig, BuiltInConfig, Introspection, Mode, OAuthConfig, PredefinedClient};
-pub use issuer::Issuer;
+pub use issuer::{Answer, Issuer, IssuerOptions, NewUser, Offers, Page, Parameters, User, UserError, Users};
 pub use keys::{KeyFile, KeyRecord, Keys, NewKey, looks_like_key};
 pub use outside::Outside;
 
@@ -106,7 +107,7 @@ impl Auth {
         let scopes = match &tokens {
             Tokens::None => Vec::new(),
             Tokens::Outside(_) => settings.oauth.scopes.clone(),
-            Tokens::BuiltIn(_) => vec![issuer::SCOPE.to_owned()],
+            Tokens::BuiltIn(_) => vec![issuer::MCP.to_owned()],
         };
         let reach = match &tokens {
             Tokens::None => Scopes::none(),

@@ -12,6 +12,7 @@ mod keys;
 mod list;
 mod serve;
 mod status;
+mod users;
 
 use crate::app::AppError;
 use crate::config::Config;
@@ -45,6 +46,8 @@ enum Command {
     Status(StatusArgs),
     /// Make, list and revoke API keys
     Keys(keys::KeysArgs),
+    /// Add, list and remove the people who may sign in, with `auth.mode: built-in`
+    Users(users::UsersArgs),
     /// Print the JSON Schema of manifests, for editors
     Schema,
 }
@@ -197,6 +200,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Call(args) => call::call(config, environment, &args),
         Command::Status(args) => status::status(&config, args.format.format),
         Command::Keys(args) => keys::run(&config, &args),
+        Command::Users(args) => users::users(&config, args),
         Command::Schema => Ok(()),
     }
 }

@@ -24,6 +24,7 @@ mod streamable;
 mod under_way;
 
 pub use self::http::serve as serve_http;
+pub use oauth::routes as oauth_routes;
 pub use stdio::serve as serve_stdio;
 
 /// How the HTTP transport behaves.

@@ -1,10 +1,12 @@
 //! How callers are let in: who judges what they show, and what strangers may use.
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 use super::{App, AppError};
-use crate::auth::issuer::{IssuerOptions, Offers};
-use crate::auth::{Auth, Issuer, Mode, Outside, Tokens};
+use crate::auth::{Auth, Issuer, IssuerOptions, Mode, Offers, Outside, Tokens};
 use crate::caller::{Caller, Scopes};
 use crate::error::Problem;
 use crate::gateway::{Connector, Live};
@@ -34,6 +36,7 @@ impl App {
                     client_secret: config.client_secret(environment).map_err(|it| AppError::Problems(vec![it]))?,
                     store,
                     offers: Arc::new(move || gateway.upgrade().map(|it| offers(&it.live())).unwrap_or_default()),
+                    announce: Arc::new(announce),
                 };
                 Tokens::BuiltIn(Issuer::open(options, self.gateway.upstream()).await.map_err(refuse)?)
             }
@@ -67,6 +70,11 @@ impl App {
         }
         said
     }
+}
+
+/// Shows a one-time code to the person at the terminal: it is for their eyes, and no part of the log.
+fn announce(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// What a person can open, by the scopes it takes.

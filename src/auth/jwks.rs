@@ -1,9 +1,5 @@
 //! The public keys of somebody who signs, found anew when they change.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use jsonwebtoken::jwk::{Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde_json::Value;
@@ -12,46 +8,26 @@ use url::Url;
 
 use super::Denied;
 use super::fetch::Fetcher;
+use super::kept::{Kept, Read};
 
 /// The largest set we read.
 const MAX_BYTES: usize = 256 << 10;
 /// The most keys of a set we look at.
 const MAX_KEYS: usize = 100;
-/// After this time a set is read again.
-const FRESH: Duration = Duration::from_hours(1);
-/// After this time without a readable set, the old one no longer counts: one of its keys may have been revoked.
-const USABLE: Duration = Duration::from_hours(24);
-/// How often names of keys that we do not know may make us look for new ones.
-const SEARCH_PAUSE: Duration = Duration::from_secs(30);
-/// For how long a failure is remembered while there are no keys at all; with old keys, [`SEARCH_PAUSE`].
-const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
-/// The keys at one address. One set of them is kept; one reads it for all who wait.
+/// The keys at one address. They are read when first asked for, again after an hour at most, and when one is not among
+/// them; the last of these at most twice a minute, because anybody can name a key that does not exist.
+#[derive(Debug)]
 pub(super) struct Jwks {
     url: Url,
     fetcher: Fetcher,
-    state: Mutex<State>,
-    /// Held by whoever reads the set.
-    reading: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct State {
-    keys: Option<(Arc<KeySet>, Instant)>,
-    failed: Option<(String, Instant)>,
-    searched: Option<Instant>,
-}
-
-impl fmt::Debug for Jwks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwks").finish_non_exhaustive()
-    }
+    keys: Kept<KeySet>,
 }
 
 impl Jwks {
-    /// The keys at `url`, which are read when first asked for.
+    /// The keys at `url`.
     pub(super) fn new(url: Url, fetcher: Fetcher) -> Self {
-        Self { url, fetcher, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
+        Self { url, fetcher, keys: Kept::default() }
     }
 
     /// Where the keys are.
@@ -62,90 +38,23 @@ impl Jwks {
     /// The key of this name that fits the algorithm.
     pub(super) async fn key(&self, kid: Option<&str>, alg: Algorithm) -> Result<DecodingKey, Denied> {
         let asked = Instant::now();
-        let keys = self.current(asked).await?;
-        match keys.pick(kid, alg) {
+        let unfit = || Denied::Invalid("the key it is signed with is not for its algorithm".into());
+        match self.keys.get(self.read()).await?.pick(kid, alg) {
             Pick::Key(key) => return Ok(key),
-            Pick::Unfit => return Err(Denied::Invalid("the key it is signed with is not for its algorithm".into())),
+            Pick::Unfit => return Err(unfit()),
             Pick::Unknown => {}
         }
-        match self.search(asked).await?.pick(kid, alg) {
+        match self.keys.newer(asked, self.read()).await?.pick(kid, alg) {
             Pick::Key(key) => Ok(key),
-            Pick::Unfit | Pick::Unknown => {
-                Err(Denied::Invalid("it is signed with a key its issuer does not have".into()))
-            }
+            Pick::Unfit => Err(unfit()),
+            Pick::Unknown => Err(Denied::Invalid("it is signed with a key that its issuer does not have".into())),
         }
     }
 
-    /// The set as we know it, read anew when it is old. Whoever finds it old reads it; others go on with what there is.
-    async fn current(&self, now: Instant) -> Result<Arc<KeySet>, Denied> {
-        let old = match self.with(|state| state.keys.clone()) {
-            Some((keys, read)) if now.duration_since(read) < FRESH => return Ok(keys),
-            Some((keys, read)) if now.duration_since(read) < USABLE => Some(keys),
-            Some(_) | None => None,
-        };
-        let Some(old) = old else {
-            let _reading = self.reading.lock().await;
-            return self.read(now, FAILURE_PAUSE).await;
-        };
-        let Ok(_reading) = self.reading.try_lock() else { return Ok(old) };
-        Ok(self.read(now, SEARCH_PAUSE).await.unwrap_or(old))
-    }
-
-    /// The set read anew because a name in it is not known, unless that was done just now.
-    async fn search(&self, asked: Instant) -> Result<Arc<KeySet>, Denied> {
-        let _reading = self.reading.lock().await;
-        let now = Instant::now();
-        let known = self.with(|state| {
-            let pausing = state.searched.is_some_and(|searched| now.duration_since(searched) < SEARCH_PAUSE);
-            match (&state.keys, &state.failed) {
-                (Some((keys, read)), _) if *read >= asked => Some(Ok(keys.clone())),
-                (_, Some((why, _))) if pausing => Some(Err(Denied::Unavailable(why.clone()))),
-                (Some((keys, _)), None) if pausing => Some(Ok(keys.clone())),
-                _ => {
-                    state.searched = Some(now);
-                    None
-                }
-            }
-        });
-        match known {
-            Some(known) => known,
-            None => self.read(now, FAILURE_PAUSE).await,
-        }
-    }
-
-    /// Reads the set, unless somebody did since `asked`, or failed to within `pause`. The caller holds `reading`.
-    async fn read(&self, asked: Instant, pause: Duration) -> Result<Arc<KeySet>, Denied> {
-        let known = self.with(|state| state.keys.clone());
-        if let Some((keys, read)) = known
-            && read >= asked
-        {
-            return Ok(keys);
-        }
-        let failed = self.with(|state| state.failed.clone());
-        if let Some((why, when)) = failed
-            && when.elapsed() < pause
-        {
-            return Err(Denied::Unavailable(why));
-        }
-        let read = self.fetcher.json(&self.url, MAX_BYTES).await.map_err(|error| error.to_string());
-        let read = read.and_then(|fetched| KeySet::parse(&fetched.value));
-        self.with(|state| match read {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                state.keys = Some((keys.clone(), Instant::now()));
-                state.failed = None;
-                Ok(keys)
-            }
-            Err(why) => {
-                let why = format!("the issuer's keys cannot be read: {why}");
-                state.failed = Some((why.clone(), Instant::now()));
-                Err(Denied::Unavailable(why))
-            }
-        })
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    async fn read(&self) -> Read<KeySet> {
+        let fetched = self.fetcher.json(&self.url, MAX_BYTES).await.map_err(|error| error.to_string());
+        let set = fetched.and_then(|fetched| Ok((KeySet::parse(&fetched.value)?, fetched.max_age)));
+        set.map_err(|why| format!("the keys of {} cannot be read: {why}", self.url.host_str().unwrap_or_default()))
     }
 }
 

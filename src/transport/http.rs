@@ -109,7 +109,7 @@ fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
         None => endpoint,
     };
     let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
-    let issuer = options.auth.issuer().map(|issuer| oauth::routes(Arc::clone(issuer), prefix)).unwrap_or_default();
+    let issuer = options.auth.issuer().map(|issuer| oauth::routes(Arc::clone(issuer)).with_state(()));
     let routes = endpoint
         .route("/.well-known/oauth-protected-resource", get(metadata))
         .route("/.well-known/oauth-protected-resource/mcp", get(metadata))
@@ -119,13 +119,14 @@ fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
         .route("/v1/connectors/stream", get(stream))
         .route("/assets/{*address}", get(asset))
         .route("/.well-known/openai-apps-challenge", get(challenge))
-        .merge(issuer);
+        .merge(issuer.unwrap_or_default());
     let all = if prefix.is_empty() {
         routes
     } else {
         // What stands at the root says of whom it speaks by the path behind it (RFC 9728).
         let at_root = format!("/.well-known/oauth-protected-resource{prefix}/mcp");
-        routes.clone().nest(prefix, routes).route(&at_root, get(metadata))
+        let issuer = options.auth.issuer().map(|issuer| oauth::at_root(Arc::clone(issuer), prefix).with_state(()));
+        routes.clone().nest(prefix, routes).route(&at_root, get(metadata)).merge(issuer.unwrap_or_default())
     };
     all.fallback(unknown).with_state(front)
 }

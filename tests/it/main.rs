@@ -5,9 +5,11 @@
 mod bundled;
 mod catalog;
 mod command;
+mod issuer;
 mod keys;
 mod loads;
 mod manifests;
+mod outside;
 mod program;
 mod readme;
 mod settings;

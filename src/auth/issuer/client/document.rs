@@ -1,0 +1,179 @@
+//! Clients whose id is the address of a document that describes them.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use serde_json::Value;
+use tokio::{sync::Mutex, time::Instant};
+use url::Url;
+
+use super::{Client, Keys, Kind, Proof, Redirects, check_ways, keys_of, plain, texts};
+use crate::auth::fetch::{FetchError, Fetcher, is_loopback};
+use crate::auth::issuer::answer::Refusal;
+use crate::auth::issuer::redirect;
+
+/// The largest document.
+const MAX_BYTES: usize = 64 << 10;
+/// The longest address of one.
+const LONGEST: usize = 1000;
+/// The most addresses in one to send people to.
+const MOST_REDIRECTS: usize = 50;
+/// Documents, and failures, that are remembered.
+const REMEMBERED: u64 = 1000;
+/// How long a document is remembered at least, when it does not say, and at most.
+const SHORTEST: Duration = Duration::from_mins(1);
+const USUAL: Duration = Duration::from_mins(10);
+const LONGEST_KEPT: Duration = Duration::from_hours(24);
+/// How long a failure is remembered.
+const FAILURE: Duration = Duration::from_secs(30);
+/// Documents read at once. Who asks for the same one waits for whoever reads it.
+const LANES: usize = 16;
+
+type Found = Result<Arc<Client>, Refusal>;
+
+/// Clients as their documents describe them.
+pub(in crate::auth::issuer) struct Documents {
+    fetcher: Fetcher,
+    hosts: Vec<String>,
+    allow_private: bool,
+    found: Cache<String, (Found, Instant)>,
+    lanes: Vec<Mutex<()>>,
+    spread: RandomState,
+}
+
+impl fmt::Debug for Documents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Documents").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl Documents {
+    /// `hosts` may have such clients; when there are none, all.
+    pub(in crate::auth::issuer) fn new(fetcher: Fetcher, hosts: Vec<String>, allow_private: bool) -> Self {
+        let found = Cache::builder().max_capacity(REMEMBERED).time_to_live(LONGEST_KEPT).build();
+        let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
+        Self { fetcher, hosts, allow_private, found, lanes, spread: RandomState::new() }
+    }
+
+    /// The client of this id.
+    pub(in crate::auth::issuer) async fn find(&self, id: &str) -> Found {
+        let url = self.address(id)?;
+        if let Some(found) = self.remembered(id) {
+            return found;
+        }
+        let lane = usize::try_from(self.spread.hash_one(id)).unwrap_or_default() % LANES;
+        let _lane = match self.lanes.get(lane) {
+            Some(lane) => Some(lane.lock().await),
+            None => None,
+        };
+        if let Some(found) = self.remembered(id) {
+            return found;
+        }
+        let (found, lasting) = match self.fetcher.json(&url, MAX_BYTES).await {
+            Ok(fetched) => match describe(id, &url, &fetched.value) {
+                Ok(client) => {
+                    let lasting = fetched.max_age.unwrap_or(USUAL).clamp(SHORTEST, LONGEST_KEPT);
+                    (Ok(Arc::new(client)), lasting)
+                }
+                Err(refusal) => (Err(refusal), FAILURE),
+            },
+            Err(error) => (Err(unreadable(&url, &error)), FAILURE),
+        };
+        self.found.insert(id.to_owned(), (found.clone(), Instant::now() + lasting));
+        found
+    }
+
+    fn remembered(&self, id: &str) -> Option<Found> {
+        self.found.get(id).filter(|(_, until)| Instant::now() < *until).map(|(found, _)| found)
+    }
+
+    /// The address of a document, when the id can be one: it has to be written in the one way such addresses have.
+    fn address(&self, id: &str) -> Result<Url, Refusal> {
+        let wrong = |what: &str| Refusal::client(format!("the client id {what}"));
+        let url = Url::parse(id).ok().filter(|url| id.len() <= LONGEST && url.as_str() == id);
+        let url = url.ok_or_else(|| wrong("is no web address in its plain form"))?;
+        let plain_http = url.scheme() == "http" && self.allow_private && is_loopback(&url);
+        if url.scheme() != "https" && !plain_http {
+            return Err(wrong("has to begin with https://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+            return Err(wrong("must hold no user name, password or fragment"));
+        }
+        let lower = url.path().to_ascii_lowercase();
+        let dots = lower.split('/').any(|segment| matches!(segment.replace("%2e", ".").as_str(), "." | ".."));
+        if url.path() == "/" || dots {
+            return Err(wrong("needs a path, without dot segments"));
+        }
+        let host = url.host_str().unwrap_or_default();
+        let allowed = |pattern: &String| match pattern.strip_prefix("*.") {
+            Some(domain) => {
+                host.strip_suffix(domain.to_ascii_lowercase().as_str()).is_some_and(|rest| rest.ends_with('.'))
+            }
+            None => pattern.eq_ignore_ascii_case(host),
+        };
+        if self.hosts.is_empty() || self.hosts.iter().any(allowed) {
+            return Ok(url);
+        }
+        Err(wrong(&format!("is at {host}, which this server's settings do not allow (`auth.builtIn.clientHosts`)")))
+    }
+}
+
+fn unreadable(url: &Url, error: &FetchError) -> Refusal {
+    let host = url.host_str().unwrap_or_default();
+    tracing::info!(host, "a client's document cannot be read: {error}");
+    // What exactly is at an address is not told to whoever names it.
+    let what = match error {
+        FetchError::Status(_) | FetchError::NotJson | FetchError::TooLarge(_) => "it is no small JSON document",
+        FetchError::Address(_) | FetchError::Unreachable(_) => "it cannot be reached",
+    };
+    Refusal::client(format!("the document that describes the client at {host} cannot be read: {what}"))
+}
+
+/// The client that a document describes.
+fn describe(id: &str, url: &Url, document: &Value) -> Result<Client, Refusal> {
+    let wrong = |what: &str| Refusal::client(format!("the document that describes the client {what}"));
+    if document.get("client_id").and_then(Value::as_str) != Some(id) {
+        return Err(wrong("has another client_id than its own address"));
+    }
+    check_ways(document)?;
+    let redirects = texts(document, "redirect_uris")?;
+    if redirects.is_empty() || redirects.len() > MOST_REDIRECTS {
+        return Err(wrong("has no redirect_uris, or too many"));
+    }
+    // Others may be of use elsewhere; they just do not count here.
+    let redirects: Vec<String> = redirects.into_iter().filter(|it| redirect::place(it).is_some()).collect();
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let name = document.get("client_name").and_then(Value::as_str).map(plain).filter(|name| !name.is_empty());
+    Ok(Client {
+        id: id.to_owned(),
+        name: name.unwrap_or_else(|| host.clone()),
+        kind: Kind::Document(host),
+        redirects: Redirects::These(redirects),
+        proof: proof(document)?,
+    })
+}
+
+fn proof(document: &Value) -> Result<Proof, Refusal> {
+    let wrong = |what: &str| Refusal::client(format!("the document that describes the client {what}"));
+    if document.get("client_secret").is_some() {
+        return Err(wrong("holds a client_secret, which everybody can read"));
+    }
+    let keys = keys_of(document)?;
+    let supported = texts(document, "token_endpoint_auth_methods_supported").unwrap_or_default();
+    let signs = |way: fn(Keys) -> Proof| {
+        let keys = keys.clone().ok_or_else(|| wrong("names private_key_jwt, but no keys"))?;
+        Ok(way(keys))
+    };
+    match document.get("token_endpoint_auth_method").and_then(Value::as_str) {
+        Some("private_key_jwt") => signs(Proof::Signature),
+        None if supported.iter().any(|it| it == "private_key_jwt") && !supported.iter().any(|it| it == "none") => {
+            signs(Proof::Signature)
+        }
+        Some("none") | None => Ok(keys.map_or(Proof::Nothing, Proof::MaySign)),
+        Some(_) => Err(wrong("has to name none or private_key_jwt as its token_endpoint_auth_method")),
+    }
+}

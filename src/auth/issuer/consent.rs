@@ -1,0 +1,136 @@
+//! The person's decision: what a client may do for them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::answer::Answer;
+use super::client::Kind;
+use super::flow::{Ask, Open};
+use super::pages::{Consent, Group};
+use super::parameters::Parameters;
+use super::people::Person;
+use super::redirect::{self, Place};
+use super::shelf::lasting_for;
+use super::{ALWAYS, Issuer, Trouble, random};
+
+/// A decision is remembered for this long.
+const REMEMBERED: Duration = Duration::from_hours(365 * 24);
+
+impl Issuer {
+    /// The consent page of a flow.
+    pub async fn consent_form(&self, asked: &Parameters, cookies: &str) -> Answer {
+        let answer = async {
+            let browser = self.browser(cookies).await?;
+            let Some(mut open) = self.flow(asked.field("flow"), &browser).await? else { return Ok(self.pages.over()) };
+            match &browser.person {
+                Some(person) => Ok(self.consent_page(&open, person, None)),
+                None => self.sign_in_form(&mut open, None, browser.cookie).await,
+            }
+        };
+        self.settled(answer.await)
+    }
+
+    /// The consent form, sent.
+    pub async fn consent(&self, form: &Parameters, cookies: &str) -> Answer {
+        self.settled(self.decided(form, cookies).await)
+    }
+
+    async fn decided(&self, form: &Parameters, cookies: &str) -> Result<Answer, Trouble> {
+        let browser = self.browser(cookies).await?;
+        let Some(open) = self.flow(form.field("flow"), &browser).await? else { return Ok(self.pages.over()) };
+        let Some(person) = browser.person.clone() else {
+            return Ok(Answer::Go { to: self.page("/oauth/sign-in", &open.id), cookie: browser.cookie });
+        };
+        // It is made for one person: what somebody else was shown counts for nothing.
+        if !random::same(&open.token(Some(&person)), form.field("csrf")) {
+            return Ok(self.pages.over());
+        }
+        match form.field("decision") {
+            "switch" => {
+                let cookie = Some(self.changed(&browser, None).await?);
+                return Ok(Answer::Go { to: self.page("/oauth/sign-in", &open.id), cookie });
+            }
+            "allow" | "deny" => {}
+            _ => return Ok(self.consent_page(&open, &person, None)),
+        }
+        if !self.end(&open).await? {
+            return Ok(self.pages.over());
+        }
+        let ask = &open.flow.ask;
+        if form.field("decision") == "deny" {
+            return Ok(self.refuse(ask, "access_denied", "the person said no", None));
+        }
+        let scopes = self.granted(ask, &person);
+        self.remember(ask, &person, &scopes).await?;
+        self.allow(ask, person, scopes, None).await
+    }
+
+    /// What of the asked scopes this person may give.
+    pub(super) fn granted(&self, ask: &Ask, person: &Person) -> BTreeSet<String> {
+        person.may_give(&ask.scopes)
+    }
+
+    /// Whether the person has to be asked.
+    pub(super) async fn needs_asking(
+        &self,
+        ask: &Ask,
+        person: &Person,
+        scopes: &BTreeSet<String>,
+    ) -> Result<bool, Trouble> {
+        // Another program could stand at such an address, and pass itself off as the one they agreed to.
+        if ask.prompt.consent || redirect::place(&ask.redirect) != Some(Place::Web) {
+            return Ok(true);
+        }
+        let agreed = self.shelf.read::<BTreeSet<String>>(&key(ask, person)).await?;
+        Ok(!agreed.is_some_and(|agreed| scopes.is_subset(&agreed.value)))
+    }
+
+    async fn remember(&self, ask: &Ask, person: &Person, scopes: &BTreeSet<String>) -> Result<(), Trouble> {
+        let key = key(ask, person);
+        let mut agreed = self.shelf.read::<BTreeSet<String>>(&key).await?.map(|kept| kept.value).unwrap_or_default();
+        agreed.extend(scopes.iter().cloned());
+        self.shelf.keep(&key, &agreed, lasting_for(REMEMBERED)).await?;
+        Ok(())
+    }
+
+    pub(super) fn consent_page(&self, open: &Open, person: &Person, cookie: Option<String>) -> Answer {
+        let ask = &open.flow.ask;
+        let offers = (self.offers)();
+        let granted = self.granted(ask, person);
+        let group = |scope: &String| {
+            let connectors = offers.scoped.get(scope).filter(|_| !ALWAYS.contains(&scope.as_str()))?;
+            Some(Group { scope: scope.clone(), connectors: connectors.clone() })
+        };
+        let (kind, host) = match &ask.kind {
+            Kind::Document(host) => ("document", host.clone()),
+            Kind::Registered => ("registered", String::new()),
+            Kind::Predefined => ("predefined", String::new()),
+        };
+        let place = match redirect::place(&ask.redirect) {
+            Some(Place::Loopback) => "loopback",
+            Some(Place::App) => "app",
+            Some(Place::Web) | None => "web",
+        };
+        let page = Consent {
+            action: self.path("/oauth/consent"),
+            flow: open.id.clone(),
+            csrf: open.token(Some(person)),
+            client: ask.client_name.clone(),
+            kind,
+            client_host: host,
+            place,
+            host: redirect::shown(&ask.redirect),
+            person: person.shown().to_owned(),
+            may_switch: person.user.is_some(),
+            open: offers.open.clone(),
+            groups: granted.iter().filter_map(group).collect(),
+        };
+        self.pages.consent(&page, &redirect::form_target(&ask.redirect), cookie)
+    }
+}
+
+/// A decision holds for the same client, sent back to the same host.
+fn key(ask: &Ask, person: &Person) -> String {
+    let of = random::fingerprint(&format!("{} {}", ask.client, redirect::shown(&ask.redirect)));
+    format!("auth/consent/{}/{of}", person.subject)
+}

@@ -1,0 +1,148 @@
+//! The pages people see: they sign in, decide, or learn that something is wrong.
+
+use aws_lc_rs::digest;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::StatusCode;
+use minijinja::{Environment, Value, value::Serde};
+use serde::Serialize;
+
+use super::answer::{Answer, Page};
+
+const STYLE: &str = include_str!("pages/style.css");
+const TEMPLATES: [(&str, &str); 4] = [
+    ("layout.html", include_str!("pages/layout.html")),
+    ("sign_in.html", include_str!("pages/sign_in.html")),
+    ("consent.html", include_str!("pages/consent.html")),
+    ("message.html", include_str!("pages/message.html")),
+];
+
+/// What the sign-in page shows.
+#[derive(Serialize)]
+pub(super) struct SignIn {
+    pub(super) action: String,
+    pub(super) flow: String,
+    pub(super) csrf: String,
+    pub(super) client: String,
+    /// Where the client has people sent back to.
+    pub(super) host: String,
+    /// Whether people sign in by name and password; else by a code.
+    pub(super) named: bool,
+    pub(super) name: Option<String>,
+    /// What was wrong with the last try.
+    pub(super) wrong: Option<String>,
+}
+
+/// What the consent page shows.
+#[derive(Serialize)]
+pub(super) struct Consent {
+    pub(super) action: String,
+    pub(super) flow: String,
+    pub(super) csrf: String,
+    pub(super) client: String,
+    /// `document`, `registered` or `predefined`.
+    pub(super) kind: &'static str,
+    /// The host that vouches for the client.
+    pub(super) client_host: String,
+    /// `web`, `loopback` or `app`.
+    pub(super) place: &'static str,
+    pub(super) host: String,
+    pub(super) person: String,
+    pub(super) may_switch: bool,
+    /// Connectors that need no scope.
+    pub(super) open: Vec<String>,
+    pub(super) groups: Vec<Group>,
+}
+
+/// A scope, and what it opens.
+#[derive(Serialize)]
+pub(super) struct Group {
+    pub(super) scope: String,
+    pub(super) connectors: Vec<String>,
+}
+
+/// What a page says that asks nothing.
+#[derive(Serialize)]
+struct Message<'a> {
+    title: &'a str,
+    text: &'a str,
+    hint: &'a str,
+}
+
+/// All pages.
+pub(super) struct Pages {
+    templates: Environment<'static>,
+    /// Our one style, by its hash: no other, and no script, is ever run.
+    style: String,
+}
+
+impl Pages {
+    pub(super) fn new() -> Result<Self, String> {
+        let mut templates = Environment::new();
+        for (name, source) in TEMPLATES {
+            templates.add_template(name, source).map_err(|error| error.to_string())?;
+        }
+        templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
+        let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
+        Ok(Self { templates, style: format!("'sha256-{hash}'") })
+    }
+
+    pub(super) fn sign_in(&self, status: StatusCode, page: &SignIn, target: &str, cookie: Option<String>) -> Answer {
+        self.page(status, "sign_in.html", page, target, cookie)
+    }
+
+    pub(super) fn consent(&self, page: &Consent, target: &str, cookie: Option<String>) -> Answer {
+        self.page(StatusCode::OK, "consent.html", page, target, cookie)
+    }
+
+    /// A client's request that leads nowhere.
+    pub(super) fn refused(&self, why: &str) -> Answer {
+        let hint = "Nothing was opened. Go back to the app you came from and connect again; if this stays, tell who runs it what it says above.";
+        self.message(StatusCode::BAD_REQUEST, &Message { title: "This request cannot be trusted", text: why, hint })
+    }
+
+    /// A flow that is no longer, or never was in this browser.
+    pub(super) fn over(&self) -> Answer {
+        let text = "It took too long, was finished already, or was begun in another browser.";
+        let hint = "Go back to the app you came from and connect again.";
+        self.message(StatusCode::BAD_REQUEST, &Message { title: "This sign-in is over", text, hint })
+    }
+
+    /// A form that another page sent.
+    pub(super) fn foreign(&self) -> Answer {
+        let text = "The form was sent by a page of somebody else.";
+        let hint = "Nothing was opened. Go back to the app you came from and connect again.";
+        self.message(StatusCode::FORBIDDEN, &Message { title: "This did not come from here", text, hint })
+    }
+
+    pub(super) fn trouble(&self) -> Answer {
+        let text = "The server cannot do this right now.";
+        let hint = "Wait a moment and load the page again. Who runs the server finds the reason in its log.";
+        self.message(StatusCode::SERVICE_UNAVAILABLE, &Message { title: "Please try again", text, hint })
+    }
+
+    fn message(&self, status: StatusCode, message: &Message<'_>) -> Answer {
+        self.page(status, "message.html", message, "", None)
+    }
+
+    fn page(
+        &self,
+        status: StatusCode,
+        template: &str,
+        shown: &impl Serialize,
+        target: &str,
+        cookie: Option<String>,
+    ) -> Answer {
+        let html =
+            self.templates.get_template(template).and_then(|template| template.render(Value::from(Serde(shown))));
+        let html = html.unwrap_or_else(|error| {
+            tracing::error!("a page cannot be made: {error}");
+            String::new()
+        });
+        let target = if target.is_empty() { String::new() } else { format!(" {target}") };
+        let policy = format!(
+            "default-src 'none'; style-src {}; img-src 'self' data:; form-action 'self'{target}; frame-ancestors 'none'; base-uri 'none'",
+            self.style
+        );
+        Answer::Page(Page { status, html, policy, cookie })
+    }
+}
