@@ -122,7 +122,7 @@ impl Live {
         let fed = connectors.values().any(|connector| connector.feeds_now());
         let enabled = connectors.values().filter(|connector| connector.checked.connector.enabled);
         let (built_in, written): (Vec<_>, Vec<_>) = enabled.partition(|connector| connector.checked.is_built_in());
-        let enabled = written.into_iter().chain(built_in.into_iter().filter(|_| fed));
+        let enabled = written.into_iter().chain(built_in.into_iter().filter(|it| fed || !it.searches()));
         let offered: Vec<Offered<'_>> = enabled.map(|connector| connector.offered()).collect();
         let (catalog, collisions) = Catalog::build(&offered, &shown, sign_in);
         let known = offered.iter().filter(|offered| offered.offer.is_some());

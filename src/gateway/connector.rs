@@ -14,7 +14,7 @@ use crate::adapter::{self, Adapter, McpAdapter, Phase, Status, Surroundings};
 use crate::catalog::{Names, Offer, Offered};
 use crate::credential::References;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{AdapterSettings, Checked};
+use crate::manifest::{AdapterSettings, Checked, GatewayOperation, Operation};
 use crate::secret::Environment;
 
 /// Calls of one connector at once, when its manifest does not say.
@@ -131,6 +131,12 @@ impl Connector {
     /// How its names are published.
     pub(super) fn names(&self) -> Names {
         Names::of(&self.checked.connector)
+    }
+
+    /// Whether it searches the others.
+    pub(super) fn searches(&self) -> bool {
+        let search = Some(Operation::Gateway(GatewayOperation::Search));
+        self.checked.connector.tools.iter().any(|tool| tool.operation == search)
     }
 
     /// Whether the tools `search` and `fetch` can find things in it.

@@ -79,7 +79,7 @@ fn without_null(schema: &mut Schema) {
 fn connector_schema() -> Value {
     let mut schema = generate::<Connector>();
     let of_collections = json!({ "enum": ["add", "update", "remove", "list", "clear"] });
-    let of_the_gateway = json!({ "enum": ["connectors", "sample", "search", "fetch"] });
+    let of_the_gateway = json!({ "enum": ["connectors", "sample", "search", "fetch", "profile"] });
     let any = || json!({});
     // How each tool of the kind says what it does.
     let kinds = [

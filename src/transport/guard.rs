@@ -153,7 +153,7 @@ pub(super) async fn watch(
     let mut response = match guard.refusal(peer, &request) {
         Some(refusal) => {
             tracing::debug!(%peer, path = request.uri().path(), "refused by its Host or Origin");
-            refusal
+            reply::after(request.into_body(), refusal).await
         }
         None if request.method() == Method::OPTIONS => reply::empty(StatusCode::NO_CONTENT),
         None => {
@@ -161,7 +161,7 @@ pub(super) async fn watch(
             let address = guard.address(peer, request.headers());
             let work = Work::of(guard.own_path(&request));
             match work.and_then(|work| guard.strangers.refusal(work, address)) {
-                Some(refusal) => refusal,
+                Some(refusal) => reply::after(request.into_body(), refusal).await,
                 None => {
                     request.extensions_mut().insert(prefix);
                     request.extensions_mut().insert(address);

@@ -222,7 +222,7 @@ async fn mcp(
     let server = front.streamable.server();
     let caller = match front.access.caller(server, address, &parts.headers).await {
         Ok(caller) => caller,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return reply::after(body, *refusal).await,
     };
     let mut response = match parts.method {
         Method::POST => match read(body, front.max_body).await {
@@ -276,7 +276,7 @@ async fn messages(
 ) -> Response {
     let caller = match front.access.caller(front.streamable.server(), address, &parts.headers).await {
         Ok(caller) => caller,
-        Err(refusal) => return *refusal,
+        Err(refusal) => return reply::after(body, *refusal).await,
     };
     let id = query.ok().and_then(|query| Uuid::parse_str(query.session_id.as_deref()?).ok());
     match read(body, front.max_body).await {

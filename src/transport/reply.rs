@@ -1,12 +1,19 @@
 //! HTTP answers that are not the protocol's own: every error body is JSON-RPC.
 
+use std::time::Duration;
+
 use axum::{body::Body, response::Response};
 use http::{
     HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
 use rmcp::model::ErrorData;
 use serde_json::{json, value::RawValue};
+
+/// As much is heard of somebody who is refused, in bytes.
+const HEARD: usize = 256 << 10;
+/// And for so long.
+const HEARING: Duration = Duration::from_secs(2);
 
 /// JSON-RPC's codes for what can be wrong before a method is known.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +32,16 @@ pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
 /// An error answer to the request of this id, written as the client wrote it.
 pub(super) fn error_to(status: StatusCode, id: Option<&RawValue>, error: &ErrorData) -> Response {
     json(status, json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string())
+}
+
+/// A refusal, given once the little that a client may have to say was heard: a connection that is closed in the middle
+/// of a request looks like a fault of ours.
+pub(super) async fn after(body: Body, mut refusal: Response) -> Response {
+    let heard = tokio::time::timeout(HEARING, axum::body::to_bytes(body, HEARD)).await;
+    if !matches!(heard, Ok(Ok(_))) {
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    refusal
 }
 
 /// A JSON answer.
