@@ -6,15 +6,7 @@
 //! | a token of an issuer elsewhere | [`Outside`]: its signature, or the issuer itself |
 //! | a token of ours | [`Issuer`], which also signs people in |
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::SystemTime};
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -61,6 +53,8 @@ pub enum Refused {
     Nothing,
     /// It shows two different things.
     Ambiguous,
+    /// What it shows is not known already, and nothing more is looked into for now.
+    Strained,
     /// What it shows does not count.
     Denied(Denied),
 }
@@ -88,11 +82,18 @@ pub struct Auth {
     resource: String,
     /// Scopes that clients are told to ask for first.
     scopes: Vec<String>,
-    known: Cache<[u8; 32], (Arc<Principal>, SystemTime)>,
+    known: Cache<[u8; 32], Found>,
     /// Counts what was revoked.
     revoked: Option<watch::Receiver<u64>>,
-    /// The count that `known` has heard of.
-    heard: AtomicU64,
+}
+
+/// A token that was found to be good.
+#[derive(Debug, Clone)]
+struct Found {
+    principal: Arc<Principal>,
+    until: SystemTime,
+    /// What had been revoked before it was looked at.
+    revision: u64,
 }
 
 impl fmt::Debug for Auth {
@@ -125,7 +126,6 @@ impl Auth {
             scopes,
             known: Cache::new(KNOWN_TOKENS),
             revoked,
-            heard: AtomicU64::new(0),
         }
     }
 
@@ -170,54 +170,54 @@ impl Auth {
     }
 
     /// Who sent a request with these headers. `named` are headers in which keys may stand, besides `Authorization`.
-    pub async fn identify(&self, headers: &HeaderMap, named: &[HeaderName]) -> Result<Caller, Refused> {
+    /// With `strained` a token counts only when it is known already.
+    pub async fn identify(&self, headers: &HeaderMap, named: &[HeaderName], strained: bool) -> Result<Caller, Refused> {
         if self.mode == Mode::None {
             return Ok(Caller::Anonymous { reach: Scopes::none() });
         }
         match proof(headers, named)? {
             Some(shown) => {
-                let judged = if shown.len() > LONGEST_PROOF { Err(unknown()) } else { self.judge(&shown).await };
-                judged.map(Caller::Known).map_err(Refused::Denied)
+                if shown.len() > LONGEST_PROOF {
+                    return Err(Refused::Denied(unknown()));
+                }
+                self.judge(&shown, strained).await.map(Caller::Known)
             }
             None if self.mixed => Ok(Caller::Anonymous { reach: self.reach.clone() }),
             None => Err(Refused::Nothing),
         }
     }
 
-    async fn judge(&self, shown: &str) -> Result<Arc<Principal>, Denied> {
+    async fn judge(&self, shown: &str, strained: bool) -> Result<Arc<Principal>, Refused> {
         if let Some(principal) = self.keys.find(shown) {
             return Ok(principal);
         }
         if matches!(self.tokens, Tokens::None) {
-            return Err(Denied::Invalid("the API key is unknown, expired or revoked".into()));
+            return Err(Refused::Denied(Denied::Invalid("the API key is unknown, expired or revoked".into())));
         }
         if looks_like_key(shown) {
-            return Err(unknown());
+            return Err(Refused::Denied(unknown()));
         }
-        self.forget_revoked();
+        // Of what was found before anything was taken back, nothing counts any longer.
+        let revision = self.revoked.as_ref().map(|revoked| *revoked.borrow()).unwrap_or_default();
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, shown.as_bytes()).as_ref());
-        if let Some((principal, until)) = self.known.get(&hash)
-            && until > SystemTime::now()
+        if let Some(known) = self.known.get(&hash)
+            && known.until > SystemTime::now()
+            && known.revision == revision
         {
-            return Ok(principal);
+            return Ok(known.principal);
+        }
+        if strained {
+            return Err(Refused::Strained);
         }
         let (principal, until) = match &self.tokens {
-            Tokens::None => return Err(unknown()),
-            Tokens::Outside(outside) => outside.verify(shown).await?,
-            Tokens::BuiltIn(issuer) => issuer.verify(shown).await?,
-        };
-        self.known.insert(hash, (Arc::clone(&principal), until));
-        Ok(principal)
-    }
-
-    /// A token may be good for longer than what was granted with it.
-    fn forget_revoked(&self) {
-        let Some(revoked) = &self.revoked else { return };
-        let now = *revoked.borrow();
-        if self.heard.swap(now, Ordering::Relaxed) != now {
-            self.known.invalidate_all();
+            Tokens::None => Err(unknown()),
+            Tokens::Outside(outside) => outside.verify(shown).await,
+            Tokens::BuiltIn(issuer) => issuer.verify(shown).await,
         }
+        .map_err(Refused::Denied)?;
+        self.known.insert(hash, Found { principal: Arc::clone(&principal), until, revision });
+        Ok(principal)
     }
 }
 
@@ -227,8 +227,8 @@ fn unknown() -> Denied {
 
 /// The key that a browser shows: a person types it as the password of any name.
 pub fn password(authorization: &str) -> Option<String> {
-    let (scheme, pair) = authorization.trim().split_once(' ')?;
-    let pair = BASE64_STANDARD.decode(pair.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let (_, pair) = authorization.trim().split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
+    let pair = BASE64_STANDARD.decode(pair.trim()).ok()?;
     String::from_utf8(pair).ok()?.split_once(':').map(|(_, password)| password.to_owned())
 }
 

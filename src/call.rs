@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Principal};
 use crate::catalog::Entry;
 use crate::credential::Credential;
 use crate::error::Rejection;
@@ -157,6 +157,8 @@ pub struct Downstream {
     pub session: Option<Session>,
     /// The client, through the stream of this request. None cannot be asked anything.
     pub client: Option<Arc<dyn Client>>,
+    /// Who it proved to be, if it did: whose tasks come of the request.
+    pub owner: Option<Arc<Principal>>,
     /// What its HTTP requests say it is, where nothing better does.
     pub agent: Option<Arc<str>>,
     /// Whether it wants to hear of progress.
@@ -200,7 +202,8 @@ impl Downstream {
     /// The same client for a call that its own call makes: it is told and asked nothing on the way.
     #[must_use]
     pub fn quiet(&self) -> Self {
-        Self { meta: Arc::clone(&self.meta), era: self.era, agent: self.agent.clone(), ..Self::default() }
+        let owner = self.owner.clone();
+        Self { meta: Arc::clone(&self.meta), era: self.era, agent: self.agent.clone(), owner, ..Self::default() }
     }
 
     /// What the client says it is.

@@ -2,6 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde_json::json;
+
+use crate::widget::sha256_hex;
+
+/// The letters of a tag.
+const TAG: usize = 24;
+
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
@@ -37,13 +44,22 @@ pub struct Principal {
     pub email: Option<String>,
 }
 
+/// Scopes held already that are named when more are asked for; headers have little room.
+const MOST_NAMED: usize = 50;
+
 /// The issuer of API keys.
 pub const KEY: &str = "key";
 
 impl Principal {
-    /// Names them among all principals: who vouches for them, and who they are there.
+    /// Names them among all principals: who vouches for them, who they are there, and for whom.
     pub fn id(&self) -> String {
-        format!("{} {}", self.issuer, self.subject)
+        // Written as JSON, so that no part can run into the next.
+        json!([self.issuer, self.subject, self.tenant]).to_string()
+    }
+
+    /// A short word for them, which says nothing to anybody else.
+    pub fn tag(&self) -> String {
+        sha256_hex(&self.id()).chars().take(TAG).collect()
     }
 }
 
@@ -172,9 +188,15 @@ impl Caller {
     pub fn wants(&self, access: &Access) -> Vec<String> {
         let held = if let Self::Known(principal) = self { &principal.scopes } else { &Scopes::none() };
         let Access::Proven(ways) = access else { return Vec::new() };
+        let reach = match self {
+            Self::Local => &Scopes::All,
+            Self::Anonymous { reach } => reach,
+            Self::Known(principal) => &principal.reach,
+        };
+        let within = |way: &&Vec<String>| reach.cover(way.iter().map(String::as_str));
         let lacking = |way: &&Vec<String>| way.iter().filter(|scope| !held.cover([scope.as_str()])).count();
-        let mut wanted: Vec<String> = held.names().map(str::to_owned).collect();
-        for scope in ways.iter().min_by_key(lacking).into_iter().flatten() {
+        let mut wanted: Vec<String> = held.names().take(MOST_NAMED).map(str::to_owned).collect();
+        for scope in ways.iter().filter(within).min_by_key(lacking).into_iter().flatten() {
             if !wanted.contains(scope) {
                 wanted.push(scope.clone());
             }

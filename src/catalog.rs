@@ -29,7 +29,7 @@ pub use offer::Offer;
 pub use page::{PAGE_TYPE, Shown, ShownPages, Viewer, in_step};
 pub use tool::Entry;
 
-use crate::caller::{Access, Caller};
+use crate::caller::{Access, Caller, Verdict};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::name::{ConnectorId, nearest, shown};
 use list::Written;
@@ -142,6 +142,11 @@ impl Catalog {
         self.page_access.get(&page.uri).unwrap_or_else(|| self.to_connector(&page.connector))
     }
 
+    /// Whether a caller may use what is at this place.
+    pub fn lets_in(&self, place: &Place, caller: &Caller) -> bool {
+        caller.may(self.to_connector(&place.connector)) == Verdict::Yes
+    }
+
     /// Whether a caller sees anything of a connector.
     pub fn shows(&self, connector: &ConnectorId, caller: &Caller) -> bool {
         caller.sees(self.to_connector(connector))
@@ -151,6 +156,15 @@ impl Catalog {
     /// What a connector costs.
     pub fn cost(&self, connector: &ConnectorId) -> Cost {
         self.costs.get(connector).copied().unwrap_or_default()
+    }
+
+    /// What a connector costs a model that works for this caller.
+    pub fn cost_to(&self, connector: &ConnectorId, caller: &Caller) -> Cost {
+        if caller.is_unlimited() {
+            return self.cost(connector);
+        }
+        let seen = self.entries.iter().filter(|entry| entry.connector == *connector && caller.sees(&entry.access));
+        seen.fold(Cost::default(), |sum, entry| Cost { tools: sum.tools + 1, tokens: sum.tokens + entry.tokens })
     }
 
     /// The pages of ours.
@@ -248,6 +262,10 @@ impl Catalog {
     pub fn task(&self, id: &str, caller: &Caller) -> Result<Place> {
         let found = id.split_once('.').and_then(|(connector, own)| {
             let (connector, _) = self.servers.iter().find(|(known, _)| known.as_str() == connector)?;
+            let own = match caller {
+                Caller::Known(principal) => own.strip_prefix(principal.tag().as_str())?.strip_prefix('.')?,
+                Caller::Local | Caller::Anonymous { .. } => own,
+            };
             Some(Place { connector: connector.clone(), own: own.to_owned() })
         });
         let found = found.filter(|place| caller.sees(self.to_connector(&place.connector)));

@@ -32,7 +32,7 @@ pub use tend::Upkeep;
 
 use crate::adapter::{Bulletin, Surroundings, Watching};
 use crate::call::Session;
-use crate::caller::Caller;
+use crate::caller::{Access, Caller};
 use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages, SignIn};
 use crate::error::Problem;
 use crate::manifest::{Checked, Manifests};
@@ -128,17 +128,22 @@ impl Live {
         let known = offered.iter().filter(|offered| offered.offer.is_some());
         let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
         let problems = faults.iter().cloned().chain(collisions).collect();
-        let named = connectors.values().filter_map(|it| it.checked.connector.auth.header_name.as_deref());
+        let enabled = connectors.values().filter(|it| it.checked.connector.enabled);
+        let named = enabled.filter_map(|it| it.checked.connector.auth.header_name.as_deref());
         let named = named.filter_map(|name| HeaderName::try_from(name).ok());
         let key_headers: BTreeSet<_> = named.chain([KEY_HEADER]).map(|name| name.as_str().to_owned()).collect();
         let key_headers = key_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
         Self { catalog, connectors, problems, faults, known, pages, shown, key_headers, sign_in }
     }
 
+    /// What it takes to use a connector, be it in use or not.
+    fn access_to(&self, connector: &Connector) -> Access {
+        self.sign_in.to_connector(&connector.checked.connector)
+    }
+
     /// Whether a caller sees anything of a connector, be it in use or not.
     pub fn shows(&self, connector: &Connector, caller: &Caller) -> bool {
-        let manifest = &connector.checked.connector;
-        caller.sees(&self.sign_in.to_connector(manifest)) || self.catalog.shows(&manifest.id, caller)
+        caller.sees(&self.access_to(connector)) || self.catalog.shows(&connector.checked.connector.id, caller)
     }
 
     /// The headers, besides `Authorization`, in which callers may show keys.

@@ -30,8 +30,8 @@
 //! | 5 | [`adapter`], [`auth`] | the kinds of connectors; who is calling |
 //! | 4 | [`call`] | invocation → output |
 //! | 3 | [`catalog`] | immutable snapshots of all tools and pages, replaced whole |
-//! | 2 | [`manifest`], [`credential`], [`upstream`], [`telemetry`], [`store`] | leaves |
-//! | 1 | [`widget`], [`caller`] | pages, and what they load; who calls, and what that opens |
+//! | 2 | [`manifest`], [`caller`], [`credential`], [`upstream`], [`telemetry`], [`store`] | leaves |
+//! | 1 | [`widget`] | pages, and what they load |
 //! | 0 | [`error`], [`name`], [`params`], [`secret`] | words everything uses |
 //!
 //! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `caller`, `widget`,

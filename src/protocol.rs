@@ -17,5 +17,5 @@ pub use alone::{Notices, Single};
 pub use announce::Audience;
 pub use parcel::Parcels;
 pub use present::{INSUFFICIENT_SCOPE, to_json};
-pub use request::{OURS, REMOVED};
+pub use request::{ASKED_ABOUT, OURS, REMOVED};
 pub use server::{OverHttp, Server, Wire};

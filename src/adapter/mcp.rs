@@ -95,7 +95,7 @@ impl McpAdapter {
                 params.extend(wanted.ask(downstream).await?);
                 continue;
             }
-            let json = self.names().publish_result(&json);
+            let json = self.names().of_caller(downstream.owner.as_ref()).publish_result(&json);
             return Ok(Sent { is_error: is_error(&json), json, era });
         }
         Err(Error::new(

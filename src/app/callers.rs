@@ -56,11 +56,10 @@ impl App {
             ids.collect::<Vec<_>>().join(", ")
         };
         let mut said = Vec::new();
-        if self.mode == Mode::None && public && self.config.secret_path().is_none() {
-            said.push(format!(
-                "nobody has to sign in: whoever reaches this server can use {}; --auth built-in changes that",
-                list(&open)
-            ));
+        let mixed = self.config.auth.mixed && self.mode != Mode::None;
+        if mixed || (self.mode == Mode::None && public && self.config.secret_path().is_none()) {
+            let how = if mixed { "auth.mixed is on" } else { "--auth built-in changes that" };
+            said.push(format!("nobody has to sign in: whoever reaches this server can use {}; {how}", list(&open)));
         }
         if self.mode == Mode::None && !closed.is_empty() {
             said.push(format!(

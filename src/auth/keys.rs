@@ -68,10 +68,14 @@ impl fmt::Debug for Keys {
 impl Keys {
     /// The keys of `file`, if it is there, and those of the environment, which open everything.
     pub fn new(file: Option<PathBuf>, operator: Vec<SecretString>) -> Self {
-        let operator = operator.into_iter().filter(|key| !key.expose_secret().is_empty());
+        let operator = operator.into_iter().filter(|key| !key.expose_secret().trim().is_empty());
         let keys = Self {
-            operator: operator.map(|key| digest_of(key.expose_secret())).collect(),
-            owner: Arc::new(principal(OPERATOR, None, OPERATOR, Scopes::All)),
+            operator: operator.map(|key| digest_of(key.expose_secret().trim())).collect(),
+            // Whom nobody else can be named like.
+            owner: Arc::new(Principal {
+                issuer: "environment".to_owned(),
+                ..principal(OPERATOR, None, OPERATOR, Scopes::All)
+            }),
             file: file.map(KeyFile::open),
             began: Instant::now(),
             looked: AtomicU64::new(0),

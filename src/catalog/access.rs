@@ -35,8 +35,10 @@ impl SignIn {
             return self.unless_open(connector, scopes(connector, &tool.scopes));
         }
         let ways = own.iter().map(|scheme| match scheme {
-            SecurityScheme::NoAuth => None,
-            SecurityScheme::OAuth2 { scopes } => Some(union([scopes, &tool.scopes])),
+            // A tool that names scopes of its own is not for everybody, where somebody can hold them.
+            SecurityScheme::NoAuth if self == Self::Nobody || tool.scopes.is_empty() => None,
+            SecurityScheme::NoAuth => Some(union([&connector.scopes, &tool.scopes])),
+            SecurityScheme::OAuth2 { scopes } => Some(union([scopes, &connector.scopes, &tool.scopes])),
         });
         // One way that takes nothing opens it.
         ways.collect::<Option<Vec<_>>>().map_or(Access::Open, Access::Proven)

@@ -4,7 +4,7 @@
 //! stays one; what has no `://` is published as `switchboard://<connector>/<uri>`. Results are
 //! edited where a URI stands, and stay the bytes they were everywhere else.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -13,6 +13,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
+use crate::caller::Principal;
 use crate::manifest::Connector;
 use crate::name::{ConnectorId, public_name};
 use crate::params::mentions;
@@ -32,6 +33,8 @@ pub struct Names {
     pub connector: ConnectorId,
     /// Whether they carry its id.
     pub prefix: bool,
+    /// Whose tasks are named, when it is somebody who proved who they are.
+    owner: Option<Arc<Principal>>,
 }
 
 /// An object of which only what is looked at is read.
@@ -40,7 +43,7 @@ type Raw<'a> = IndexMap<Cow<'a, str>, &'a RawValue>;
 impl Names {
     /// How this connector's names are published.
     pub fn of(connector: &Connector) -> Self {
-        Self { connector: connector.id.clone(), prefix: connector.prefix }
+        Self { connector: connector.id.clone(), prefix: connector.prefix, owner: None }
     }
 
     /// The published name of a tool or prompt.
@@ -73,7 +76,16 @@ impl Names {
 
     /// The published id of a task, prefix or not: it has to lead back here.
     pub fn public_task(&self, id: &str) -> String {
-        format!("{}.{id}", self.connector)
+        match &self.owner {
+            Some(owner) => format!("{}.{}.{id}", self.connector, owner.tag()),
+            None => format!("{}.{id}", self.connector),
+        }
+    }
+
+    /// The same for what is of this caller: its tasks are nobody else's.
+    #[must_use]
+    pub fn of_caller(&self, owner: Option<&Arc<Principal>>) -> Self {
+        Self { owner: owner.map(Arc::clone), ..self.clone() }
     }
 
     /// Publishes the pages that a tool's `_meta` names, in both families of keys.

@@ -36,7 +36,9 @@ impl Config {
 
     /// What callers show.
     pub fn mode(&self, keys: &Keys) -> Mode {
-        self.auth.mode.unwrap_or(if keys.is_set() { Mode::ApiKey } else { Mode::None })
+        // Who names a file of keys means keys, be it there or not.
+        let meant = keys.is_set() || self.auth.keys_file.is_some();
+        self.auth.mode.unwrap_or(if meant { Mode::ApiKey } else { Mode::None })
     }
 
     /// How callers can prove who they are.
@@ -49,8 +51,8 @@ impl Config {
         }
     }
 
-    /// The settings with every path relative to the folder of the file it stands in.
-    pub(super) fn secret(
+    /// A secret of the settings, when one is named.
+    fn secret(
         &self,
         reference: Option<&Reference>,
         environment: &Environment,
@@ -110,6 +112,11 @@ impl Config {
             (
                 *mixed && matches!(mode, Mode::None),
                 "auth.mixed (AUTH_MIXED) needs a mode by which callers can prove who they are".to_owned(),
+            ),
+            (
+                matches!(mode, Mode::OAuth | Mode::BuiltIn) && public.is_none() && !self.host.is_loopback(),
+                "clients sign in at an address that is the same for all: give it with --public-url (BASE_URL)"
+                    .to_owned(),
             ),
             (
                 matches!(mode, Mode::OAuth | Mode::BuiltIn) && insecure.is_some(),

@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use crate::caller::{Access, Caller, Verdict};
+use crate::catalog::Place;
 use crate::error::{Challenge, Error, ErrorKind, Result};
 use crate::name::shown;
 
@@ -34,6 +35,11 @@ pub enum Subject {
 }
 
 impl Gateway {
+    /// The place, when the caller may use what is there.
+    pub fn lets_in(&self, place: Place, caller: &Caller, what: &str) -> Result<Place> {
+        authorize(caller, self.live().catalog.to_connector(&place.connector), what).map(|()| place)
+    }
+
     /// Why this caller would be refused this and could do something about it.
     pub fn refusal(&self, caller: &Caller, subject: &Subject) -> Option<Error> {
         if caller.is_unlimited() {
@@ -45,10 +51,9 @@ impl Gateway {
         let access = match subject {
             Subject::Tool(_) => &catalog.resolve(name, caller).ok()?.access,
             Subject::Prompt(_) => catalog.to_connector(&catalog.prompt(name, caller).ok()?.connector),
-            Subject::Resource(_) => match catalog.page(name) {
-                Some(page) => catalog.to_page(page),
-                None => catalog.to_connector(&catalog.resource(name, caller).ok()?.connector),
-            },
+            // A page is for who sees a tool that shows it.
+            Subject::Resource(_) if catalog.page(name).is_some() => return None,
+            Subject::Resource(_) => catalog.to_connector(&catalog.resource(name, caller).ok()?.connector),
         };
         // What is not there for this caller is answered as what is not there at all.
         (caller.may(access) == Verdict::StepUp).then(|| authorize(caller, access, name).err())?

@@ -100,7 +100,12 @@ async fn sample(gateway: &Gateway, arguments: &Arguments, cx: &CallContext) -> R
     let sees = |connector: &&Arc<Connector>| live.shows(connector, &cx.caller);
     let mut connectors = live.connectors.values().filter(sees);
     let connector = connectors.find(|connector| connector.checked.connector.id.as_str() == id);
-    let call = connector.and_then(|connector| Some((connector, connector.checked.connector.sample.as_ref()?)));
+    let sees = |sample: &&Sample| {
+        let own = connector.and_then(|it| live.catalog.entry_of(&it.checked.connector.id, &sample.tool));
+        own.is_none_or(|entry| cx.caller.sees(&entry.access))
+    };
+    let call =
+        connector.and_then(|connector| Some((connector, connector.checked.connector.sample.as_ref().filter(sees)?)));
     let Some((connector, Sample { tool, arguments, .. })) = call else {
         let message = format!("`{}` has no sample call", shown(id));
         return Err(Error::new(ErrorKind::InvalidArguments, message));

@@ -135,7 +135,8 @@ impl Gateway {
             let feeds = manifest.feeds.clone().filter(|_| connector.feeds_now())?;
             let may = |tool: &str| {
                 let entry = live.catalog.entry_of(&manifest.id, tool);
-                entry.is_none_or(|entry| caller.may(&entry.access) == Verdict::Yes)
+                let access = entry.map_or_else(|| live.access_to(connector), |entry| entry.access.clone());
+                caller.may(&access) == Verdict::Yes
             };
             if !may(&feeds.search.tool) || !may(&feeds.fetch.tool) {
                 return None;

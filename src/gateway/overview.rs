@@ -22,6 +22,15 @@ pub enum Reader<'a> {
     Caller(&'a Caller),
 }
 
+impl Reader<'_> {
+    fn caller(&self) -> &Caller {
+        match self {
+            Self::Operator => &Caller::Local,
+            Self::Caller(caller) => caller,
+        }
+    }
+}
+
 impl Live {
     /// How every connector is. Holds no secret and no address.
     pub fn report(&self) -> Value {
@@ -77,7 +86,7 @@ impl Live {
         let manifest = &connector.checked.connector;
         let state = connector.state();
         let facts = connector.health.facts();
-        let cost = self.catalog.cost(&manifest.id);
+        let cost = self.catalog.cost_to(&manifest.id, reader.caller());
         let live = if let State::Live(status) = &state { Some(status) } else { None };
         let checked = facts.checked.as_ref();
         let failure = failure(&state, &facts);
@@ -109,17 +118,17 @@ impl Live {
             "errors": facts.errors,
             "tools": cost.tools,
             "tokens": cost.tokens,
-            "sample": self.sample(connector),
+            "sample": self.sample(connector, reader.caller()),
         })
     }
 
     /// A connector's sample call, with its tool's published name.
-    pub(super) fn sample(&self, connector: &Connector) -> Option<Value> {
+    pub(super) fn sample(&self, connector: &Connector, caller: &Caller) -> Option<Value> {
         let manifest = &connector.checked.connector;
         let sample = manifest.sample.as_ref()?;
         let name = connector.names().public_name(&sample.tool);
         // A tool that is not there now, or whose name somebody else has, cannot be tried.
-        self.catalog.resolve(&name, &Caller::Local).ok().filter(|entry| entry.connector == manifest.id)?;
+        self.catalog.resolve(&name, caller).ok().filter(|entry| entry.connector == manifest.id)?;
         Some(json!({ "title": sample.title, "tool": name, "arguments": sample.arguments }))
     }
 }

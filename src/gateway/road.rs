@@ -49,7 +49,12 @@ impl Gateway {
 
     /// Looks something up by its published name or URI. While a connector that may have it is
     /// starting for the first time, that is waited for.
-    pub async fn find<T>(&self, public: &str, look: impl Fn(&Catalog) -> Result<T>) -> Result<(Arc<Live>, T)> {
+    pub async fn find<T>(
+        &self,
+        public: &str,
+        caller: &Caller,
+        look: impl Fn(&Catalog) -> Result<T>,
+    ) -> Result<(Arc<Live>, T)> {
         let mut snapshots = self.live.subscribe();
         loop {
             let live = Arc::clone(&snapshots.borrow_and_update());
@@ -57,9 +62,14 @@ impl Gateway {
                 Ok(found) => return Ok((live, found)),
                 Err(error) => error,
             };
-            let may_have = |connector: &Connector| !connector.checked.connector.prefix || connector.is_named_in(public);
+            // Of what a caller does not see, nothing is said and nothing waited for.
+            let shown = |connector: &Connector| live.shows(connector, caller);
+            let may_have = |connector: &Connector| {
+                shown(connector) && (!connector.checked.connector.prefix || connector.is_named_in(public))
+            };
             if !live.is_starting(may_have) {
-                let named = live.connectors.values().find(|connector| connector.is_named_in(public));
+                let named =
+                    live.connectors.values().find(|connector| connector.is_named_in(public) && shown(connector));
                 let never_came_up = named.filter(|named| named.offer().is_none()).and_then(|named| named.mcp());
                 return Err(never_came_up.and_then(|mcp| mcp.refusal()).unwrap_or(error));
             }
@@ -99,7 +109,7 @@ impl Gateway {
         let ToolCall { name, params } = call;
         let resolve =
             |catalog: &Catalog| catalog.resolve(&name, &caller).map(Arc::clone).map_err(|error| told(&caller, error));
-        let (live, entry) = self.find(&name, resolve).await?;
+        let (live, entry) = self.find(&name, &caller, resolve).await?;
         self.travel(caller, &live, &entry, (params, downstream)).await
     }
 

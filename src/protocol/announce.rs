@@ -27,6 +27,7 @@ pub struct Audience(Arc<Mutex<Vec<Member>>>);
 struct Member {
     peer: Peer<RoleServer>,
     cell: Weak<Cell>,
+    caller: Caller,
 }
 
 impl fmt::Debug for Audience {
@@ -37,10 +38,10 @@ impl fmt::Debug for Audience {
 
 impl Audience {
     /// Adds a client. It leaves by itself when its connection closes.
-    pub(super) fn join(&self, peer: Peer<RoleServer>, cell: &Arc<Cell>) {
+    pub(super) fn join(&self, peer: Peer<RoleServer>, cell: &Arc<Cell>, caller: Caller) {
         let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         members.retain(|member| !member.peer.is_transport_closed());
-        members.push(Member { peer, cell: Arc::downgrade(cell) });
+        members.push(Member { peer, cell: Arc::downgrade(cell), caller });
     }
 
     fn present(&self) -> Vec<Member> {
@@ -53,10 +54,12 @@ impl Audience {
     pub async fn announce(self, gateway: Arc<Gateway>) {
         let mut news = News::of(&gateway);
         while let Some(change) = news.next().await {
+            let live = gateway.live();
             let concerned = self.present().into_iter().filter(|member| match &change {
                 Change::List(_) => true,
                 Change::Resource(uri) => {
-                    member.cell.upgrade().is_some_and(|cell| cell.watches().contains_key(uri.as_ref()))
+                    let watches = |cell: Arc<Cell>| cell.watches().contains_key(uri.as_ref());
+                    member.cell.upgrade().is_some_and(watches) && change.is_for(&live, &member.caller)
                 }
             });
             let tell = |member: Member| {
@@ -82,6 +85,7 @@ pub(super) async fn listen(
     let live = gateway.live();
     let uris = accepted.resource_subscriptions.iter().flatten();
     let places = uris.filter_map(|uri| live.catalog.resource(uri, caller).ok());
+    let places = places.filter(|place| live.catalog.lets_in(place, caller));
     let _watching: Vec<_> = places.filter_map(|place| gateway.watch_resource(&place)).collect();
     loop {
         let change = tokio::select! {
@@ -90,9 +94,7 @@ pub(super) async fn listen(
             () = closing.cancelled() => None,
         };
         let Some(change) = change else { return };
-        // What this caller cannot see is nothing it hears of.
-        let seen = |uri: &str| gateway.live().catalog.resource(uri, caller).is_ok();
-        let hears = change.is_wanted(accepted) && !matches!(&change, Change::Resource(uri) if !seen(uri));
+        let hears = change.is_wanted(accepted) && change.is_for(&gateway.live(), caller);
         if hears && subscription.sink().send(change.notification()).await.is_err() {
             return;
         }
@@ -120,6 +122,17 @@ impl Change {
             Self::Resource(uri) => ServerNotification::ResourceUpdatedNotification(ResourceUpdatedNotification::new(
                 ResourceUpdatedNotificationParam::new(uri.as_ref()),
             )),
+        }
+    }
+
+    /// Whether a caller may hear of it: of a resource only who may read it.
+    fn is_for(&self, live: &Live, caller: &Caller) -> bool {
+        match self {
+            Self::List(_) => true,
+            Self::Resource(uri) => {
+                let place = live.catalog.resource(uri, caller);
+                place.is_ok_and(|place| live.catalog.lets_in(&place, caller))
+            }
         }
     }
 

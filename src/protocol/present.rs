@@ -87,8 +87,8 @@ pub(super) fn from_error(error: &Error, era: Era, about: Option<&str>) -> ErrorD
             }
         }
         ErrorKind::UnknownTool | ErrorKind::InvalidArguments => ErrorData::invalid_params(message, None),
-        ErrorKind::Forbidden
-        | ErrorKind::Unavailable
+        ErrorKind::Forbidden => ErrorData::invalid_request(message, None),
+        ErrorKind::Unavailable
         | ErrorKind::Busy
         | ErrorKind::Timeout
         | ErrorKind::Cancelled

@@ -7,7 +7,7 @@ use serde_json::{
     Map, Value, json,
     value::{RawValue, to_raw_value},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::present::{dressed, from_error, member, present, result_meta};
 use super::server::Server;
@@ -37,6 +37,9 @@ pub const OURS: &[&str] = &[
     "tasks/update",
     "tasks/cancel",
 ];
+/// Methods about one thing, which may take more than the caller has.
+pub const ASKED_ABOUT: &[&str] =
+    &["tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete"];
 /// What stands before a method's name on its way through the SDK.
 pub(super) const PREFIX: &str = "switchboard/";
 /// Methods of the handshake era that 2026-07-28 took away.
@@ -59,7 +62,14 @@ struct Asked<'a> {
 
 impl Server {
     /// Answers a request, `_meta` of whose parameters is in `downstream`.
-    pub(super) async fn answer(&self, caller: &Caller, method: &str, params: Params, downstream: Downstream) -> Answer {
+    pub(super) async fn answer(
+        &self,
+        caller: &Caller,
+        method: &str,
+        params: Params,
+        mut downstream: Downstream,
+    ) -> Answer {
+        downstream.owner = if let Caller::Known(principal) = caller { Some(Arc::clone(principal)) } else { None };
         let list = |list| list_of(&self.gateway.live().catalog, list, &params, (caller, &downstream));
         let asked = Asked { caller, downstream: &downstream };
         match method {
@@ -145,7 +155,7 @@ impl Server {
             "taskId" => catalog.task(public, caller),
             _ => catalog.prompt(public, caller).cloned(),
         };
-        self.gateway.find(public, look).await.map(|(_, place)| place)
+        self.gateway.find(public, caller, look).await.map(|(_, place)| place)
     }
 
     async fn forward(&self, method: &'static str, params: Params, place: Place, asked: &Asked<'_>) -> Answer {

@@ -12,7 +12,7 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext, Service, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -249,7 +249,9 @@ impl ServerHandler for Server {
     async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
         // A client that says so many times is still one client.
         if let Some(cell) = self.cell.as_ref().filter(|_| !self.joined.swap(true, Ordering::Relaxed)) {
-            self.audience.join(cx.peer, cell);
+            let over = cx.extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<OverHttp>());
+            let caller = over.map_or(&self.caller, |over| &over.caller).clone();
+            self.audience.join(cx.peer, cell, caller);
         }
     }
 
@@ -297,13 +299,18 @@ impl Server {
         OverHttp::of(cx).map_or(&self.caller, |over| &over.caller)
     }
 
-    /// Why this caller would be refused what a request is about, and could do something about it.
+    /// Why this caller, by one of [`ASKED_ABOUT`], would be refused what a request is about, and could do something about it.
     pub fn refusal(&self, caller: &Caller, method: &str, params: &Params) -> Option<Error> {
         let about = |key: &str| params.text(key);
         let subject = match method {
             "tools/call" => Subject::Tool(about("name")?),
             "prompts/get" => Subject::Prompt(about("name")?),
             "resources/read" | "resources/subscribe" => Subject::Resource(about("uri")?),
+            "completion/complete" => {
+                let about = params.read::<Map<String, Value>>("ref")?;
+                let named = |key: &str| about.get(key).and_then(Value::as_str).map(str::to_owned);
+                named("uri").map(Subject::Resource).or_else(|| named("name").map(Subject::Prompt))?
+            }
             _ => return None,
         };
         self.gateway.refusal(caller, &subject)
@@ -328,7 +335,12 @@ impl Server {
             return Ok(());
         }
         let uri = params.text("uri").ok_or_else(|| wants("`uri`, a string"))?;
-        let place = self.place("uri", &uri, self.caller_of(cx)).await;
+        if let Some(cell) = self.cell.as_ref().filter(|_| method == "resources/unsubscribe") {
+            cell.watches().remove(&uri);
+        }
+        let caller = self.caller_of(cx);
+        let place = self.place("uri", &uri, caller).await;
+        let place = place.and_then(|place| self.gateway.lets_in(place, caller, &uri));
         let place = place.map_err(|error| from_error(&error, Era::Handshake, Some(&uri)))?;
         let Some(cell) = &self.cell else {
             return Err(ErrorData::invalid_params("there is no session in which to tell of changes", None));
@@ -336,9 +348,9 @@ impl Server {
         if let Some(session) = cell.session(&cx.peer) {
             self.gateway.tell_of(&session, method, &place).await;
         }
-        if method == "resources/unsubscribe" {
-            cell.watches().remove(&uri);
-        } else if let Some(watching) = self.gateway.watch_resource(&place) {
+        if method == "resources/subscribe"
+            && let Some(watching) = self.gateway.watch_resource(&place)
+        {
             cell.watches().insert(uri, watching);
         }
         Ok(())

@@ -10,7 +10,7 @@ use http::{
 use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::value::RawValue;
 
-use super::desk::is_foreign;
+use super::guard::Visitor;
 use super::reply::{self, Code};
 use super::strangers::{Address, Strangers, Work};
 use crate::auth::{Auth, Denied, Refused, password};
@@ -37,20 +37,42 @@ impl Access {
         Self { auth, strangers }
     }
 
+    /// Whether this is the key of somebody who may see everything.
+    pub(super) fn is_operator(&self, shown: &str) -> bool {
+        self.auth.is_operator(shown)
+    }
+
+    /// The answer to somebody who shows wrong proofs too often.
+    pub(super) fn slow_down(&self, address: Address) -> Option<Response> {
+        self.strangers.refusal(Work::Proof, address)
+    }
+
+    /// Whether what a long stream was opened with still counts, and for the same caller.
+    pub(super) async fn is_still(&self, server: &Server, caller: &Caller, headers: &HeaderMap) -> bool {
+        let Caller::Known(before) = caller else { return true };
+        match self.auth.identify(headers, &server.key_headers(), false).await {
+            Ok(Caller::Known(now)) => now.id() == before.id(),
+            // What cannot be told now is told later.
+            Err(Refused::Denied(Denied::Unavailable(_))) => true,
+            Ok(Caller::Anonymous { .. } | Caller::Local) | Err(_) => false,
+        }
+    }
+
     /// Who sent a request, or the answer to somebody who has to show more.
     pub(super) async fn caller(
         &self,
         server: &Server,
-        address: Address,
+        visitor: Visitor,
         headers: &HeaderMap,
     ) -> Result<Caller, Box<Response>> {
         // What a browser adds by itself says nothing of who wrote the page.
         let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok());
-        if said.and_then(password).is_some() && is_foreign(headers) {
+        if visitor.foreign && said.and_then(password).is_some() {
             let message = "pages of other origins may not use what the browser knows of this server";
             return Err(Box::new(reply::error(StatusCode::FORBIDDEN, Code::InvalidRequest, message)));
         }
-        let refused = match self.auth.identify(headers, &server.key_headers()).await {
+        let strained = self.strangers.is_strained(visitor.address);
+        let refused = match self.auth.identify(headers, &server.key_headers(), strained).await {
             Ok(caller) => return Ok(caller),
             Err(refused) => refused,
         };
@@ -66,12 +88,13 @@ impl Access {
                 reply::error(StatusCode::BAD_REQUEST, Code::InvalidRequest, message)
             }
             // Who guesses is slowed down, and who shows what counts is not.
-            Refused::Denied(Denied::Invalid(message)) => match self.strangers.refusal(Work::Proof, address) {
+            Refused::Denied(Denied::Invalid(message)) => match self.slow_down(visitor.address) {
                 Some(refusal) => refusal,
                 None => unauthorized(&message, &challenge.header(metadata, Some((INVALID_TOKEN, &message)))),
             },
+            Refused::Strained => super::strangers::too_many(SOON),
             Refused::Denied(Denied::Unavailable(reason)) => {
-                tracing::warn!("a token cannot be checked: {reason}");
+                tracing::debug!("a token cannot be checked: {reason}");
                 let message = "the token cannot be checked now; try again soon";
                 let mut response = reply::error(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, message);
                 response.headers_mut().insert(RETRY_AFTER, SOON);

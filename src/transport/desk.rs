@@ -17,9 +17,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::DeskAccess;
-use super::guard::is_local;
+use super::access::Access;
+use super::guard::{Visitor, is_local};
 use super::reply;
-use crate::auth::{Auth, password};
+use crate::auth::password;
 use crate::protocol::Server;
 use crate::widget::Pages;
 
@@ -37,11 +38,17 @@ const SETTLE: Duration = Duration::from_millis(250);
 const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Why somebody may not see this, if so. Browsers ask a person for the key, as the password of any name.
-pub(super) fn refusal(access: &DeskAccess, auth: &Auth, peer: SocketAddr, headers: &HeaderMap) -> Option<Response> {
-    if is_foreign(headers) {
+pub(super) fn refusal(
+    desk: &DeskAccess,
+    access: &Access,
+    visitor: Visitor,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+) -> Option<Response> {
+    if visitor.foreign {
         return Some(denied(StatusCode::FORBIDDEN, "pages of other origins may not see this"));
     }
-    match access {
+    match desk {
         DeskAccess::Everybody => None,
         DeskAccess::ThisMachine if is_direct(peer, headers) => None,
         DeskAccess::ThisMachine | DeskAccess::Nobody => {
@@ -50,23 +57,18 @@ pub(super) fn refusal(access: &DeskAccess, auth: &Auth, peer: SocketAddr, header
         DeskAccess::Key => {
             let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok()).unwrap_or_default();
             let (scheme, shown) = said.split_once(' ').unwrap_or_default();
-            if scheme.eq_ignore_ascii_case("bearer") {
-                let right = auth.is_operator(shown.trim());
-                return (!right).then(|| denied(StatusCode::FORBIDDEN, "the API key is wrong"));
-            }
-            if password(said).is_some_and(|password| auth.is_operator(&password)) {
+            let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+            let shown = if is_bearer { Some(shown.trim().to_owned()) } else { password(said) };
+            if shown.as_ref().is_some_and(|shown| access.is_operator(shown)) {
                 return None;
             }
-            Some(denied(StatusCode::UNAUTHORIZED, "show the API key: `Authorization: Bearer <key>`"))
+            let guessed = shown.and_then(|_| access.slow_down(visitor.address));
+            Some(guessed.unwrap_or_else(|| match is_bearer {
+                true => denied(StatusCode::FORBIDDEN, "the API key is wrong"),
+                false => denied(StatusCode::UNAUTHORIZED, "show the API key: `Authorization: Bearer <key>`"),
+            }))
         }
     }
-}
-
-/// Whether a page of another origin makes a request. A browser sends what it knows of us from any page.
-pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, origin)| origin != host))
 }
 
 /// Whether a request came from this machine itself, and not by way of a proxy or tunnel that ends here.

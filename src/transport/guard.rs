@@ -48,6 +48,14 @@ pub(super) struct Guard {
 #[derive(Debug, Clone)]
 pub(super) struct Prefix(pub(super) String);
 
+/// What is known of who makes a request, before anything is proved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Visitor {
+    pub(super) address: Address,
+    /// Whether it is a page of another origin.
+    pub(super) foreign: bool,
+}
+
 impl Guard {
     pub(super) fn new(options: HttpOptions, bound: IpAddr, strangers: Arc<Strangers>) -> Self {
         Self { options, bound, strangers }
@@ -90,7 +98,8 @@ impl Guard {
         for hop in hops.into_iter().rev() {
             let before = hop.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|hop| hop.ip()));
             match before {
-                Ok(before) if self.trusts(address) => address = before,
+                // A tunnel ends on this machine, and says by its last word who came.
+                Ok(before) if self.trusts(address) || address.to_canonical().is_loopback() => address = before,
                 Ok(_) | Err(_) => break,
             }
         }
@@ -103,11 +112,25 @@ impl Guard {
         Prefix(forwarded.or(public).unwrap_or_default().trim_end_matches('/').to_owned())
     }
 
+    /// Whether a page of another origin makes a request. A browser sends what it knows of us from any page.
+    fn is_foreign(&self, peer: SocketAddr, request: &Request) -> bool {
+        let headers = request.headers();
+        let Some(origin) = headers.get(header::ORIGIN) else { return false };
+        let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
+        let Some(origin) = origin.map(|origin| origin.origin()) else { return true };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let own = host.or_else(|| request.uri().authority().map(Authority::as_str));
+        let own = [own, self.forwarded(peer, headers, "x-forwarded-host")].into_iter().flatten();
+        let own = own.flat_map(|host| ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{host}"))));
+        let own = own.flatten().map(|url| url.origin());
+        !own.chain(self.options.public_url.iter().map(Url::origin)).any(|own| own == origin)
+    }
+
     /// A request's path, without what stands before ours.
     fn own_path<'a>(&self, request: &'a Request) -> &'a str {
         let prefix = self.options.public_url.as_ref().map(|url| url.path().trim_end_matches('/')).unwrap_or_default();
         let path = request.uri().path();
-        path.strip_prefix(prefix).unwrap_or(path)
+        path.strip_prefix(prefix).filter(|path| path.starts_with('/')).unwrap_or(path)
     }
 
     /// Why a request is refused, if it is.
@@ -152,7 +175,7 @@ pub(super) async fn watch(
     let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = match guard.refusal(peer, &request) {
         Some(refusal) => {
-            tracing::debug!(%peer, path = request.uri().path(), "refused by its Host or Origin");
+            tracing::debug!(%peer, "refused by its Host or Origin");
             reply::after(request.into_body(), refusal).await
         }
         None if request.method() == Method::OPTIONS => reply::empty(StatusCode::NO_CONTENT),
@@ -164,7 +187,8 @@ pub(super) async fn watch(
                 Some(refusal) => reply::after(request.into_body(), refusal).await,
                 None => {
                     request.extensions_mut().insert(prefix);
-                    request.extensions_mut().insert(address);
+                    let foreign = guard.is_foreign(peer, &request);
+                    request.extensions_mut().insert(Visitor { address, foreign });
                     request.extensions_mut().insert(id);
                     next.run(request).await
                 }
@@ -174,9 +198,12 @@ pub(super) async fn watch(
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    // The Origin check has decided already and there are no cookies, so any page may read.
+    // The Origin check has decided already, so any page may read what is no page for a person.
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let is_page = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
+    if !headers.get(header::CONTENT_TYPE).is_some_and(is_page) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     if let Some(asked) = asked {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);

@@ -18,25 +18,29 @@ use http_body_util::LengthLimitError;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_stream::StreamExt as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 use uuid::Uuid;
 
 use super::access::Access;
-use super::guard::{Guard, Prefix, watch};
+use super::guard::{Guard, Prefix, Visitor, watch};
 use super::reply::{self, Code};
 use super::session::Owner;
 use super::sse::Streams;
-use super::strangers::{Address, Strangers};
+use super::strangers::Strangers;
 use super::streamable::Streamable;
 use super::{DeskAccess, HttpOptions, Shutdown, TransportError};
 use super::{desk, listen, oauth};
 use crate::auth::Auth;
+use crate::caller::Caller;
 use crate::protocol::Server;
 
 /// A client that sends its body slower than this is let go.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// So often a long stream is asked whether its caller may still be here.
+const LOOK: Duration = Duration::from_secs(15);
 /// Any of these makes a GET one of Streamable HTTP; without them it opens a legacy stream.
 const STREAMABLE_MARKS: [HeaderName; 3] = [
     HeaderName::from_static("mcp-session-id"),
@@ -113,6 +117,7 @@ fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
     let routes = endpoint
         .route("/.well-known/oauth-protected-resource", get(metadata))
         .route("/.well-known/oauth-protected-resource/mcp", get(metadata))
+        .route("/.well-known/oauth-protected-resource/mcp/", get(metadata))
         .route("/status", get(status))
         .route("/apps/chatgpt-dashboard", get(to_dashboard))
         .route("/apps/chatgpt-dashboard/", get(dashboard))
@@ -156,20 +161,22 @@ async fn to_dashboard(Extension(prefix): Extension<Prefix>) -> Response {
 async fn dashboard(
     State(front): State<Arc<Front>>,
     Extension(prefix): Extension<Prefix>,
+    Extension(visitor): Extension<Visitor>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let refusal = desk::refusal(&front.desk, &front.auth, peer, &headers);
+    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
     refusal.unwrap_or_else(|| desk::dashboard(front.streamable.server(), &prefix.0))
 }
 
 async fn stream(
     State(front): State<Arc<Front>>,
+    Extension(visitor): Extension<Visitor>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     version: http::Version,
     headers: HeaderMap,
 ) -> Response {
-    let refusal = desk::refusal(&front.desk, &front.auth, peer, &headers);
+    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
     refusal.unwrap_or_else(|| {
         let mut response = desk::stream(front.streamable.server(), &front.readers, front.draining.clone());
         reply::mark_stream(&mut response, version);
@@ -211,7 +218,7 @@ fn not_allowed(allowed: &'static str) -> Response {
 async fn mcp(
     State(front): State<Arc<Front>>,
     Extension(prefix): Extension<Prefix>,
-    Extension(address): Extension<Address>,
+    Extension(visitor): Extension<Visitor>,
     request: Request,
 ) -> Response {
     let version = request.version();
@@ -220,10 +227,11 @@ async fn mcp(
         return reply::text(StatusCode::OK, WELCOME);
     }
     let server = front.streamable.server();
-    let caller = match front.access.caller(server, address, &parts.headers).await {
+    let caller = match front.access.caller(server, visitor, &parts.headers).await {
         Ok(caller) => caller,
         Err(refusal) => return reply::after(body, *refusal).await,
     };
+    let asked = (parts.method == Method::GET).then(|| (parts.headers.clone(), caller.clone()));
     let mut response = match parts.method {
         Method::POST => match read(body, front.max_body).await {
             Ok(body) => front.streamable.post(caller, parts, body).await,
@@ -244,8 +252,42 @@ async fn mcp(
     let kind = response.headers().get(http::header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind == "text/event-stream") {
         reply::mark_stream(&mut response, version);
+        // A stream that lasts as long as its client wants shall not outlast what let the client in.
+        if let Some((headers, caller)) = asked {
+            let (server, access) = (server.clone(), front.access.clone());
+            return while_let_in(response, (server, access), headers, caller);
+        }
     }
     response
+}
+
+/// A stream that ends when what it was opened with counts no longer.
+fn while_let_in(
+    response: Response,
+    (server, access): (Server, Access),
+    headers: HeaderMap,
+    caller: Caller,
+) -> Response {
+    if !matches!(caller, Caller::Known(_)) {
+        return response;
+    }
+    response.map(|body| {
+        let mut data = body.into_data_stream();
+        let mut look = tokio::time::interval(LOOK);
+        body::Body::from_stream(async_stream::stream! {
+            loop {
+                tokio::select! {
+                    chunk = data.next() => match chunk {
+                        Some(chunk) => yield chunk,
+                        None => return,
+                    },
+                    _ = look.tick() => if !access.is_still(&server, &caller, &headers).await {
+                        return;
+                    },
+                }
+            }
+        })
+    })
 }
 
 /// For the person who opens the address in a browser.
@@ -269,12 +311,12 @@ struct SessionQuery {
 
 async fn messages(
     State(front): State<Arc<Front>>,
-    Extension(address): Extension<Address>,
+    Extension(visitor): Extension<Visitor>,
     query: Result<Query<SessionQuery>, QueryRejection>,
     parts: Parts,
     body: body::Body,
 ) -> Response {
-    let caller = match front.access.caller(front.streamable.server(), address, &parts.headers).await {
+    let caller = match front.access.caller(front.streamable.server(), visitor, &parts.headers).await {
         Ok(caller) => caller,
         Err(refusal) => return reply::after(body, *refusal).await,
     };

@@ -14,8 +14,10 @@ use axum_server::{Handle, accept::Accept};
 use hyper_util::rt::TokioTimer;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tower_http::add_extension::AddExtension;
 
+use super::strangers::Address;
 use super::{ConnectionLimits, Shutdown};
 
 /// Streams of one HTTP/2 connection at once.
@@ -37,7 +39,7 @@ pub(super) async fn serve(
     let handle = Handle::new();
     let mut server = axum_server::from_tcp(listener.into_std()?)?
         .handle(handle.clone())
-        .acceptor(Door(Arc::new(Counted { limits, trusted, open: Mutex::default() })));
+        .acceptor(Door(Arc::new(Counted { limits, trusted, open: Mutex::default() }), shutdown.draining.clone()));
     let builder = server.http_builder();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(limits.header_bytes);
     builder
@@ -62,7 +64,7 @@ pub(super) async fn serve(
 
 /// Lets a connection in, when there is room for it.
 #[derive(Debug, Clone)]
-struct Door(Arc<Counted>);
+struct Door(Arc<Counted>, CancellationToken);
 
 #[derive(Debug)]
 struct Counted {
@@ -75,12 +77,12 @@ struct Counted {
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<Address, usize>,
 }
 
 /// A connection's place, for as long as it lasts.
 #[derive(Debug)]
-struct Place(Arc<Counted>, IpAddr);
+struct Place(Arc<Counted>, Address);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -98,15 +100,16 @@ impl Drop for Place {
 impl Counted {
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = open.by_address.get(&address).copied().unwrap_or_default();
         let speaks_for_many = || self.trusted.iter().any(|network| network.contains(&address));
+        let key = Address::from(address);
+        let here = open.by_address.get(&key).copied().unwrap_or_default();
         let full = here >= self.limits.per_address && !speaks_for_many();
         if open.all >= self.limits.all || full {
             return None;
         }
         open.all += 1;
-        open.by_address.insert(address, here + 1);
-        Some(Place(Arc::clone(self), address))
+        open.by_address.insert(key, here + 1);
+        Some(Place(Arc::clone(self), key))
     }
 }
 
@@ -116,7 +119,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let counted = Arc::clone(&self.0);
+        let (counted, draining) = (Arc::clone(&self.0), self.1.clone());
         Box::pin(async move {
             // With Nagle's algorithm each second small write of a stream waits 40 ms.
             let _ = stream.set_nodelay(true);
@@ -126,7 +129,11 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
                 io::Error::other("too many connections")
             })?;
             // The time for headers counts from the moment at which it is clear which HTTP is spoken.
-            tokio::time::timeout(counted.limits.header_time, says_which(&stream)).await??;
+            let heard = tokio::time::timeout(counted.limits.header_time, says_which(&stream));
+            tokio::select! {
+                heard = heard => heard??,
+                () = draining.cancelled() => return Err(io::Error::other("the server is stopping")),
+            }
             Ok((stream, AddExtension::new(service, Arc::new(Held { _place: place }))))
         })
     }
@@ -136,6 +143,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
 async fn says_which(stream: &TcpStream) -> io::Result<()> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let mut said = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(10);
     loop {
         let heard = stream.peek(&mut said).await?;
         let open = said.get(..heard).is_some_and(|said| heard < PREFACE.len() && PREFACE.starts_with(said));
@@ -146,7 +154,8 @@ async fn says_which(stream: &TcpStream) -> io::Result<()> {
             return Ok(());
         }
         // What was heard stays readable, so there is nothing to wait for but time.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 

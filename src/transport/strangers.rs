@@ -4,16 +4,23 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use axum::response::Response;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _, clock::DefaultClock};
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use moka::sync::Cache;
 
 use super::reply::{self, Code};
 
 /// After so many requests, who was not heard of for long is forgotten.
 const SWEEP: u32 = 1024;
+
+/// So long nothing more is looked into that costs anything.
+const STRAIN: Duration = Duration::from_secs(5);
+/// Addresses that are remembered for it.
+const MOST_STRAINED: u64 = 10_000;
 
 /// What strangers can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,12 +78,15 @@ impl From<SocketAddr> for Address {
 pub(super) struct Strangers {
     limiter: DefaultKeyedRateLimiter<(Work, Address)>,
     asked: AtomicU32,
+    /// Those whose proofs were wrong too often, for a while.
+    strained: Cache<Address, ()>,
 }
 
 impl Strangers {
     /// So many requests a minute of each kind from each address.
     pub(super) fn new(per_minute: NonZeroU32) -> Self {
-        Self { limiter: RateLimiter::keyed(Quota::per_minute(per_minute)), asked: AtomicU32::new(0) }
+        let strained = Cache::builder().max_capacity(MOST_STRAINED).time_to_live(STRAIN).build();
+        Self { limiter: RateLimiter::keyed(Quota::per_minute(per_minute)), asked: AtomicU32::new(0), strained }
     }
 
     /// The answer to somebody who asks for too much.
@@ -85,9 +95,22 @@ impl Strangers {
             self.limiter.retain_recent();
         }
         let wait = self.limiter.check_key(&(work, address)).err()?.wait_time_from(DefaultClock::default().now());
-        let message = "too many requests from this address; try again later";
-        let mut response = reply::error(StatusCode::TOO_MANY_REQUESTS, Code::InvalidRequest, message);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-        Some(response)
+        if work == Work::Proof {
+            self.strained.insert(address, ());
+        }
+        Some(too_many(HeaderValue::from(wait.as_secs() + 1)))
     }
+
+    /// Whether somebody's proofs were wrong so often that no more of them are looked into for now.
+    pub(super) fn is_strained(&self, address: Address) -> bool {
+        self.strained.contains_key(&address)
+    }
+}
+
+/// The answer to who asks too much: when to come back.
+pub(super) fn too_many(wait: HeaderValue) -> Response {
+    let message = "too many requests from this address; try again later";
+    let mut response = reply::error(StatusCode::TOO_MANY_REQUESTS, Code::InvalidRequest, message);
+    response.headers_mut().insert(RETRY_AFTER, wait);
+    response
 }

@@ -30,7 +30,7 @@ use super::reply::{self, Code};
 use super::session::{Owner, Sessions, Use};
 use crate::caller::Caller;
 use crate::params::Params;
-use crate::protocol::{OURS, OverHttp, Server};
+use crate::protocol::{ASKED_ABOUT, OURS, OverHttp, Server};
 use envelope::{Envelope, PROTOCOL_VERSION, Reads, is_probe};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -40,6 +40,13 @@ const LARGEST_BATCH: usize = 20;
 
 /// How often idle sessions are looked for, at the least.
 const SWEEP: Duration = Duration::from_secs(15);
+
+/// Whether a message came on its own, and not with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    Yes,
+    No,
+}
 
 /// The services behind `/mcp`.
 #[derive(Clone)]
@@ -122,11 +129,11 @@ impl Streamable {
             return self.batch(&caller, &parts, &body).await;
         }
         let reads = Reads::of(&parts.headers);
-        self.one(&caller, parts, &body, reads).await
+        self.one(&caller, parts, &body, (reads, Alone::Yes)).await
     }
 
     /// Sends one message the right way.
-    async fn one(&self, caller: &Caller, mut parts: Parts, body: &Bytes, reads: Reads) -> Response {
+    async fn one(&self, caller: &Caller, mut parts: Parts, body: &Bytes, (reads, alone): (Reads, Alone)) -> Response {
         let envelope = match Envelope::parse(body) {
             Ok(envelope) => envelope,
             Err((code, message)) => return reply::error(StatusCode::BAD_REQUEST, code, &message),
@@ -134,7 +141,6 @@ impl Streamable {
         if let Some(refusal) = envelope.refusal(&parts.headers) {
             return refusal;
         }
-        let owner = Owner::of(caller, &parts.headers);
         let method = envelope.method.as_deref();
         let modern = envelope.is_modern(&parts.headers);
         if let Some(method) = method.filter(|method| modern && OURS.contains(method))
@@ -142,7 +148,10 @@ impl Streamable {
         {
             return single::answer(&self.server, caller, &parts, &envelope, (method, reads)).await;
         }
-        if let Some(refusal) = self.step_up(caller, &parts.headers, &envelope) {
+        // In a batch a status would be all messages'.
+        if alone == Alone::Yes
+            && let Some(refusal) = self.step_up(caller, &parts.headers, &envelope)
+        {
             return refusal;
         }
         let body = self.server.parcels().wrap(body);
@@ -152,11 +161,14 @@ impl Streamable {
             parts.headers.remove(SESSION_ID);
         }
         if initializes && reads != Reads::JsonOnly && self.sessions.len() < self.most_sessions {
+            let owner = Owner::of(caller, &parts.headers);
             let response = self.with_sessions.handle(request(caller, parts, body, reads, None)).await;
             return self.opened(self.normalize(response).await, owner);
         }
         if let Some(id) = session_id(&parts.headers) {
-            let Some(used) = self.sessions.enter(&id, &owner) else { return unknown_session() };
+            let Some(used) = self.sessions.enter(&id, &Owner::of(caller, &parts.headers)) else {
+                return unknown_session();
+            };
             // What wants no answer can go to the session whatever the client reads.
             if reads != Reads::JsonOnly || !envelope.is_request() {
                 let response = self.with_sessions.handle(request(caller, parts, body, reads, Some(&used))).await;
@@ -171,7 +183,10 @@ impl Streamable {
 
     /// The answer to a caller who lacks what a request takes and could get it.
     fn step_up(&self, caller: &Caller, headers: &HeaderMap, envelope: &Envelope<'_>) -> Option<Response> {
-        let method = envelope.method.as_deref().filter(|_| !caller.is_unlimited())?;
+        let method = envelope.method.as_deref().filter(|method| ASKED_ABOUT.contains(method))?;
+        if caller.is_unlimited() {
+            return None;
+        }
         let params = Params::parse(envelope.params?.get())?;
         step_up(&self.server, caller, headers, envelope.id, (method, &params))
     }
@@ -237,7 +252,7 @@ impl Streamable {
         let mut answers: Vec<String> = Vec::new();
         for message in messages {
             let message = Bytes::copy_from_slice(message.get().as_bytes());
-            let response = self.one(caller, parts.clone(), &message, Reads::JsonOnly).await;
+            let response = self.one(caller, parts.clone(), &message, (Reads::JsonOnly, Alone::No)).await;
             if let Ok(answer) = response.into_body().collect().await {
                 let answer = answer.to_bytes();
                 answers

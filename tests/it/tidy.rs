@@ -16,8 +16,8 @@ const FLOORS: &[(u32, &[&str])] = &[
     (5, &["adapter", "auth"]),
     (4, &["call"]),
     (3, &["catalog"]),
-    (2, &["manifest", "credential", "upstream", "telemetry", "store"]),
-    (1, &["widget", "caller"]),
+    (2, &["manifest", "caller", "credential", "upstream", "telemetry", "store"]),
+    (1, &["widget"]),
     (0, &["error", "name", "params", "secret"]),
 ];
 

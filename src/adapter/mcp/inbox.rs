@@ -140,10 +140,11 @@ impl Inbox {
             }
             _ => {
                 if let Some(Value::Object(params)) = &mut params {
-                    self.names.publish_meta(params);
+                    let names = self.names.of_caller(self.caller(origin).and_then(|call| call.owner).as_ref());
+                    names.publish_meta(params);
                     if let ("notifications/tasks/status", Some(Value::String(id))) = (method, params.get_mut("taskId"))
                     {
-                        *id = self.names.public_task(id);
+                        *id = names.public_task(id);
                     }
                 }
                 self.tell(Notice::Other(method.to_owned(), params), origin);
@@ -186,7 +187,7 @@ impl Inbox {
         let client = call.as_ref().and_then(|call| call.client.clone()).unwrap_or(Arc::clone(&session.client));
         let mut params: Option<Value> = params.and_then(|params| serde_json::from_str(params.get()).ok());
         if let Some(Value::Object(params)) = &mut params {
-            self.names.publish_meta(params);
+            self.names.of_caller(call.and_then(|call| call.owner).as_ref()).publish_meta(params);
         }
         let (id, method, inbox) = (id.to_owned(), method.to_owned(), Arc::clone(self));
         let taken_back = self.stop.child_token();
