@@ -178,7 +178,7 @@ impl Issuer {
             registry: Registry::new(shelf.clone()),
             documents: Documents::new(fetcher.clone(), settings.client_hosts.clone(), settings.allow_private_clients),
             proofs: Proofs::new(shelf.clone(), fetcher),
-            pages: Pages::new()?,
+            pages: Pages::new(redirect::shown(&base))?,
             revocations: watch::Sender::new(0),
             base,
             resource,

@@ -1,10 +1,11 @@
 //! The authorization endpoint: what a client asks for, checked, and where the person goes from there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::answer::{Answer, Refusal};
 use super::client::Client;
-use super::flow::{Ask, Open, Prompt};
+use super::flow::{Ask, Prompt};
 use super::parameters::Parameters;
 use super::{ALWAYS, Issuer, MCP, Trouble, random, redirect};
 use crate::name::cut;
@@ -39,35 +40,32 @@ impl Issuer {
             }
         };
         let browser = self.browser(cookies).await?;
-        let mut cookie = browser.cookie.clone();
+        let cookie = browser.cookie.clone();
         let person = browser.person.clone().filter(|_| !ask.prompt.sign_in);
         if ask.prompt.nothing {
             let Some(person) = person else {
                 return Ok(self.refuse(&ask, "login_required", "nobody is signed in", cookie));
             };
-            let scopes = self.granted(&ask, &person);
+            let scopes = person.may_give(&ask.scopes);
             if self.needs_asking(&ask, &person, &scopes).await? {
                 return Ok(self.refuse(&ask, "consent_required", "the person has to agree", cookie));
             }
             return self.allow(&ask, person, scopes, cookie).await;
         }
         if let Some(person) = person {
-            let scopes = self.granted(&ask, &person);
+            let scopes = person.may_give(&ask.scopes);
             if !self.needs_asking(&ask, &person, &scopes).await? {
                 return self.allow(&ask, person, scopes, cookie).await;
             }
             let open = self.begin(ask, &browser).await?;
-            return Ok(self.consent_page(&open, &person, cookie.take()));
+            return Ok(self.consent_page(&open, &person, cookie));
         }
-        let mut open: Open = self.begin(ask, &browser).await?;
+        let mut open = self.begin(ask, &browser).await?;
         self.sign_in_form(&mut open, None, cookie).await
     }
 
     /// The client, and where people are to be sent back to.
-    async fn who<'a>(
-        &self,
-        asked: &'a Parameters,
-    ) -> Result<Result<(std::sync::Arc<Client>, &'a str), Refusal>, Trouble> {
+    async fn who<'a>(&self, asked: &'a Parameters) -> Result<Result<(Arc<Client>, &'a str), Refusal>, Trouble> {
         let read = || Ok((asked.needed("client_id")?, asked.needed("redirect_uri")?));
         let (id, to) = match read() {
             Ok(read) => read,

@@ -60,14 +60,9 @@ impl Issuer {
         if form.field("decision") == "deny" {
             return Ok(self.refuse(ask, "access_denied", "the person said no", None));
         }
-        let scopes = self.granted(ask, &person);
+        let scopes = person.may_give(&ask.scopes);
         self.remember(ask, &person, &scopes).await?;
         self.allow(ask, person, scopes, None).await
-    }
-
-    /// What of the asked scopes this person may give.
-    pub(super) fn granted(&self, ask: &Ask, person: &Person) -> BTreeSet<String> {
-        person.may_give(&ask.scopes)
     }
 
     /// Whether the person has to be asked.
@@ -96,7 +91,7 @@ impl Issuer {
     pub(super) fn consent_page(&self, open: &Open, person: &Person, cookie: Option<String>) -> Answer {
         let ask = &open.flow.ask;
         let offers = (self.offers)();
-        let granted = self.granted(ask, person);
+        let granted = person.may_give(&ask.scopes);
         let group = |scope: &String| {
             let connectors = offers.scoped.get(scope).filter(|_| !ALWAYS.contains(&scope.as_str()))?;
             Some(Group { scope: scope.clone(), connectors: connectors.clone() })

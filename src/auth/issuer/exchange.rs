@@ -69,7 +69,7 @@ impl Issuer {
 
     /// The token endpoint. `authorization` is the header of that name.
     pub async fn token(&self, form: &Parameters, authorization: Option<&str>) -> Answer {
-        self.told(self.exchanged(form, authorization).await, authorization)
+        told(self.exchanged(form, authorization).await, authorization)
     }
 
     async fn exchanged(&self, form: &Parameters, authorization: Option<&str>) -> Outcome {
@@ -190,7 +190,7 @@ impl Issuer {
 
     /// The revocation endpoint (RFC 7009): with any of its tokens a client gives back all of a grant.
     pub async fn revoke(&self, form: &Parameters, authorization: Option<&str>) -> Answer {
-        self.told(self.given_back(form, authorization).await, authorization)
+        told(self.given_back(form, authorization).await, authorization)
     }
 
     async fn given_back(&self, form: &Parameters, authorization: Option<&str>) -> Outcome {
@@ -221,16 +221,17 @@ impl Issuer {
         self.revoked();
         Ok(())
     }
+}
 
-    fn told(&self, outcome: Outcome, authorization: Option<&str>) -> Answer {
-        let basic = authorization.is_some();
-        match outcome {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(refusal)) => refusal.answer(basic),
-            Err(trouble) => {
-                trouble.log();
-                Refusal::new("temporarily_unavailable", "this cannot be done now; try again").answer(basic)
-            }
+/// The answer for a program. It is told of HTTP Basic only when it tried that.
+fn told(outcome: Outcome, authorization: Option<&str>) -> Answer {
+    let basic = authorization.is_some();
+    match outcome {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(refusal)) => refusal.answer(basic),
+        Err(trouble) => {
+            trouble.log();
+            Refusal::new("temporarily_unavailable", "this cannot be done now; try again").answer(basic)
         }
     }
 }

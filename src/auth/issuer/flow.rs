@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::browser::Browser;
 use super::client::Kind;
 use super::people::Person;
-use super::shelf::{Kept, after, fresh};
+use super::shelf::{Kept, after, fresh, now};
 use super::{Issuer, Trouble, random};
 use crate::store::{Expected, Version};
 
@@ -50,6 +50,8 @@ pub(super) struct Flow {
     line: String,
     /// What its forms are told by.
     secret: String,
+    /// When it ends, in milliseconds since 1970. Tries do not put that off.
+    ends: u64,
     /// Passwords and codes that were tried.
     tries: u8,
     /// The fingerprint of its one-time code.
@@ -72,7 +74,8 @@ impl Issuer {
     /// Begins a flow in this browser.
     pub(super) async fn begin(&self, ask: Ask, browser: &Browser) -> Result<Open, Trouble> {
         let id = random::word()?;
-        let flow = Flow { ask, line: browser.line.clone(), secret: random::word()?, tries: 0, code: None };
+        let ends = now() + u64::try_from(LASTING.as_millis()).unwrap_or_default();
+        let flow = Flow { ask, line: browser.line.clone(), secret: random::word()?, ends, tries: 0, code: None };
         self.shelf.keep(&key(&id), &flow, fresh(LASTING)).await?;
         self.flow(&id, browser).await?.ok_or(Trouble::Busy)
     }
@@ -106,7 +109,8 @@ impl Issuer {
     }
 
     async fn update(&self, open: &mut Open) -> Result<bool, Trouble> {
-        let written = self.shelf.write(&key(&open.id), &open.flow, after(open.version, LASTING)).await?;
+        let left = Duration::from_millis(open.flow.ends.saturating_sub(now()));
+        let written = self.shelf.write(&key(&open.id), &open.flow, after(open.version, left)).await?;
         open.version = written.unwrap_or(open.version);
         Ok(written.is_some())
     }

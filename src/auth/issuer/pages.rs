@@ -76,28 +76,32 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new() -> Result<Self, String> {
+    /// `server` is what people know this server by: its host.
+    pub(super) fn new(server: String) -> Result<Self, String> {
         let mut templates = Environment::new();
         for (name, source) in TEMPLATES {
             templates.add_template(name, source).map_err(|error| error.to_string())?;
         }
         templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
+        templates.add_global("server", server);
         let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
         Ok(Self { templates, style: format!("'sha256-{hash}'") })
     }
 
-    pub(super) fn sign_in(&self, status: StatusCode, page: &SignIn, target: &str, cookie: Option<String>) -> Answer {
-        self.page(status, "sign_in.html", page, target, cookie)
+    pub(super) fn sign_in(&self, page: &SignIn, target: &str, cookie: Option<String>) -> Answer {
+        let status = if page.wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        Answer::Page(Page { cookie, ..self.page(status, "sign_in.html", page, target) })
     }
 
     pub(super) fn consent(&self, page: &Consent, target: &str, cookie: Option<String>) -> Answer {
-        self.page(StatusCode::OK, "consent.html", page, target, cookie)
+        Answer::Page(Page { cookie, ..self.page(StatusCode::OK, "consent.html", page, target) })
     }
 
     /// A client's request that leads nowhere.
     pub(super) fn refused(&self, why: &str) -> Answer {
         let hint = "Nothing was opened. Go back to the app you came from and connect again; if this stays, tell who runs it what it says above.";
-        self.message(StatusCode::BAD_REQUEST, &Message { title: "This request cannot be trusted", text: why, hint })
+        let text = &sentence(why);
+        self.message(StatusCode::BAD_REQUEST, &Message { title: "This request cannot be trusted", text, hint })
     }
 
     /// A flow that is no longer, or never was in this browser.
@@ -121,17 +125,11 @@ impl Pages {
     }
 
     fn message(&self, status: StatusCode, message: &Message<'_>) -> Answer {
-        self.page(status, "message.html", message, "", None)
+        Answer::Page(self.page(status, "message.html", message, ""))
     }
 
-    fn page(
-        &self,
-        status: StatusCode,
-        template: &str,
-        shown: &impl Serialize,
-        target: &str,
-        cookie: Option<String>,
-    ) -> Answer {
+    /// A page whose forms may end up here and at `target`.
+    fn page(&self, status: StatusCode, template: &str, shown: &impl Serialize, target: &str) -> Page {
         let html =
             self.templates.get_template(template).and_then(|template| template.render(Value::from(Serde(shown))));
         let html = html.unwrap_or_else(|error| {
@@ -143,6 +141,13 @@ impl Pages {
             "default-src 'none'; style-src {}; img-src 'self' data:; form-action 'self'{target}; frame-ancestors 'none'; base-uri 'none'",
             self.style
         );
-        Answer::Page(Page { status, html, policy, cookie })
+        Page { status, html, policy, cookie: None }
     }
+}
+
+/// Words of an error, as people write.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters.as_str().chars()).chain(['.']).collect()
 }

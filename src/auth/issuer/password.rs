@@ -18,7 +18,8 @@ static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// Wrong passwords for one name before the first pause.
 const FREE: u32 = 5;
-/// The longest pause.
+/// The first pause; each one is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// Names that are remembered, and for how long after their last wrong password.
 const NAMES: u64 = 10_000;
@@ -101,7 +102,7 @@ impl Pauses {
         }
         let times = before.map_or(0, |wrong| wrong.times).saturating_add(1);
         let pause = match times.checked_sub(FREE) {
-            Some(over) => Duration::from_secs(2u64.saturating_pow(over.min(16))).min(LONGEST_PAUSE),
+            Some(over) => FIRST_PAUSE.saturating_mul(1 << over.min(16)).min(LONGEST_PAUSE),
             None => Duration::ZERO,
         };
         self.names.insert(key, Wrong { times, until: now + pause });

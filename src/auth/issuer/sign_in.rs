@@ -1,6 +1,5 @@
 //! Signing in: a name and a password, or, while there are no users, a code from the terminal.
 
-use http::StatusCode;
 use secrecy::SecretString;
 
 use super::answer::Answer;
@@ -10,9 +9,6 @@ use super::pages::SignIn;
 use super::parameters::Parameters;
 use super::people::Person;
 use super::{Issuer, Trouble, password, random, redirect, user};
-
-/// What the pauses count one-time codes under; no user can be called so.
-const CODES: &str = "/one-time codes/";
 
 /// How a try to sign in ended.
 enum Tried {
@@ -63,7 +59,7 @@ impl Issuer {
     async fn welcome(&self, open: Open, browser: &Browser, person: Person) -> Result<Answer, Trouble> {
         let cookie = Some(self.changed(browser, Some(person.clone())).await?);
         let ask = &open.flow.ask;
-        let scopes = self.granted(ask, &person);
+        let scopes = person.may_give(&ask.scopes);
         if self.needs_asking(ask, &person, &scopes).await? {
             return Ok(Answer::Go { to: self.page("/oauth/consent", &open.id), cookie });
         }
@@ -75,13 +71,14 @@ impl Issuer {
 
     async fn attempt(&self, open: &mut Open, form: &Parameters) -> Result<Tried, Trouble> {
         let named = self.people.have_names().await?;
-        let name = if named { form.field("username").trim() } else { CODES };
+        // Pauses for one-time codes are each flow's own: nobody keeps the owner out by guessing.
+        let name = if named { form.field("username").trim().to_owned() } else { open.id.clone() };
         let shown = if named { form.field("password") } else { form.field("code") };
         if shown.is_empty() || name.is_empty() || shown.len() > user::LONGEST {
             let what = if named { "Enter your user name and password." } else { "Enter the code." };
             return Ok(Tried::Paused(what.into()));
         }
-        if let Err(left) = self.pauses.begin(name) {
+        if let Err(left) = self.pauses.begin(&name) {
             let seconds = left.as_secs() + 1;
             return Ok(Tried::Paused(format!("There were too many wrong tries. Try again in {seconds} seconds.")));
         }
@@ -89,7 +86,7 @@ impl Issuer {
             return Ok(Tried::Wrong(String::new()));
         }
         let person = if named {
-            let (person, hash) = self.people.named(name).await?.unzip();
+            let (person, hash) = self.people.named(&name).await?.unzip();
             let right = password::is_right(SecretString::from(shown), hash).await?;
             person.filter(|_| right)
         } else {
@@ -99,7 +96,7 @@ impl Issuer {
         };
         let what = if named { "The user name or the password is wrong." } else { "This code is wrong." };
         let Some(person) = person else { return Ok(Tried::Wrong(what.into())) };
-        self.pauses.right(name);
+        self.pauses.right(&name);
         Ok(Tried::In(person))
     }
 
@@ -118,7 +115,6 @@ impl Issuer {
                 (self.announce)(&format!("sign-in code for {client} ({host}): {code}"));
             }
         }
-        let status = if wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         let page = SignIn {
             action: self.path("/oauth/sign-in"),
             flow: open.id.clone(),
@@ -129,6 +125,6 @@ impl Issuer {
             name: open.flow.ask.hint.clone(),
             wrong,
         };
-        Ok(self.pages.sign_in(status, &page, &redirect::form_target(&open.flow.ask.redirect), cookie))
+        Ok(self.pages.sign_in(&page, &redirect::form_target(&open.flow.ask.redirect), cookie))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
@@ -91,9 +92,10 @@ impl Issuer {
     /// What a token of ours says, whether or not its grant is still there.
     async fn read_token(&self, token: &str) -> Result<Claims, Denied> {
         let header = decode_header(token).map_err(|_| invalid())?;
-        let kind = header.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
-        let is_ours =
-            kind.trim_start_matches("application/") == KIND && header.alg == Algorithm::ES256 && header.crit.is_none();
+        let called = header.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let is_ours = called.trim_start_matches("application/") == KIND
+            && header.alg == Algorithm::ES256
+            && header.crit.is_none();
         let Some(kid) = header.kid.filter(|_| is_ours) else { return Err(invalid()) };
         let ring = self.signing.knowing(&kid).await.map_err(unavailable)?;
         let key = ring.decoding(&kid).ok_or_else(invalid)?;
@@ -103,11 +105,12 @@ impl Issuer {
         validation.set_issuer(&[&self.base]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let data = decode::<Claims>(token, key, &validation).map_err(|error| {
-            use jsonwebtoken::errors::ErrorKind;
-            match error.kind() {
-                ErrorKind::ExpiredSignature => Denied::Invalid("the access token expired".into()),
-                ErrorKind::InvalidAudience => Denied::Invalid("the access token is for another resource".into()),
-                _ => invalid(),
+            if *error.kind() == ErrorKind::ExpiredSignature {
+                Denied::Invalid("the access token expired".into())
+            } else if *error.kind() == ErrorKind::InvalidAudience {
+                Denied::Invalid("the access token is for another resource".into())
+            } else {
+                invalid()
             }
         })?;
         Ok(data.claims)

@@ -1,14 +1,15 @@
 //! Clients whose id is the address of a document that describes them.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
 use serde_json::Value;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
 use url::Url;
 
 use super::{Client, Keys, Kind, Proof, Redirects, check_ways, keys_of, plain, texts};
@@ -30,8 +31,9 @@ const USUAL: Duration = Duration::from_mins(10);
 const LONGEST_KEPT: Duration = Duration::from_hours(24);
 /// How long a failure is remembered.
 const FAILURE: Duration = Duration::from_secs(30);
-/// Documents read at once. Who asks for the same one waits for whoever reads it.
-const LANES: usize = 16;
+/// Documents read at once. Who has to wait longer than this for a place is asked to come again.
+const AT_ONCE: usize = 32;
+const PATIENCE: Duration = Duration::from_secs(8);
 
 type Found = Result<Arc<Client>, Refusal>;
 
@@ -40,9 +42,19 @@ pub(in crate::auth::issuer) struct Documents {
     fetcher: Fetcher,
     hosts: Vec<String>,
     allow_private: bool,
-    found: Cache<String, (Found, Instant)>,
-    lanes: Vec<Mutex<()>>,
-    spread: RandomState,
+    entries: Cache<String, Arc<Entry>>,
+    places: Semaphore,
+}
+
+/// What is known of one document. Whoever reads it holds the lock; who asks for the same one waits.
+type Entry = Mutex<Option<Known>>;
+
+struct Known {
+    found: Found,
+    /// For how long it counts.
+    until: Instant,
+    /// When it was read, if it could be.
+    read: Option<Instant>,
 }
 
 impl fmt::Debug for Documents {
@@ -54,41 +66,38 @@ impl fmt::Debug for Documents {
 impl Documents {
     /// `hosts` may have such clients; when there are none, all.
     pub(in crate::auth::issuer) fn new(fetcher: Fetcher, hosts: Vec<String>, allow_private: bool) -> Self {
-        let found = Cache::builder().max_capacity(REMEMBERED).time_to_live(LONGEST_KEPT).build();
-        let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
-        Self { fetcher, hosts, allow_private, found, lanes, spread: RandomState::new() }
+        let entries = Cache::builder().max_capacity(REMEMBERED).time_to_idle(LONGEST_KEPT).build();
+        Self { fetcher, hosts, allow_private, entries, places: Semaphore::new(AT_ONCE) }
     }
 
     /// The client of this id.
     pub(in crate::auth::issuer) async fn find(&self, id: &str) -> Found {
         let url = self.address(id)?;
-        if let Some(found) = self.remembered(id) {
-            return found;
+        let entry = self.entries.get_with(id.to_owned(), Arc::default);
+        let mut known = entry.lock().await;
+        let now = Instant::now();
+        if let Some(known) = known.as_ref().filter(|known| now < known.until) {
+            return known.found.clone();
         }
-        let lane = usize::try_from(self.spread.hash_one(id)).unwrap_or_default() % LANES;
-        let _lane = match self.lanes.get(lane) {
-            Some(lane) => Some(lane.lock().await),
-            None => None,
+        let place = tokio::time::timeout(PATIENCE, self.places.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(busy()) };
+        let fetched = self.fetcher.json(&url, MAX_BYTES).await;
+        let next = match fetched {
+            Ok(fetched) => {
+                let found = describe(id, &url, &fetched.value).map(Arc::new);
+                let lasting = fetched.max_age.unwrap_or(USUAL).clamp(SHORTEST, LONGEST_KEPT);
+                let lasting = if found.is_ok() { lasting } else { FAILURE };
+                Known { found, until: now + lasting, read: Some(now) }
+            }
+            // What it said last goes on to count for a while: a client is not cut off because its site is down.
+            Err(FetchError::Unreachable(why)) if known.as_ref().is_some_and(|known| known.is_usable(now)) => {
+                tracing::info!(host = url.host_str(), "a client's document cannot be read anew: {why}");
+                let (found, read) = known.take().map_or_else(|| (Err(busy()), None), |known| (known.found, known.read));
+                Known { found, until: now + FAILURE, read }
+            }
+            Err(error) => Known { found: Err(unreadable(&url, &error)), until: now + FAILURE, read: None },
         };
-        if let Some(found) = self.remembered(id) {
-            return found;
-        }
-        let (found, lasting) = match self.fetcher.json(&url, MAX_BYTES).await {
-            Ok(fetched) => match describe(id, &url, &fetched.value) {
-                Ok(client) => {
-                    let lasting = fetched.max_age.unwrap_or(USUAL).clamp(SHORTEST, LONGEST_KEPT);
-                    (Ok(Arc::new(client)), lasting)
-                }
-                Err(refusal) => (Err(refusal), FAILURE),
-            },
-            Err(error) => (Err(unreadable(&url, &error)), FAILURE),
-        };
-        self.found.insert(id.to_owned(), (found.clone(), Instant::now() + lasting));
-        found
-    }
-
-    fn remembered(&self, id: &str) -> Option<Found> {
-        self.found.get(id).filter(|(_, until)| Instant::now() < *until).map(|(found, _)| found)
+        known.insert(next).found.clone()
     }
 
     /// The address of a document, when the id can be one: it has to be written in the one way such addresses have.
@@ -122,15 +131,29 @@ impl Documents {
     }
 }
 
+impl Known {
+    fn is_usable(&self, now: Instant) -> bool {
+        self.found.is_ok() && self.read.is_some_and(|read| now.duration_since(read) < LONGEST_KEPT)
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::new("temporarily_unavailable", "too many clients are looked up at once; try again")
+}
+
 fn unreadable(url: &Url, error: &FetchError) -> Refusal {
     let host = url.host_str().unwrap_or_default();
     tracing::info!(host, "a client's document cannot be read: {error}");
     // What exactly is at an address is not told to whoever names it.
-    let what = match error {
-        FetchError::Status(_) | FetchError::NotJson | FetchError::TooLarge(_) => "it is no small JSON document",
-        FetchError::Address(_) | FetchError::Unreachable(_) => "it cannot be reached",
+    let (kind, what) = match error {
+        FetchError::Status(_) | FetchError::NotJson | FetchError::TooLarge(_) => {
+            ("invalid_client", "it is no small JSON document")
+        }
+        FetchError::Address(_) => ("invalid_client", "it cannot be reached"),
+        // A client that is told it is unknown forgets what it was given.
+        FetchError::Unreachable(_) => ("temporarily_unavailable", "it cannot be reached"),
     };
-    Refusal::client(format!("the document that describes the client at {host} cannot be read: {what}"))
+    Refusal::new(kind, format!("the document that describes the client at {host} cannot be read: {what}"))
 }
 
 /// The client that a document describes.
