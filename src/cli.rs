@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 mod call;
 mod check;
+mod doctor;
 mod keys;
 mod list;
 mod serve;
@@ -48,6 +49,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Add, list and remove the people who may sign in, with `auth.mode: built-in`
     Users(users::UsersArgs),
+    /// Find what is wrong: here, or with any MCP server as ChatGPT or Claude would meet it
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of manifests, for editors
     Schema,
 }
@@ -190,6 +193,11 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     if matches!(cli.command, Command::Schema) {
         return schema();
     }
+    if let Command::Doctor(args) = &cli.command
+        && args.is_elsewhere()
+    {
+        return doctor::visit(None, &environment, args);
+    }
     let file = cli.common.config.clone().or_else(|| environment.get("SWITCHBOARD_CONFIG").map(PathBuf::from));
     let config = Config::load(file.as_deref(), &environment, flags(&cli)).map_err(AppError::Problems)?;
     match cli.command {
@@ -201,6 +209,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Status(args) => status::status(&config, args.format.format),
         Command::Keys(args) => keys::run(&config, &args),
         Command::Users(args) => users::users(&config, args),
+        Command::Doctor(args) => doctor::doctor(config, &environment, &args),
         Command::Schema => Ok(()),
     }
 }

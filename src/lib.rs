@@ -27,7 +27,7 @@
 //! | 8 | [`transport`] | sockets and HTTP surfaces; bytes ↔ protocol; no decisions |
 //! | 7 | [`protocol`] | MCP: methods, descriptors, notifications, errors → wire |
 //! | 6 | [`gateway`] | the road of one call; how connectors are |
-//! | 5 | [`adapter`], [`auth`] | the kinds of connectors; who is calling |
+//! | 5 | [`adapter`], [`auth`], [`doctor`] | the kinds of connectors; who is calling; what a client would find here |
 //! | 4 | [`call`] | invocation → output |
 //! | 3 | [`catalog`] | immutable snapshots of all tools and pages, replaced whole |
 //! | 2 | [`manifest`], [`caller`], [`credential`], [`upstream`], [`telemetry`], [`store`] | leaves |
@@ -76,6 +76,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod credential;
+pub mod doctor;
 pub mod error;
 pub mod gateway;
 pub mod manifest;

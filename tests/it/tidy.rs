@@ -13,7 +13,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (8, &["transport"]),
     (7, &["protocol"]),
     (6, &["gateway"]),
-    (5, &["adapter", "auth"]),
+    (5, &["adapter", "auth", "doctor"]),
     (4, &["call"]),
     (3, &["catalog"]),
     (2, &["manifest", "caller", "credential", "upstream", "telemetry", "store"]),
