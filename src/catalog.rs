@@ -227,8 +227,8 @@ impl Catalog {
     pub fn prompt(&self, name: &str, caller: &Caller) -> Result<&Place> {
         let sees = |place: &Place| caller.sees(self.to_connector(&place.connector));
         self.prompts.get(name).filter(|place| sees(place)).ok_or_else(|| {
-            let seen = self.prompts.iter().filter(|(_, place)| sees(place)).map(|(name, _)| name.as_str());
-            Error::new(ErrorKind::UnknownTool, format!("unknown prompt `{}`{}", shown(name), hint(name, seen)))
+            let known = self.prompts.iter().filter(|(_, place)| sees(place)).map(|(name, _)| name.as_str());
+            Error::new(ErrorKind::UnknownTool, format!("unknown prompt `{}`{}", shown(name), hint(name, known)))
         })
     }
 
@@ -287,8 +287,8 @@ impl Catalog {
             return Err(Error::new(ErrorKind::Unavailable, message).because(reason.clone()));
         }
         let sees = |index: &usize| self.entries.get(*index).is_some_and(|entry| caller.sees(&entry.access));
-        let seen = self.by_name.iter().filter(|(_, index)| sees(index)).map(|(name, _)| name.as_str());
-        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{}", shown(name), hint(name, seen))))
+        let known = self.by_name.iter().filter(|(_, index)| sees(index)).map(|(name, _)| name.as_str());
+        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{}", shown(name), hint(name, known))))
     }
 }
 

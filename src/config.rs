@@ -17,6 +17,8 @@ use url::Url;
 
 mod callers;
 
+pub use callers::Seen;
+
 use crate::auth::{AuthConfig, Mode};
 use crate::error::Problem;
 use crate::gateway;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 /// The process's environment, read once at start. `Debug` shows names only.
@@ -33,6 +33,33 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// A secret that stands in the settings themselves. Nobody sees it there again.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(with = "String")]
+pub struct Hidden(SecretString);
+
+impl Hidden {
+    /// The secret itself.
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+}
+
+impl PartialEq for Hidden {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Hidden {}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
 /// Why a reference has no value; the text names the variable or file, never a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
@@ -48,9 +75,17 @@ pub enum Missing {
 }
 
 /// Text that may hold `${VAR}` and `${VAR:default}`; `$${` stands for a literal `${`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Text(pub String);
+
+impl fmt::Debug for Text {
+    /// Only the references: what stands beside them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let references = self.0.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
+        f.debug_list().entries(references.map(|(reference, _)| reference)).finish()
+    }
+}
 
 impl Text {
     /// The text with every reference replaced. Values are not searched for references again.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Reference;
+use crate::secret::{Hidden, Reference};
 
 /// Who may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub struct AuthConfig {
     /// With `none`: the endpoint is `/<this>/mcp`, which nobody can guess.
     #[schemars(extend("pattern" = "^[A-Za-z0-9_-]{16,128}$"))]
     #[serde(skip_serializing)]
-    pub secret_path: Option<String>,
+    pub secret_path: Option<Hidden>,
     /// The issuer of tokens, with `oauth`.
     pub oauth: OAuthConfig,
     /// Our own issuer, with `built-in`.

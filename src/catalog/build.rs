@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::access::SignIn;
 use super::list::Draft;
 use super::page::{self, ShownPages, Viewer};
-use super::tool::Looks;
+use super::tool::{Looks, Said};
 use super::{Catalog, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, sent};
 use crate::caller::{Access, Caller};
 use crate::error::{Problem, Severity};
-use crate::manifest::{AdapterSettings, Checked, Tool};
+use crate::manifest::{AdapterSettings, Checked, Connector, Tool};
 
 /// A connector to put into a catalog.
 #[derive(Debug, Clone)]
@@ -81,9 +81,8 @@ impl Builder<'_> {
                         unnamed = Tool::named(own.to_owned(), String::new());
                         &unnamed
                     };
-                    let access = self.sign_in.to_tool(connector, said);
-                    let words = self.sign_in.words(connector, said, &access);
-                    self.push(sent::entry(public, connector, &names, &looks, (access, &words), (said, tool)), &looks);
+                    let said = self.said(connector, said, &looks);
+                    self.push(sent::entry(public, &names, &said, tool), &looks);
                 }
                 self.add_rest(offered, &names, offer);
                 self.add_aliases(&names, offer);
@@ -112,18 +111,23 @@ impl Builder<'_> {
             let Some(public) = self.publish(offered, names, &tool.name, &format!("/tools/{index}/name")) else {
                 continue;
             };
-            let access = self.sign_in.to_tool(connector, tool);
             if let Some(reason) = unavailable {
+                let access = self.sign_in.to_tool(connector, tool);
                 let why = Unavailable { connector: connector.id.clone(), reason: (*reason).to_owned(), access };
                 self.catalog.unavailable.insert(public, why);
             } else {
                 // What an MCP server takes, it judges itself.
                 let validators = (!matches!(connector.adapter, AdapterSettings::Mcp(_))).then(|| validators.clone());
                 let looks = self.looks(checked, Some((index, tool)));
-                let words = self.sign_in.words(connector, tool, &access);
-                self.push(Entry::new(public, connector, tool, &looks, (access, &words), validators), &looks);
+                self.push(Entry::new(public, &self.said(connector, tool, &looks), validators), &looks);
             }
         }
+    }
+
+    fn said<'a>(&self, connector: &'a Connector, tool: &'a Tool, looks: &'a Looks) -> Said<'a> {
+        let access = self.sign_in.to_tool(connector, tool);
+        let words = self.sign_in.words(connector, tool, &access);
+        Said { connector, tool, looks, access, words }
     }
 
     /// How a tool shows itself. A page that is not there is said once for all tools that want it.

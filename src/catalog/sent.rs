@@ -3,19 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::Names;
-use super::tool::{Entry, Looks, in_step};
-use crate::caller::Access;
-use crate::manifest::{Annotations, Connector, SecurityScheme, Tool};
+use super::tool::{Entry, Said, in_step};
+use crate::manifest::Annotations;
 
 /// A tool of an MCP server. What its manifest says of it goes before what the server says.
-pub(super) fn entry(
-    public: String,
-    connector: &Connector,
-    names: &Names,
-    looks: &Looks,
-    (access, words): (Access, &[SecurityScheme]),
-    (tool, sent): (&Tool, &Value),
-) -> Entry {
+pub(super) fn entry(public: String, names: &Names, said: &Said<'_>, sent: &Value) -> Entry {
+    let Said { tool, looks, words, .. } = said;
     let mut descriptor = sent.as_object().cloned().unwrap_or_default();
     descriptor.insert("name".into(), json!(public));
     names.publish_meta(&mut descriptor);
@@ -33,7 +26,7 @@ pub(super) fn entry(
         looks.describe(meta);
         in_step(meta);
     }
-    Entry::sent(public, connector, tool, access, Value::Object(descriptor))
+    Entry::sent(public, said, Value::Object(descriptor))
 }
 
 /// A descriptor under its published name: its own name, the published one, and the descriptor.

@@ -43,22 +43,26 @@ pub struct Entry {
     validators: Option<Validators>,
 }
 
+/// What manifests say of a tool, and what follows from that.
+pub(super) struct Said<'a> {
+    pub(super) connector: &'a Connector,
+    pub(super) tool: &'a Tool,
+    pub(super) looks: &'a Looks,
+    pub(super) access: Access,
+    /// How clients are told of `access`.
+    pub(super) words: Vec<SecurityScheme>,
+}
+
 impl Entry {
-    pub(super) fn new(
-        name: String,
-        connector: &Connector,
-        tool: &Tool,
-        looks: &Looks,
-        (access, words): (Access, &[SecurityScheme]),
-        validators: Option<Validators>,
-    ) -> Self {
-        let schema = Value::Object(tool.input_schema.clone());
-        let descriptor = descriptor(&name, tool, looks, words);
-        Self { schema, validators, ..Self::sent(name, connector, tool, access, descriptor) }
+    pub(super) fn new(name: String, said: &Said<'_>, validators: Option<Validators>) -> Self {
+        let schema = Value::Object(said.tool.input_schema.clone());
+        let descriptor = descriptor(&name, said.tool, said.looks, &said.words);
+        Self { schema, validators, ..Self::sent(name, said, descriptor) }
     }
 
     /// A tool of another MCP server.
-    pub(super) fn sent(name: String, connector: &Connector, tool: &Tool, access: Access, descriptor: Value) -> Self {
+    pub(super) fn sent(name: String, said: &Said<'_>, descriptor: Value) -> Self {
+        let Said { connector, tool, .. } = said;
         let timeout = tool.timeout_ms.or(connector.timeouts.request_ms);
         let schema = descriptor.get("inputSchema").and_then(Value::as_object);
         Self {
@@ -68,7 +72,7 @@ impl Entry {
             name,
             connector: connector.id.clone(),
             tool: tool.name.clone(),
-            access,
+            access: said.access.clone(),
             files: tool.files.clone(),
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
             schema: Value::Null,

@@ -13,7 +13,7 @@ mod local;
 mod paper;
 
 use super::{Failure, Format, FormatArgs, print};
-use crate::config::Config;
+use crate::config::{Config, Seen};
 use crate::doctor::{AskCode, Finding, Guise, KnownClient, Severity, SignIn, Visit};
 use crate::secret::Environment;
 use paper::Paper;
@@ -111,7 +111,7 @@ fn address(config: Option<&Config>, args: &DoctorArgs) -> Result<Url, Failure> {
         (None, Some(config)) => {
             let base = config.base().unwrap_or_else(|| local::here(config));
             let wrong = |_| Failure::Usage(format!("{base} is no address"));
-            Url::parse(&config.endpoint(&base)).map_err(wrong)?
+            Url::parse(&config.endpoint(&base, Seen::ByPerson)).map_err(wrong)?
         }
         (None, None) => return Err(Failure::Usage("which address?".into())),
     };

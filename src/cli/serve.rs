@@ -1,11 +1,11 @@
 //! `serve` and `stdio`.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use super::{Failure, show_problems};
 use crate::app::{App, AppError};
 use crate::auth::{AuthConfig, Mode};
-use crate::config::Config;
+use crate::config::{Config, Seen};
 use crate::gateway::{Gateway, State};
 use crate::secret::Environment;
 use crate::telemetry::{self, Format};
@@ -29,9 +29,11 @@ pub(super) fn serve(config: Config, environment: Environment) -> Result<(), Fail
             return;
         }
         let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "{summary}\nlistening on {}", config.endpoint(&format!("http://{address}")));
+        let seen_by = if stderr.is_terminal() { Seen::ByPerson } else { Seen::ByLog };
+        let here = config.endpoint(&format!("http://{address}"), seen_by);
+        let _ = writeln!(stderr, "{summary}\nlistening on {here}");
         if let Some(base) = config.base() {
-            let _ = writeln!(stderr, "clients use {}", config.endpoint(&base));
+            let _ = writeln!(stderr, "clients use {}", config.endpoint(&base, seen_by));
         }
     }))
 }

@@ -13,13 +13,22 @@ use super::Config;
 use crate::auth::{Auth, AuthConfig, KeyFile, Keys, Mode};
 use crate::catalog::SignIn;
 use crate::error::Problem;
-use crate::secret::{Environment, Reference};
+use crate::secret::Environment;
 use crate::transport::{ConnectionLimits, DeskAccess, HttpOptions};
 
 /// The variables that hold a key for everything.
 const OPERATOR_KEYS: &[&str] = &["CONNECTORS_API_KEY", "MCP_API_KEY"];
 /// The file of keys in the data folder.
 const KEYS: &str = "keys.json";
+
+/// Who sees what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A person at a terminal.
+    ByPerson,
+    /// Whatever keeps what programs print.
+    ByLog,
+}
 
 impl Config {
     /// The API keys.
@@ -51,25 +60,18 @@ impl Config {
         }
     }
 
-    /// A secret of the settings, when one is named.
-    fn secret(
-        &self,
-        reference: Option<&Reference>,
-        environment: &Environment,
-    ) -> Result<Option<SecretString>, Problem> {
-        let value = reference.map(|reference| reference.resolve(environment, Path::new("")));
-        value.transpose().map_err(|missing| Problem::in_file("settings", format!("auth: {missing}")))
-    }
-
     /// The secret of the client whose id a person types in, when there is one.
     pub fn client_secret(&self, environment: &Environment) -> Result<Option<SecretString>, Problem> {
-        let client = self.auth.built_in.client.as_ref();
-        self.secret(client.and_then(|client| client.secret.as_ref()), environment)
+        let secret = self.auth.built_in.client.as_ref().and_then(|client| client.secret.as_ref());
+        let value = secret.map(|reference| reference.resolve(environment, Path::new("")));
+        value
+            .transpose()
+            .map_err(|missing| Problem::in_file("settings", format!("auth.builtIn.client.secret: {missing}")))
     }
 
     /// What stands before `/mcp`, if it is a secret.
     pub fn secret_path(&self) -> Option<SecretString> {
-        self.auth.secret_path.clone().map(SecretString::from)
+        self.auth.secret_path.as_ref().map(|path| path.secret().clone())
     }
 
     /// What is wrong with how this server would let callers in, over HTTP.
@@ -163,11 +165,13 @@ impl Config {
         }
     }
 
-    /// The address of the MCP endpoint for clients that reach us at `base`. Holds the secret path, where there is one.
-    pub fn endpoint(&self, base: &str) -> String {
-        match self.secret_path() {
-            Some(secret) => format!("{base}/{}/mcp", secret.expose_secret()),
-            None => format!("{base}/mcp"),
+    /// The address of the MCP endpoint for clients that reach us at `base`; with the secret path, where there is one,
+    /// for a person's eyes only.
+    pub fn endpoint(&self, base: &str, seen_by: Seen) -> String {
+        match (self.secret_path(), seen_by) {
+            (Some(secret), Seen::ByPerson) => format!("{base}/{}/mcp", secret.expose_secret()),
+            (Some(_), Seen::ByLog) => format!("{base}/<MCP_SECRET_PATH>/mcp"),
+            (None, _) => format!("{base}/mcp"),
         }
     }
 }

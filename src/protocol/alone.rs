@@ -81,8 +81,8 @@ impl Single {
     pub fn check_headers(&self, server: &Server, caller: &Caller, headers: &HeaderMap) -> Result<(), ErrorData> {
         let live = server.gateway.live();
         let name = mirror::name(&self.method, &self.params);
-        let called = name.as_ref().filter(|_| self.method == "tools/call");
-        let entry = called.and_then(|name| live.catalog.resolve(name, caller).ok());
+        let tool = name.as_ref().filter(|_| self.method == "tools/call");
+        let entry = tool.and_then(|name| live.catalog.resolve(name, caller).ok());
         let mirrored: &[Mirrored] = entry.map_or(&[], |entry| &entry.mirrored);
         let mut wanted: Vec<(Cow<'static, str>, Option<String>)> =
             vec![(VERSION_HEADER.into(), self.meta.text(VERSION)), (mirror::METHOD.into(), Some(self.method.clone()))];

@@ -63,10 +63,13 @@ pub(super) fn refusal(
                 return None;
             }
             let guessed = shown.and_then(|_| access.slow_down(visitor.address));
-            Some(guessed.unwrap_or_else(|| match is_bearer {
-                true => denied(StatusCode::FORBIDDEN, "the API key is wrong"),
-                false => denied(StatusCode::UNAUTHORIZED, "show the API key: `Authorization: Bearer <key>`"),
-            }))
+            let refuse = || {
+                if is_bearer {
+                    return denied(StatusCode::FORBIDDEN, "the API key is wrong");
+                }
+                denied(StatusCode::UNAUTHORIZED, "show the API key: `Authorization: Bearer <key>`")
+            };
+            Some(guessed.unwrap_or_else(refuse))
         }
     }
 }

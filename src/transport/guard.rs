@@ -183,15 +183,15 @@ pub(super) async fn watch(
             let prefix = guard.prefix(peer, request.headers());
             let address = guard.address(peer, request.headers());
             let work = Work::of(guard.own_path(&request));
-            match work.and_then(|work| guard.strangers.refusal(work, address)) {
-                Some(refusal) => reply::after(request.into_body(), refusal).await,
-                None => {
-                    request.extensions_mut().insert(prefix);
-                    let foreign = guard.is_foreign(peer, &request);
-                    request.extensions_mut().insert(Visitor { address, foreign });
-                    request.extensions_mut().insert(id);
-                    next.run(request).await
-                }
+            if let Some(refusal) = work.and_then(|work| guard.strangers.refusal(work, address)) {
+                reply::after(request.into_body(), refusal).await
+            } else {
+                let foreign = guard.is_foreign(peer, &request);
+                let extensions = request.extensions_mut();
+                extensions.insert(prefix);
+                extensions.insert(Visitor { address, foreign });
+                extensions.insert(id);
+                next.run(request).await
             }
         }
     };

@@ -133,7 +133,7 @@ fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
         let issuer = options.auth.issuer().map(|issuer| oauth::at_root(Arc::clone(issuer), prefix).with_state(()));
         routes.clone().nest(prefix, routes).route(&at_root, get(metadata)).merge(issuer.unwrap_or_default())
     };
-    all.fallback(unknown).with_state(front)
+    all.fallback(nothing).method_not_allowed_fallback(other_method).with_state(front)
 }
 
 /// How the connectors are, for the person at this machine: one that came here directly, and not by
@@ -144,7 +144,7 @@ async fn status(
     headers: HeaderMap,
 ) -> Response {
     if !desk::is_direct(peer, &headers) {
-        return unknown().await;
+        return unknown();
     }
     reply::json(StatusCode::OK, front.streamable.server().status().to_string())
 }
@@ -192,7 +192,7 @@ async fn asset(State(front): State<Arc<Front>>, method: Method, Path(address): P
 async fn metadata(State(front): State<Arc<Front>>) -> Response {
     match front.auth.metadata() {
         Some(document) => reply::json(StatusCode::OK, document.to_string()),
-        None => unknown().await,
+        None => unknown(),
     }
 }
 
@@ -200,11 +200,21 @@ async fn metadata(State(front): State<Arc<Front>>) -> Response {
 async fn challenge(State(front): State<Arc<Front>>) -> Response {
     match &front.challenge {
         Some(token) => reply::text(StatusCode::OK, token.clone()),
-        None => unknown().await,
+        None => unknown(),
     }
 }
 
-async fn unknown() -> Response {
+async fn nothing(request: Request) -> Response {
+    reply::after(request.into_body(), unknown()).await
+}
+
+async fn other_method(request: Request) -> Response {
+    let message = "this method is not allowed here";
+    let refusal = reply::error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest, message);
+    reply::after(request.into_body(), refusal).await
+}
+
+fn unknown() -> Response {
     reply::error(StatusCode::NOT_FOUND, Code::InvalidRequest, "there is nothing here; the MCP endpoint is /mcp")
 }
 

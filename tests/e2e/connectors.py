@@ -93,8 +93,9 @@ def counters(server: Server, id: str) -> Json:
     return call(server, f"{id}_counters")["structuredContent"]
 
 
-def tools(server: Server) -> set[str]:
-    return {tool["name"] for tool in result(Wire(server.base).modern("tools/list"))["tools"]}
+def tools(server: Server, key: str | None = None) -> set[str]:
+    shown = {"Authorization": f"Bearer {key}"} if key else {}
+    return {tool["name"] for tool in result(Wire(server.base).modern("tools/list", **shown))["tools"]}
 
 
 def marked(mark: str) -> list[psutil.Process]:

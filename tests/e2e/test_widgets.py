@@ -71,7 +71,8 @@ def serving_bundled(home: Path, **env: str) -> Iterator[Server]:
     """Runs a server with a copy of the bundled manifests, and nothing kept from before."""
     shutil.copytree(ROOT / "manifests", home / "manifests")
     with harness.serve(Manifests(home / "manifests", ""), "--data-dir", str(home / "data"), env=env) as server:
-        until(lambda: {"cart_show", "show_connectors"} <= tools(server), f"the bundled tools: {server.log}")
+        key = env.get("CONNECTORS_API_KEY")
+        until(lambda: {"cart_show", "show_connectors"} <= tools(server, key), f"the bundled tools: {server.log}")
         yield server
 
 

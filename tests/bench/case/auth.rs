@@ -7,7 +7,10 @@ use std::{
 };
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{MethodRouter, get},
+};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::header::CONTENT_TYPE;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -35,11 +38,17 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>, Fault> {
     let server = upstream(&["mcp-http"]).await?;
     let issuer = Issuer::start().await?;
     let open = start(bench, &server, |_| {}).await?;
-    let keys = start(bench, &server, |command| drop(command.env("CONNECTORS_API_KEY", KEY))).await?;
+    let keys = start(bench, &server, |command| {
+        command.env("CONNECTORS_API_KEY", KEY);
+    })
+    .await?;
     let settings = bench.scratch();
     let oauth = json!({ "issuer": issuer.base(), "audience": [AUDIENCE], "allowPrivate": true });
     fs::write(&settings, json!({ "auth": { "mode": "oauth", "oauth": oauth } }).to_string())?;
-    let tokens = start(bench, &server, |command| drop(command.arg("--config").arg(&settings))).await?;
+    let tokens = start(bench, &server, |command| {
+        command.arg("--config").arg(&settings);
+    })
+    .await?;
     // Callers are copied freely, so what they show lives as long as the program.
     let token: &'static str = issuer.token()?.leak();
 
@@ -76,6 +85,12 @@ async fn start(
     Process::start(command).await
 }
 
+/// A route that gives this document.
+fn answer(document: &Value) -> MethodRouter {
+    let document = document.to_string();
+    get(move || std::future::ready(([(CONTENT_TYPE, "application/json")], document.clone())))
+}
+
 /// An issuer of tokens that says who it is and by which key it signs.
 struct Issuer {
     address: SocketAddr,
@@ -93,10 +108,8 @@ impl Issuer {
         let mut issuer = Self { address, key, pkcs8, serving: JoinSet::new() };
         let (base, keys) = (issuer.base(), issuer.keys());
         let metadata = json!({ "issuer": base, "jwks_uri": format!("{base}/jwks") });
-        let json = [(CONTENT_TYPE, "application/json")];
-        let answer = |document: Value| get(move || std::future::ready((json, document.to_string())));
         let routes =
-            Router::new().route("/.well-known/openid-configuration", answer(metadata)).route("/jwks", answer(keys));
+            Router::new().route("/.well-known/openid-configuration", answer(&metadata)).route("/jwks", answer(&keys));
         issuer.serving.spawn(async move {
             let _ = axum::serve(listener, routes).await;
         });
