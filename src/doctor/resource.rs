@@ -45,9 +45,11 @@ pub(super) async fn look<P>(tour: &mut Tour<'_, P>) -> Looked {
 /// No metadata at all: fine when nobody has to sign in.
 fn nothing<P>(tour: &mut Tour<'_, P>, missing: &[(Url, String)]) -> String {
     if tour.learned.is_open() {
-        for (place, reason) in missing.iter().filter(|(_, reason)| reason == PAGE) {
+        let pages = missing.iter().filter(|(_, reason)| reason == PAGE).map(|(place, _)| plain(place));
+        let pages: Vec<String> = pages.collect();
+        if !pages.is_empty() {
             tour.warn(
-                format!("{} answers with {reason}", plain(place)),
+                format!("a web page is at {}", pages.join(" and ")),
                 "clients look there for JSON when they connect; a page makes some of them give up",
                 "answer HTTP 404 there, best with a JSON body",
             );
@@ -78,7 +80,7 @@ async fn fetch<P>(tour: &mut Tour<'_, P>, place: &Url) -> Found {
         Err(reason) => return Found::Wrong(reason),
     };
     match answer.json() {
-        _ if answer.status == 404 && !answer.is_page() => Found::Nothing,
+        _ if answer.status == 404 => Found::Nothing,
         _ if answer.is_page() => Found::Wrong(PAGE.into()),
         Some(document @ Value::Object(_)) if answer.is_ok() => Found::Document(document),
         Some(_) | None => Found::Wrong(answer.summary()),
