@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE},
 };
 use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::value::RawValue;
 
+use super::desk;
 use super::guard::Visitor;
 use super::reply::{self, Code};
 use super::strangers::{Address, Strangers, Work};
@@ -20,6 +21,8 @@ use crate::error::{Challenge, Error};
 use crate::params::Params;
 use crate::protocol::{INSUFFICIENT_SCOPE, Server};
 
+/// What a browser says of the page that makes a request.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The code of RFC 6750 for a proof that does not count.
 const INVALID_TOKEN: &str = "invalid_token";
 /// When to try again while a proof cannot be checked, in seconds.
@@ -81,7 +84,12 @@ impl Access {
         Err(Box::new(match refused {
             Refused::Nothing => {
                 let message = "authentication required: show `Authorization: Bearer` and a token or an API key";
-                unauthorized(message, &challenge.header(metadata, None))
+                let mut response = unauthorized(message, &challenge.header(metadata, None));
+                // The dashboard calls tools, and its browser has the key as a password.
+                if headers.get(FETCH_SITE).is_some_and(|site| site == "same-origin") {
+                    response.headers_mut().append(WWW_AUTHENTICATE, desk::BASIC);
+                }
+                response
             }
             Refused::Ambiguous => {
                 let message = "the request shows two different keys or tokens; show one";

@@ -26,6 +26,8 @@ use crate::widget::Pages;
 
 /// Who speaks in an error of these routes, as their clients expect it.
 const BRAND: &str = "Switchboard";
+/// How a browser is told to ask a person for the key.
+pub(super) const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"switchboard\", charset=\"UTF-8\"");
 /// The page that shows how the connectors are.
 const DASHBOARD: &str = "connectors";
 /// An overview is sent at least this often.
@@ -88,7 +90,7 @@ fn denied(status: StatusCode, message: &str) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         let headers = response.headers_mut();
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"switchboard\""));
-        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"switchboard\", charset=\"UTF-8\""));
+        headers.append(WWW_AUTHENTICATE, BASIC);
     }
     response
 }
