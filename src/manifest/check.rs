@@ -16,7 +16,7 @@ use super::Validators;
 use super::command::{CommandSettings, OutputFormat, Run};
 use super::document::{Document, explain};
 use super::mcp::McpSettings;
-use super::model::{AdapterSettings, Connector, Quotas, Tool};
+use super::model::{AdapterSettings, Auth, Connector, Quotas, Tool};
 use super::template::{Expansion, Template, escape};
 use crate::error::{Problem, Severity};
 use crate::name::did_you_mean;
@@ -80,7 +80,42 @@ pub(super) fn compile(schema: &Value) -> Result<Validator, String> {
     })
 }
 
+/// Headers that clients send anyway, so that none of them can hold a key.
+const TAKEN: &[&str] = &[
+    "accept",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "origin",
+    "referer",
+    "user-agent",
+];
+
 impl Checker<'_> {
+    /// Where callers show their keys.
+    fn proof(&mut self, auth: &Auth) {
+        if let Some(name) = &auth.header_name {
+            let at = "/auth/headerName";
+            if HeaderName::try_from(name).is_err() {
+                self.error(at, format!("`{name}` is no name of a header"));
+            } else if TAKEN.contains(&name.to_ascii_lowercase().as_str()) {
+                self.error(
+                    at,
+                    format!("clients send `{name}` for another purpose; name a header for keys, such as `X-API-Key`"),
+                );
+            }
+        }
+        if auth.query_param.is_some() {
+            self.warn("/auth/queryParam", "callers show keys in headers only: addresses end up in logs");
+        }
+    }
+
     fn error(&mut self, below: &str, message: impl Into<String>) {
         self.problems.push(self.document.error(&format!("{}{below}", self.root), message));
     }
@@ -104,6 +139,7 @@ impl Checker<'_> {
                 self.reference(&format!("/credentials/{kind}/{}", escape(name)), reference);
             }
         }
+        self.proof(&connector.auth);
         match &connector.adapter {
             AdapterSettings::Http(settings) => {
                 self.text("/adapter/baseUrl", &settings.base_url);
