@@ -39,6 +39,9 @@ use crate::protocol::Server;
 
 /// A client that sends its body slower than this is let go.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// The request of 2026-07-28 whose answer lasts.
+const LISTEN: &str = "subscriptions/listen";
 /// So often a long stream is asked whether its caller may still be here.
 const LOOK: Duration = Duration::from_secs(15);
 /// Any of these makes a GET one of Streamable HTTP; without them it opens a legacy stream.
@@ -241,7 +244,8 @@ async fn mcp(
         Ok(caller) => caller,
         Err(refusal) => return reply::after(body, *refusal).await,
     };
-    let asked = (parts.method == Method::GET).then(|| (parts.headers.clone(), caller.clone()));
+    let lasts = parts.method == Method::GET || parts.headers.get(MCP_METHOD).is_some_and(|method| method == LISTEN);
+    let asked = lasts.then(|| (parts.headers.clone(), caller.clone()));
     let mut response = match parts.method {
         Method::POST => match read(body, front.max_body).await {
             Ok(body) => front.streamable.post(caller, parts, body).await,
@@ -265,14 +269,14 @@ async fn mcp(
         // A stream that lasts as long as its client wants shall not outlast what let the client in.
         if let Some((headers, caller)) = asked {
             let (server, access) = (server.clone(), front.access.clone());
-            return while_let_in(response, (server, access), headers, caller);
+            return while_welcome(response, (server, access), headers, caller);
         }
     }
     response
 }
 
 /// A stream that ends when what it was opened with counts no longer.
-fn while_let_in(
+fn while_welcome(
     response: Response,
     (server, access): (Server, Access),
     headers: HeaderMap,
