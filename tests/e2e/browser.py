@@ -43,11 +43,12 @@ def program() -> str:
 
 
 @contextmanager
-def launched() -> Iterator[Browser]:
-    """One browser, which shows nothing on a screen and reaches nothing but this machine."""
+def launched(stand_ins: dict[str, str] | None = None) -> Iterator[Browser]:
+    """One browser, which shows nothing on a screen and reaches this machine only, also by others' names."""
     expect.set_options(timeout=PATIENCE * 1000)
+    rules = ", ".join([*(f"MAP {host} {address}" for host, address in (stand_ins or {}).items()), NOWHERE_ELSE])
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program(), args=[f"--host-resolver-rules={NOWHERE_ELSE}"])
+        browser = playwright.chromium.launch(executable_path=program(), args=[f"--host-resolver-rules={rules}"])
         try:
             yield browser
         finally:
@@ -61,6 +62,8 @@ class Tab:
     page: Page
     name: str
     faults: list[str] = field(default_factory=list)
+    # The hosts it may ask.
+    hosts: tuple[str, ...] = LOOPBACK
 
     def watch(self) -> None:
         self.page.set_default_timeout(PATIENCE * 1000)
@@ -87,7 +90,7 @@ class Tab:
 
     def _asked_for(self, url: str) -> None:
         host = urlsplit(url).hostname
-        if host not in (None, *LOOPBACK) and not INSPECTORS_OWN.match(url):
+        if host not in (None, *self.hosts) and not INSPECTORS_OWN.match(url):
             self.faults.append(f"asked for something elsewhere: {url}")
 
     def shoot(self, moment: str = "") -> None:
@@ -99,11 +102,18 @@ class Tab:
 
 @contextmanager
 def tab(
-    browser: Browser, name: str, *, theme: str = "light", width: int = 1200, excused: str | None = None, **more: Any
+    browser: Browser,
+    name: str,
+    *,
+    theme: str = "light",
+    width: int = 1200,
+    excused: str | None = None,
+    hosts: tuple[str, ...] = LOOPBACK,
+    **more: Any,
 ) -> Iterator[Tab]:
     """A tab for the block; at its end a picture is taken, and nothing but what is excused may have gone wrong in it."""
     context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900}, **more)
-    opened = Tab(context.new_page(), name)
+    opened = Tab(context.new_page(), name, hosts=hosts)
     try:
         opened.watch()
         yield opened
