@@ -1,0 +1,1 @@
+"""What the suites about callers share: gateways in every mode, issuers, clients, people with browsers, and forged proofs."""
