@@ -67,6 +67,10 @@ impl App {
                 list(&closed)
             ));
         }
+        let short = self.config.short_keys(&self.environment);
+        said.extend(
+            short.map(|name| format!("{name} is short enough to be guessed; `switchboard keys new` makes a key")),
+        );
         said
     }
 }

@@ -18,6 +18,8 @@ use crate::transport::{ConnectionLimits, DeskAccess, HttpOptions};
 
 /// The variables that hold a key for everything.
 const OPERATOR_KEYS: &[&str] = &["CONNECTORS_API_KEY", "MCP_API_KEY"];
+/// A key of fewer letters can be guessed.
+const SHORTEST: usize = 16;
 /// The file of keys in the data folder.
 const KEYS: &str = "keys.json";
 
@@ -35,6 +37,12 @@ impl Config {
     pub fn keys(&self, environment: &Environment) -> Keys {
         let operator = OPERATOR_KEYS.iter().filter_map(|name| environment.get(name));
         Keys::new(self.keys_file(), operator.map(|key| SecretString::from(key.to_owned())).collect())
+    }
+
+    /// The variables whose key is so short that it can be guessed.
+    pub fn short_keys<'a>(&self, environment: &'a Environment) -> impl Iterator<Item = &'static str> + use<'a> {
+        let is_short = |name: &str| environment.get(name).is_some_and(|key| key.len() < SHORTEST);
+        OPERATOR_KEYS.iter().copied().filter(move |name| is_short(name))
     }
 
     /// The file of API keys, unless there is no folder to keep it in.
