@@ -4,6 +4,7 @@ import base64
 import hashlib
 import secrets
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -29,7 +30,9 @@ def parameters(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in found.items()}
 
 
+@cache
 def http(base: str) -> httpx2.Client:
+    """One client for all requests to a server; making one takes longer than most requests."""
     return httpx2.Client(base_url=base, timeout=60, trust_env=False)
 
 

@@ -12,8 +12,8 @@ import httpx2
 
 import harness
 from harness import BINARY, Server, until
-from test_surface import Folder, manifests_of
-from wire import Json, Wire, error, result
+from test_surface import Folder, manifests_of, wire_to
+from wire import Json, error, result
 
 # What a connector nobody may know of says and is called; it must turn up nowhere else.
 HIDDEN = "walrus"
@@ -108,7 +108,7 @@ class Caller:
     """Somebody with a proof, or with none, before a server; of both eras."""
 
     def __init__(self, server: Server | str, token: str | None = None, **headers: str) -> None:
-        self.wire = Wire(server if isinstance(server, str) else server.base)
+        self.wire = wire_to(server if isinstance(server, str) else server.base)
         self.headers = ({"Authorization": f"Bearer {token}"} if token else {}) | headers
 
     def ask(self, method: str, params: Json | None = None, **headers: str) -> httpx2.Response:

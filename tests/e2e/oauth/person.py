@@ -1,6 +1,7 @@
 """Somebody with a browser: keeps cookies, reads forms, runs no script, and goes nowhere by itself but within one server."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
@@ -66,6 +67,12 @@ class Stranded(Exception):
         self.response = response
 
 
+@cache
+def engine() -> httpx2.Client:
+    """What sends everybody's requests; it keeps nothing of them."""
+    return httpx2.Client(timeout=60, trust_env=False)
+
+
 class Person:
     """`base` is where the browser finds the server, `origin` what it believes the server's address to be."""
 
@@ -77,7 +84,6 @@ class Person:
         self.cookies: dict[str, str] = {}
         self.set_cookies: list[str] = []
         self.signed_in_with: list[str] = []
-        self._http = httpx2.Client(timeout=60, trust_env=False)
 
     def send(self, method: str, url: str, data: dict[str, str] | None = None, **headers: str | None) -> httpx2.Response:
         """One request, with the cookies; a header given as None is left out."""
@@ -89,8 +95,8 @@ class Person:
             defaults["Origin"] = "://".join(urlsplit(self.origin)[:2])
         chosen = defaults | {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in chosen.items() if value is not None}
-        response = self._http.request(method, url, data=data, headers=sent)
-        self._http.cookies.clear()
+        response = engine().request(method, url, data=data, headers=sent)
+        engine().cookies.clear()
         for cookie in response.headers.get_list("set-cookie"):
             self.set_cookies.append(cookie)
             name, _, value = cookie.split(";")[0].partition("=")
