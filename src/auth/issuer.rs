@@ -5,7 +5,8 @@
 //! |---|---|---|
 //! | `signing` | the keys | |
 //! | `user/<name>`, `owner` | who may sign in | |
-//! | `client/<id>` | clients that registered | when nobody let them in for 90 days |
+//! | `client/<id>` | clients that registered | |
+//! | `newcomer/<id>` | those that nobody let in yet | after 7 days, or when too many come after |
 //! | `flow/<…>`, `session/<…>` | what goes on in browsers | after 10 minutes, 12 hours |
 //! | `consent/<subject>/<…>` | what people agreed to | after a year |
 //! | `code/<…>`, `assertion/<…>` | what counts once | after minutes; a used code after a day |
@@ -34,6 +35,7 @@ mod grant;
 mod pages;
 mod parameters;
 mod password;
+mod pauses;
 mod people;
 mod random;
 mod redirect;
@@ -42,10 +44,12 @@ mod sign_in;
 mod signing;
 mod token;
 mod user;
+mod visit;
 
 pub use answer::{Answer, Page};
 pub use parameters::Parameters;
-pub use user::{NewUser, User, UserError, Users};
+pub use user::{Connected, NewUser, User, UserError, Users};
+pub use visit::Visit;
 
 use super::config::BuiltInConfig;
 use super::fetch::Fetcher;
@@ -54,7 +58,7 @@ use crate::upstream::Upstream;
 use client::{Client, Documents, Kind, Proof, Proofs, Redirects, Registry};
 use grant::Grants;
 use pages::Pages;
-use password::Pauses;
+use pauses::{Codes, Pauses};
 use people::People;
 use shelf::Shelf;
 use signing::Signing;
@@ -135,6 +139,7 @@ pub struct Issuer {
     signing: Signing,
     people: People,
     pauses: Pauses,
+    codes: Codes,
     grants: Grants,
     registry: Registry,
     documents: Documents,
@@ -170,6 +175,7 @@ impl Issuer {
             predefined: predefined(&settings, client_secret.as_ref())?.map(Arc::new),
             people: People::new(shelf.clone()),
             pauses: Pauses::new(),
+            codes: Codes::new(),
             grants: Grants::new(
                 shelf.clone(),
                 days(settings.idle_days),
@@ -201,8 +207,10 @@ impl Issuer {
     }
 
     /// The public keys of its tokens, as a JSON Web Key Set.
-    pub fn jwks(&self) -> Value {
-        self.signing.current().public()
+    pub async fn jwks(&self) -> Value {
+        // Another process may have made a key. Those we know are better than none.
+        let newest = self.signing.newest().await.inspect_err(Trouble::log);
+        newest.unwrap_or_else(|_| self.signing.current()).public()
     }
 
     /// What clients have to know (RFC 8414); the same for those that look for `OpenID` Connect.
@@ -264,6 +272,11 @@ impl Issuer {
                 answer::Refusal::new("temporarily_unavailable", "this cannot be done now; try again").answer(false)
             }
         }
+    }
+
+    /// The answer to a request for tokens that is no form.
+    pub fn formless(&self) -> Answer {
+        answer::Refusal::request("the body has to be application/x-www-form-urlencoded").answer(false)
     }
 
     /// The page for a request that did not come from a page of ours.

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{Failure, Format, FormatArgs, print};
+use crate::auth::issuer::Connected;
 use crate::auth::{NewUser, User, UserError, Users};
 use crate::config::Config;
 use crate::store::Embedded;
@@ -25,10 +26,12 @@ pub(super) struct UsersArgs {
 enum UsersCommand {
     /// Add a user. The first one ends signing in by one-time codes, and what was connected that way
     Add(AddArgs),
-    /// List users, and how many clients act for each
+    /// List users, and the clients that act for each
     List(FormatArgs),
-    /// Give a user another password. Ends their sessions in browsers; clients stay connected
+    /// Give a user another password. Ends their sessions in browsers; clients stay connected, unless --disconnect
     Password(PasswordArgs),
+    /// End what clients may do for a user: all clients, or one. They have to ask again
+    Disconnect(DisconnectArgs),
     /// Remove a user, and disconnect every client that acts for them
     Remove {
         /// The user's name
@@ -61,9 +64,25 @@ struct AddArgs {
 struct PasswordArgs {
     /// The user's name
     name: String,
+    /// End what clients may do for them too
+    #[arg(long)]
+    disconnect: bool,
     /// Read the password from standard input instead of asking
     #[arg(long)]
     password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+struct DisconnectArgs {
+    /// The user's name
+    #[arg(required_unless_present = "owner")]
+    name: Option<String>,
+    /// Whoever signed in by one-time codes, instead of a user
+    #[arg(long, conflicts_with = "name")]
+    owner: bool,
+    /// Only this client, by its id as `users list` shows it
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
 }
 
 pub(super) fn users(config: &Config, args: UsersArgs) -> Result<(), Failure> {
@@ -85,22 +104,51 @@ pub(super) fn users(config: &Config, args: UsersArgs) -> Result<(), Failure> {
             runtime.block_on(users.add(new)).map_err(failure)
         }
         UsersCommand::List(args) => {
-            let users = runtime.block_on(users.list()).map_err(failure)?;
+            let (users, owner) =
+                runtime.block_on(async { Ok((users.list().await?, users.of_owner().await?)) }).map_err(failure)?;
             match args.format {
-                Format::Json => print(&format!("{:#}", json!({ "users": users }))),
-                Format::Text => print(&table(&users).to_string()),
+                Format::Json => print(&format!("{:#}", json!({ "users": users, "owner": { "connected": owner } }))),
+                Format::Text => print(&table(&users, &owner).to_string()),
             }
         }
         UsersCommand::Password(args) => {
             let password = password(args.password_stdin)?;
-            runtime.block_on(users.set_password(&args.name, password)).map_err(failure)
+            let ended = runtime.block_on(async {
+                users.set_password(&args.name, password).await?;
+                if args.disconnect { users.disconnect(&args.name, None).await.map(Some) } else { Ok(None) }
+            });
+            if let Some(ended) = ended.map_err(failure)? {
+                remark(&format!("{} of {} end within half a minute", connections(ended), args.name));
+            }
+            Ok(())
+        }
+        UsersCommand::Disconnect(args) => {
+            let client = args.client.as_deref();
+            let ended = runtime.block_on(async {
+                match &args.name {
+                    Some(name) => users.disconnect(name, client).await,
+                    None => users.disconnect_owner(client).await,
+                }
+            });
+            let whose = args.name.as_deref().unwrap_or("the owner");
+            remark(&format!("{} of {whose} end within half a minute", connections(ended.map_err(failure)?)));
+            Ok(())
         }
         UsersCommand::Remove { name } => {
-            let clients = runtime.block_on(users.remove(&name)).map_err(failure)?;
-            let _ = writeln!(io::stderr(), "{name} is removed; {clients} connected clients end within half a minute");
+            let ended = runtime.block_on(users.remove(&name)).map_err(failure)?;
+            remark(&format!("{name} is removed; {} end within half a minute", connections(ended)));
             Ok(())
         }
     }
+}
+
+/// Says something beside the answer.
+fn remark(words: &str) {
+    let _ = writeln!(io::stderr(), "{words}");
+}
+
+fn connections(many: usize) -> String {
+    format!("{many} connections of clients")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
@@ -128,7 +176,7 @@ fn password(stdin: bool) -> Result<SecretString, Failure> {
     }
 }
 
-fn table(users: &[User]) -> Table {
+fn table(users: &[User], owner: &[Connected]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["user", "name", "mail", "tenant", "scopes", "clients"]);
     for user in users {
@@ -140,8 +188,20 @@ fn table(users: &[User]) -> Table {
             text(&user.email),
             text(&user.tenant),
             scopes.unwrap_or_else(|| "all".into()),
-            user.clients.to_string(),
+            named(&user.connected),
         ]);
     }
+    if !owner.is_empty() {
+        table.add_row(["", "the owner, by one-time codes", "", "", "all", &named(owner)]);
+    }
     table
+}
+
+/// The clients that act for somebody, a line each: what they call themselves, and their ids.
+fn named(connected: &[Connected]) -> String {
+    let named = connected.iter().map(|client| match client.name.as_str() {
+        name if name.is_empty() || name == client.id => client.id.clone(),
+        name => format!("{name} ({})", client.id),
+    });
+    named.collect::<Vec<_>>().join("\n")
 }

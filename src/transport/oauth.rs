@@ -1,30 +1,33 @@
 //! The routes of our own issuer: what clients ask it, and the pages people sign in and agree on.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, RawQuery, State},
-    response::Response,
+    extract::{DefaultBodyLimit, FromRequestParts, RawQuery, State},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
     header::{
-        AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, PRAGMA, REFERRER_POLICY,
-        RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_FRAME_OPTIONS,
+        ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, PRAGMA,
+        REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_FRAME_OPTIONS,
     },
+    request::Parts,
 };
 use serde_json::Value;
 
-use super::reply;
-use crate::auth::{Answer, Issuer, Page, Parameters};
+use super::{guard::Visitor, reply};
+use crate::auth::{Answer, Issuer, Page, Parameters, issuer::Visit};
 
 /// The largest request. All of them are small.
 const MAX_BODY: usize = 64 << 10;
 const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// All routes of the issuer.
 pub fn routes(issuer: Arc<Issuer>) -> Router {
@@ -32,7 +35,7 @@ pub fn routes(issuer: Arc<Issuer>) -> Router {
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .route("/.well-known/openid-configuration", get(openid))
         .route("/oauth/jwks", get(jwks))
-        .route("/oauth/authorize", get(authorize).post(authorize_by_form))
+        .route("/oauth/authorize", get(authorize).post(authorize_by_form).head(no_head))
         .route("/oauth/sign-in", get(sign_in_page).post(sign_in))
         .route("/oauth/consent", get(consent_page).post(consent))
         .route("/oauth/token", post(token))
@@ -59,51 +62,93 @@ async fn openid(State(issuer): State<Arc<Issuer>>) -> Response {
 }
 
 async fn jwks(State(issuer): State<Arc<Issuer>>) -> Response {
-    reply::json(StatusCode::OK, issuer.jwks().to_string())
+    reply::json(StatusCode::OK, issuer.jwks().await.to_string())
 }
 
-async fn authorize(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    respond(issuer.authorize(&of_query(query), &cookies(&headers)).await)
+/// Who makes a request of a page, as far as the headers and the guard know.
+struct Guest {
+    cookies: String,
+    address: String,
+    navigates: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Guest {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let headers = &parts.headers;
+        // HTTP/2 may send each cookie in a header of its own.
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        // Programs say neither; browsers say both.
+        let is = |name: &HeaderName, word: &str| headers.get(name).is_none_or(|value| value == word);
+        Ok(Self {
+            cookies: cookies.collect::<Vec<_>>().join("; "),
+            address: parts.extensions.get::<Visitor>().map(|it| format!("{:?}", it.address)).unwrap_or_default(),
+            navigates: is(&FETCH_DEST, "document") && is(&FETCH_MODE, "navigate"),
+        })
+    }
+}
+
+impl Guest {
+    fn visit(&self) -> Visit<'_> {
+        Visit { cookies: &self.cookies, address: &self.address, navigates: self.navigates }
+    }
+}
+
+async fn authorize(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQuery, guest: Guest) -> Response {
+    respond(issuer.authorize(&of_query(query), guest.visit()).await)
+}
+
+/// Nobody asks for access by looking whether that could be done.
+async fn no_head() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, POST")])
 }
 
 /// A client may send what it asks for by a form of its own page too, so this form may come from anywhere the guard
 /// lets it come from.
-async fn authorize_by_form(State(issuer): State<Arc<Issuer>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn authorize_by_form(
+    State(issuer): State<Arc<Issuer>>,
+    guest: Guest,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    // Only a page that a person goes to by itself shows a code.
+    let visit = Visit { navigates: false, ..guest.visit() };
     match form(&headers, &body) {
-        Some(form) => respond(issuer.authorize(&form, &cookies(&headers)).await),
+        Some(form) => respond(issuer.authorize(&form, visit).await),
         None => respond(issuer.foreign()),
     }
 }
 
-async fn sign_in_page(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    respond(issuer.sign_in_page(&of_query(query), &cookies(&headers)).await)
+async fn sign_in_page(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQuery, guest: Guest) -> Response {
+    respond(issuer.sign_in_page(&of_query(query), guest.visit()).await)
 }
 
-async fn sign_in(State(issuer): State<Arc<Issuer>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn sign_in(State(issuer): State<Arc<Issuer>>, guest: Guest, headers: HeaderMap, body: Bytes) -> Response {
     match own_form(&issuer, &headers, &body) {
-        Some(form) => respond(issuer.sign_in(&form, &cookies(&headers)).await),
+        Some(form) => respond(issuer.sign_in(&form, guest.visit()).await),
         None => respond(issuer.foreign()),
     }
 }
 
-async fn consent_page(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    respond(issuer.consent_form(&of_query(query), &cookies(&headers)).await)
+async fn consent_page(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQuery, guest: Guest) -> Response {
+    respond(issuer.consent_form(&of_query(query), guest.visit()).await)
 }
 
-async fn consent(State(issuer): State<Arc<Issuer>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn consent(State(issuer): State<Arc<Issuer>>, guest: Guest, headers: HeaderMap, body: Bytes) -> Response {
     match own_form(&issuer, &headers, &body) {
-        Some(form) => respond(issuer.consent(&form, &cookies(&headers)).await),
+        Some(form) => respond(issuer.consent(&form, guest.visit()).await),
         None => respond(issuer.foreign()),
     }
 }
 
 async fn token(State(issuer): State<Arc<Issuer>>, headers: HeaderMap, body: Bytes) -> Response {
-    let form = form(&headers, &body).unwrap_or_default();
+    let Some(form) = form(&headers, &body) else { return respond(issuer.formless()) };
     respond(issuer.token(&form, authorization(&headers)).await)
 }
 
 async fn revoke(State(issuer): State<Arc<Issuer>>, headers: HeaderMap, body: Bytes) -> Response {
-    let form = form(&headers, &body).unwrap_or_default();
+    let Some(form) = form(&headers, &body) else { return respond(issuer.formless()) };
     respond(issuer.revoke(&form, authorization(&headers)).await)
 }
 
@@ -137,11 +182,6 @@ fn own_form(issuer: &Issuer, headers: &HeaderMap, body: &[u8]) -> Option<Paramet
 fn origin_of(address: &str) -> Option<String> {
     let address: Uri = address.parse().ok()?;
     Some(format!("{}://{}", address.scheme_str()?, address.authority()?))
-}
-
-fn cookies(headers: &HeaderMap) -> String {
-    // HTTP/2 may send each cookie in a header of its own.
-    headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join("; ")
 }
 
 fn authorization(headers: &HeaderMap) -> Option<&str> {

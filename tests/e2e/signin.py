@@ -89,7 +89,7 @@ class Gateway:
 
     def codes(self) -> list[str]:
         """The codes to sign in with that the terminal has shown, and for whom."""
-        return [line for line in list(self.server.log) if "sign-in code for " in line]
+        return [line for line in list(self.server.log) if "sign-in code " in line]
 
 
 def command(*arguments: str, say: str | None = None) -> str:

@@ -545,10 +545,10 @@ def shown_code(gateway: Gateway, client: str, host: str) -> str:
     """The code that the terminal shows for a client."""
     until(lambda: any(client in line for line in gateway.codes()), f"a code in {gateway.server.log}")
     line = next(line for line in gateway.codes() if client in line)
-    found = re.search(r"sign-in code for (.+) \((.+)\): ([A-Z0-9]{4}-[A-Z0-9]{4})$", line)
+    found = re.search(r'sign-in code ([A-Z0-9]{4}-[A-Z0-9]{4}) for (\S+) \(calls itself "(.+)"\)$', line)
     assert found and found[2] == host, line
-    assert not set(found[3]) & set("0O1IL"), line
-    return found[3]
+    assert not set(found[1]) & set("0O1IL"), line
+    return found[1]
 
 
 def test_the_owner_signs_in_by_the_code_on_the_terminal(nobody: Gateway, tab: OpenTab) -> None:

@@ -2,13 +2,17 @@
 
 mod browser;
 mod clients;
+mod strangers;
 mod tokens;
 
 use std::sync::{Arc, Mutex};
 
 use reqwest::{Client, Response, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
-use switchboard::auth::{BuiltInConfig, Issuer, IssuerOptions, NewUser, Offers, PredefinedClient, Users};
+use switchboard::auth::issuer::Visit;
+use switchboard::auth::{
+    Answer, BuiltInConfig, Issuer, IssuerOptions, NewUser, Offers, Parameters, PredefinedClient, Users,
+};
 use switchboard::store::{Embedded, Store};
 use switchboard::transport::oauth_routes;
 use switchboard::upstream::Upstream;
@@ -189,6 +193,15 @@ impl World {
         self.post("/oauth/token", None, &form).await
     }
 
+    /// Tries to sign in from an address: the status.
+    async fn try_from(&self, address: &str, page: &Seen, cookie: &str, form: &[(&str, &str)]) -> Answer {
+        let (flow, csrf) = (page.hidden("flow"), page.hidden("csrf"));
+        let mut sent = url::form_urlencoded::Serializer::new(String::new());
+        let sent = sent.extend_pairs([("flow", &*flow), ("csrf", &csrf)]).extend_pairs(form).finish();
+        let visit = Visit { cookies: cookie, address, navigates: false };
+        self.issuer.sign_in(&Parameters::parse(sent.as_bytes()), visit).await
+    }
+
     async fn register(&self, metadata: Value) -> Seen {
         let request = self.http.post(format!("{}/oauth/register", self.address)).json(&metadata);
         Seen::of(request.send().await.unwrap()).await
@@ -211,6 +224,11 @@ fn options(store: &Arc<dyn Store>, settings: BuiltInConfig, said: &Arc<Mutex<Vec
         }),
         announce: Arc::new(move |line| said.lock().unwrap().push(line.to_owned())),
     }
+}
+
+/// The code in a line of the terminal.
+fn code_of(line: &str) -> String {
+    line.strip_prefix("sign-in code ").unwrap().split(' ').next().unwrap().to_owned()
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::answer::{Answer, Refusal};
-use super::client::Client;
+use super::browser::Browser;
+use super::client::{Client, Kind};
 use super::flow::{Ask, Prompt};
 use super::parameters::Parameters;
+use super::redirect::Place;
+use super::sign_in::Occasion;
+use super::visit::Visit;
 use super::{ALWAYS, Issuer, MCP, Trouble, random, redirect};
 use crate::name::cut;
 
@@ -17,38 +21,34 @@ const MOST_SCOPES: usize = 200;
 
 impl Issuer {
     /// The authorization endpoint.
-    pub async fn authorize(&self, asked: &Parameters, cookies: &str) -> Answer {
-        self.settled(self.authorized(asked, cookies).await)
+    pub async fn authorize(&self, asked: &Parameters, visit: Visit<'_>) -> Answer {
+        self.settled(self.authorized(asked, visit).await)
     }
 
-    async fn authorized(&self, asked: &Parameters, cookies: &str) -> Result<Answer, Trouble> {
+    async fn authorized(&self, asked: &Parameters, visit: Visit<'_>) -> Result<Answer, Trouble> {
         // As long as it is not clear who asks and where they may be sent, nobody is sent anywhere.
         let (client, to) = match self.who(asked).await? {
             Ok(known) => known,
             Err(refusal) => return Ok(self.pages.refused(&refusal.description)),
         };
+        let browser = self.browser(visit.cookies).await?;
+        let turn_back = async |refusal: Refusal| {
+            let state = asked.one("state").ok().flatten();
+            self.turn_back((&client, to), state, &refusal, &browser).await
+        };
         let ask = match self.what(asked, &client, to) {
             Ok(ask) => ask,
-            Err(refusal) => {
-                let state = asked.one("state").ok().flatten();
-                return Ok(self.send_back(
-                    to,
-                    state,
-                    &[("error", refusal.error), ("error_description", &refusal.description)],
-                    None,
-                ));
-            }
+            Err(refusal) => return turn_back(refusal).await,
         };
-        let browser = self.browser(cookies).await?;
         let cookie = browser.cookie.clone();
         let person = browser.person.clone().filter(|_| !ask.prompt.sign_in);
         if ask.prompt.nothing {
             let Some(person) = person else {
-                return Ok(self.refuse(&ask, "login_required", "nobody is signed in", cookie));
+                return turn_back(Refusal::new("login_required", "nobody is signed in")).await;
             };
             let scopes = person.may_give(&ask.scopes);
             if self.needs_asking(&ask, &person, &scopes).await? {
-                return Ok(self.refuse(&ask, "consent_required", "the person has to agree", cookie));
+                return turn_back(Refusal::new("consent_required", "the person has to agree")).await;
             }
             return self.allow(&ask, person, scopes, cookie).await;
         }
@@ -61,7 +61,31 @@ impl Issuer {
             return Ok(self.consent_page(&open, &person, cookie));
         }
         let mut open = self.begin(ask, &browser).await?;
-        self.sign_in_form(&mut open, None, cookie).await
+        self.sign_in_form(&mut open, Occasion::Arrival(visit), None, cookie).await
+    }
+
+    /// An error before anybody decided anything. Anybody can register a client: so that our address does not lead
+    /// on to whatever site they name, the person learns of it first, unless they know the client.
+    async fn turn_back(
+        &self,
+        (client, to): (&Client, &str),
+        state: Option<&str>,
+        refusal: &Refusal,
+        browser: &Browser,
+    ) -> Result<Answer, Trouble> {
+        let said = [("error", refusal.error), ("error_description", refusal.description.as_str())];
+        let link = self.back(to, state, &said);
+        // A program on the person's own device waits for the answer, and is no site to lead them to.
+        let trusted =
+            client.kind == Kind::Predefined || redirect::is_known(to) || redirect::place(to) != Some(Place::Web);
+        let known = match &browser.person {
+            Some(person) if !trusted => self.agreed(&client.id, to, person).await?,
+            _ => trusted,
+        };
+        if known {
+            return Ok(Answer::Go { to: link, cookie: browser.cookie.clone() });
+        }
+        Ok(self.pages.stopped(&refusal.description, &redirect::shown(to), &link, browser.cookie.clone()))
     }
 
     /// The client, and where people are to be sent back to.
@@ -156,11 +180,16 @@ impl Issuer {
         said: &[(&str, &str)],
         cookie: Option<String>,
     ) -> Answer {
+        Answer::Go { to: self.back(to, state, said), cookie }
+    }
+
+    /// The client's address, with what it is told.
+    fn back(&self, to: &str, state: Option<&str>, said: &[(&str, &str)]) -> String {
         let mut parameters = said.to_vec();
         parameters.extend(state.map(|state| ("state", state)));
         // RFC 9207: so that a client of several issuers knows which one speaks.
         parameters.extend(self.settings.advertise_iss.then_some(("iss", self.base.as_str())));
-        Answer::Go { to: redirect::with(to, &parameters), cookie }
+        redirect::with(to, &parameters)
     }
 }
 

@@ -11,6 +11,8 @@ use crate::store::Expected;
 
 /// A session in a browser ends after this long.
 const LASTING: Duration = Duration::from_hours(12);
+/// Without TLS, every server of this machine is sent the cookie, whatever its port.
+const LASTING_PLAIN: Duration = Duration::from_hours(1);
 
 /// A browser, told by its cookie.
 pub(super) struct Browser {
@@ -40,7 +42,7 @@ impl Issuer {
     /// The browser of these cookies, a new one when they name none.
     pub(super) async fn browser(&self, cookies: &str) -> Result<Browser, Trouble> {
         let shape = |id: &&str| id.len() == 43 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        let Some(id) = cookie(cookies, self.cookie_name()).filter(shape) else {
+        let Some(id) = cookie(cookies, &self.cookie_name()).filter(shape) else {
             let id = random::word()?;
             let cookie = Some(self.cookie(&id));
             return Ok(Browser { line: random::fingerprint(&id), id, person: None, cookie });
@@ -67,19 +69,32 @@ impl Issuer {
     pub(super) async fn changed(&self, browser: &Browser, person: Option<Person>) -> Result<String, Trouble> {
         let id = random::word()?;
         let session = Session { line: browser.line.clone(), person };
-        self.shelf.keep(&key(&id), &session, fresh(LASTING)).await?;
+        self.shelf.keep(&key(&id), &session, fresh(self.session_lasts())).await?;
         self.shelf.remove(&key(&browser.id), Expected::Any).await?;
         Ok(self.cookie(&id))
     }
 
     /// Over TLS the name itself keeps other hosts and paths from setting the cookie.
-    fn cookie_name(&self) -> &'static str {
-        if self.base.starts_with("https://") { "__Host-switchboard" } else { "switchboard" }
+    /// Without it, servers of this machine are at least told apart by their ports.
+    fn cookie_name(&self) -> String {
+        if self.has_tls() {
+            return "__Host-switchboard".into();
+        }
+        let port = url::Url::parse(&self.base).ok().and_then(|url| url.port_or_known_default());
+        format!("switchboard-{}", port.unwrap_or_default())
+    }
+
+    fn has_tls(&self) -> bool {
+        self.base.starts_with("https://")
+    }
+
+    fn session_lasts(&self) -> Duration {
+        if self.has_tls() { LASTING } else { LASTING_PLAIN }
     }
 
     fn cookie(&self, id: &str) -> String {
-        let secure = if self.base.starts_with("https://") { "; Secure" } else { "" };
-        let (name, seconds) = (self.cookie_name(), LASTING.as_secs());
+        let secure = if self.has_tls() { "; Secure" } else { "" };
+        let (name, seconds) = (self.cookie_name(), self.session_lasts().as_secs());
         format!("{name}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
 }

@@ -42,6 +42,17 @@ pub(super) enum Kind {
     Predefined,
 }
 
+impl Kind {
+    /// What pages call it, and the host that vouches for the client.
+    pub(super) fn shown(&self) -> (&'static str, String) {
+        match self {
+            Self::Document(host) => ("document", host.clone()),
+            Self::Registered => ("registered", String::new()),
+            Self::Predefined => ("predefined", String::new()),
+        }
+    }
+}
+
 /// Where people may be sent back to.
 pub(super) enum Redirects {
     /// To these.
@@ -92,7 +103,7 @@ impl Issuer {
             return Ok(Ok(Arc::clone(predefined)));
         }
         if id.starts_with("https://") || id.starts_with("http://") {
-            return Ok(self.documents.find(id).await);
+            return self.documents.find(id).await;
         }
         let found = self.registry.find(id).await?;
         Ok(found.map(Arc::new).ok_or_else(|| Refusal::client("there is no such client; it has to register again")))

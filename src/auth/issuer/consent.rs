@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::client::Kind;
 use super::flow::{Ask, Open};
 use super::pages::{Consent, Group};
 use super::parameters::Parameters;
 use super::people::Person;
 use super::redirect::{self, Place};
 use super::shelf::lasting_for;
+use super::sign_in::Occasion;
+use super::visit::Visit;
 use super::{ALWAYS, Issuer, Trouble, random};
 
 /// A decision is remembered for this long.
@@ -18,27 +19,27 @@ const REMEMBERED: Duration = Duration::from_hours(365 * 24);
 
 impl Issuer {
     /// The consent page of a flow.
-    pub async fn consent_form(&self, asked: &Parameters, cookies: &str) -> Answer {
+    pub async fn consent_form(&self, asked: &Parameters, visit: Visit<'_>) -> Answer {
         let answer = async {
-            let browser = self.browser(cookies).await?;
+            let browser = self.browser(visit.cookies).await?;
             let Some(mut open) = self.flow(asked.field("flow"), &browser).await? else { return Ok(self.pages.over()) };
-            match &browser.person {
-                Some(person) => Ok(self.consent_page(&open, person, None)),
-                None => self.sign_in_form(&mut open, None, browser.cookie).await,
+            match open.person(&browser) {
+                Some(person) => Ok(self.consent_page(&open, &person, None)),
+                None => self.sign_in_form(&mut open, Occasion::Arrival(visit), None, browser.cookie).await,
             }
         };
         self.settled(answer.await)
     }
 
     /// The consent form, sent.
-    pub async fn consent(&self, form: &Parameters, cookies: &str) -> Answer {
-        self.settled(self.decided(form, cookies).await)
+    pub async fn consent(&self, form: &Parameters, visit: Visit<'_>) -> Answer {
+        self.settled(self.decided(form, visit).await)
     }
 
-    async fn decided(&self, form: &Parameters, cookies: &str) -> Result<Answer, Trouble> {
-        let browser = self.browser(cookies).await?;
+    async fn decided(&self, form: &Parameters, visit: Visit<'_>) -> Result<Answer, Trouble> {
+        let browser = self.browser(visit.cookies).await?;
         let Some(open) = self.flow(form.field("flow"), &browser).await? else { return Ok(self.pages.over()) };
-        let Some(person) = browser.person.clone() else {
+        let Some(person) = open.person(&browser) else {
             return Ok(Answer::Go { to: self.page("/oauth/sign-in", &open.id), cookie: browser.cookie });
         };
         // It is made for one person: what somebody else was shown counts for nothing.
@@ -76,12 +77,23 @@ impl Issuer {
         if ask.prompt.consent || redirect::place(&ask.redirect) != Some(Place::Web) {
             return Ok(true);
         }
-        let agreed = self.shelf.read::<BTreeSet<String>>(&key(ask, person)).await?;
+        let agreed = self.shelf.read::<BTreeSet<String>>(&key(&ask.client, &ask.redirect, person)).await?;
         Ok(!agreed.is_some_and(|agreed| scopes.is_subset(&agreed.value)))
     }
 
+    /// Whether the person agreed before that this client may act for them, sent back to the host of this address.
+    pub(super) async fn agreed(&self, client: &str, redirect: &str, person: &Person) -> Result<bool, Trouble> {
+        Ok(self.shelf.read::<BTreeSet<String>>(&key(client, redirect, person)).await?.is_some())
+    }
+
+    /// Forgets what somebody agreed to for a client.
+    pub(super) async fn forget(&self, subject: &str, client: &str) -> Result<(), Trouble> {
+        self.shelf.clear(&of_client(subject, client)).await?;
+        Ok(())
+    }
+
     async fn remember(&self, ask: &Ask, person: &Person, scopes: &BTreeSet<String>) -> Result<(), Trouble> {
-        let key = key(ask, person);
+        let key = key(&ask.client, &ask.redirect, person);
         let mut agreed = self.shelf.read::<BTreeSet<String>>(&key).await?.map(|kept| kept.value).unwrap_or_default();
         agreed.extend(scopes.iter().cloned());
         self.shelf.keep(&key, &agreed, lasting_for(REMEMBERED)).await?;
@@ -96,11 +108,7 @@ impl Issuer {
             let connectors = offers.scoped.get(scope).filter(|_| !ALWAYS.contains(&scope.as_str()))?;
             Some(Group { scope: scope.clone(), connectors: connectors.clone() })
         };
-        let (kind, host) = match &ask.kind {
-            Kind::Document(host) => ("document", host.clone()),
-            Kind::Registered => ("registered", String::new()),
-            Kind::Predefined => ("predefined", String::new()),
-        };
+        let (kind, client_host) = ask.kind.shown();
         let place = match redirect::place(&ask.redirect) {
             Some(Place::Loopback) => "loopback",
             Some(Place::App) => "app",
@@ -112,7 +120,7 @@ impl Issuer {
             csrf: open.token(Some(person)),
             client: ask.client_name.clone(),
             kind,
-            client_host: host,
+            client_host,
             place,
             host: redirect::shown(&ask.redirect),
             person: person.shown().to_owned(),
@@ -120,12 +128,16 @@ impl Issuer {
             open: offers.open.clone(),
             groups: granted.iter().filter_map(group).collect(),
         };
-        self.pages.consent(&page, &redirect::form_target(&ask.redirect), cookie)
+        self.pages.consent(&page, &redirect::form_targets(&ask.redirect), cookie)
     }
 }
 
 /// A decision holds for the same client, sent back to the same host.
-fn key(ask: &Ask, person: &Person) -> String {
-    let of = random::fingerprint(&format!("{} {}", ask.client, redirect::shown(&ask.redirect)));
-    format!("auth/consent/{}/{of}", person.subject)
+fn key(client: &str, redirect: &str, person: &Person) -> String {
+    format!("{}{}", of_client(&person.subject, client), random::fingerprint(&redirect::shown(redirect)))
+}
+
+/// Where everything stands that somebody agreed to for a client.
+pub(super) fn of_client(subject: &str, client: &str) -> String {
+    format!("auth/consent/{subject}/{}/", random::fingerprint(client))
 }

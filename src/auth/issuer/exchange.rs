@@ -27,6 +27,8 @@ const USED: Duration = Duration::from_hours(24);
 #[derive(Serialize, Deserialize)]
 struct Code {
     client: String,
+    #[serde(default)]
+    client_name: String,
     redirect: String,
     challenge: String,
     person: Person,
@@ -57,6 +59,7 @@ impl Issuer {
         tracing::info!(client = ask.client, subject = person.subject, "a client may act for somebody");
         let record = Code {
             client: ask.client.clone(),
+            client_name: ask.client_name.clone(),
             redirect: ask.redirect.clone(),
             challenge: ask.challenge.clone(),
             person,
@@ -104,21 +107,25 @@ impl Issuer {
         let Some(Kept { value: code, version }) = self.shelf.read::<Code>(&key(shown)).await? else {
             return wrong("the code is unknown or expired");
         };
+        // Whoever shows another's code may have seen it somewhere: that ends nothing for whom it was made for.
+        if code.client != client.id {
+            return wrong("the code is unknown or expired");
+        }
         if let Some(grant) = &code.used {
             // One of the two who showed it is not the client.
             self.end_grant(grant).await?;
             return wrong("the code was used before; what came of it is taken back");
         }
         let redirect = form.field("redirect_uri");
-        let fits = code.client == client.id && (redirect.is_empty() || redirect == code.redirect);
+        let fits = redirect.is_empty() || redirect == code.redirect;
         if !fits || !verifies(form.field("code_verifier"), &code.challenge) {
             // Whoever has it is not who it was made for.
             self.shelf.remove(&key(shown), Expected::Is(version)).await?;
-            return wrong("the code is not for this client, redirect_uri or code_verifier");
+            return wrong("the code is not for this redirect_uri or code_verifier");
         }
         let Some(person) = self.people.now(&code.person).await? else { return wrong("the person is no longer here") };
         let scopes = person.may_give(&code.scopes);
-        let id = self.grants.give(person, client.id.clone(), scopes.clone()).await?;
+        let id = self.grants.give(person, (code.client.clone(), code.client_name.clone()), scopes.clone()).await?;
         let used = Code { used: Some(id.clone()), ..code };
         if !self.shelf.keep(&key(shown), &used, after(version, USED)).await? {
             self.end_grant(&id).await?;
@@ -163,6 +170,7 @@ impl Issuer {
         match self.grants.turn(&ring, &shown, person).await? {
             Turned::Next(refresh, grant) => Ok(Ok(self.tokens(&shown.grant, &grant, &scopes, refresh).await?)),
             Turned::Stolen => {
+                self.forget(&grant.person.subject, &client.id).await?;
                 self.revoked();
                 tracing::warn!(client = client.id, "a refresh token was used twice: its access is taken back");
                 wrong("the refresh token was used before; the access is taken back")
@@ -215,9 +223,13 @@ impl Issuer {
         Ok(Ok(Answer::Json { status: StatusCode::OK, body: json!({}), basic: false }))
     }
 
-    /// Ends a grant, and lets everybody who remembers its tokens know.
+    /// Ends a grant, and lets everybody who remembers its tokens know. The person is asked when the client comes again.
     async fn end_grant(&self, id: &str) -> Result<(), Trouble> {
+        let grant = self.grants.find(id).await?;
         self.grants.revoke(id).await?;
+        if let Some(Kept { value: grant, .. }) = grant {
+            self.forget(&grant.person.subject, &grant.client).await?;
+        }
         self.revoked();
         Ok(())
     }

@@ -54,6 +54,8 @@ pub(super) struct Flow {
     ends: u64,
     /// Passwords and codes that were tried.
     tries: u8,
+    /// Whether the person has to sign in for it, even if they are signed in.
+    must_sign_in: bool,
     /// The fingerprint of its one-time code.
     pub(super) code: Option<String>,
 }
@@ -75,7 +77,8 @@ impl Issuer {
     pub(super) async fn begin(&self, ask: Ask, browser: &Browser) -> Result<Open, Trouble> {
         let id = random::word()?;
         let ends = now() + u64::try_from(LASTING.as_millis()).unwrap_or_default();
-        let flow = Flow { ask, line: browser.line.clone(), secret: random::word()?, ends, tries: 0, code: None };
+        let (line, secret, must_sign_in) = (browser.line.clone(), random::word()?, ask.prompt.sign_in);
+        let flow = Flow { ask, line, secret, ends, tries: 0, must_sign_in, code: None };
         self.shelf.keep(&key(&id), &flow, fresh(LASTING)).await?;
         self.flow(&id, browser).await?.ok_or(Trouble::Busy)
     }
@@ -103,6 +106,21 @@ impl Issuer {
         if self.update(open).await? { Ok(true) } else { Err(Trouble::Busy) }
     }
 
+    /// Takes a try back that was not looked at.
+    pub(super) async fn untry(&self, open: &mut Open) -> Result<bool, Trouble> {
+        open.flow.tries = open.flow.tries.saturating_sub(1);
+        self.update(open).await
+    }
+
+    /// The person signed in for this flow: whether it is still there as read.
+    pub(super) async fn signed_in(&self, open: &mut Open) -> Result<bool, Trouble> {
+        if !open.flow.must_sign_in {
+            return Ok(true);
+        }
+        open.flow.must_sign_in = false;
+        self.update(open).await
+    }
+
     /// Ends a flow: whether it was still there as read. Only one decision ends it.
     pub(super) async fn end(&self, open: &Open) -> Result<bool, Trouble> {
         self.shelf.remove(&key(&open.id), Expected::Is(open.version)).await
@@ -120,6 +138,11 @@ impl Open {
     /// Whether no more passwords or codes are taken.
     pub(super) fn is_used_up(&self) -> bool {
         self.flow.tries >= TRIES
+    }
+
+    /// Who decides: whoever is signed in, once they did what the client wants them to do for that.
+    pub(super) fn person(&self, browser: &Browser) -> Option<Person> {
+        browser.person.clone().filter(|_| !self.flow.must_sign_in)
     }
 
     /// What a form of this flow has to bring back: for signing in, or for the decision of this person.

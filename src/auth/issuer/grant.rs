@@ -20,6 +20,9 @@ pub(super) struct Grant {
     pub(super) person: Person,
     /// The client it was given to.
     pub(super) client: String,
+    /// What that called itself.
+    #[serde(default)]
+    pub(super) client_name: String,
     pub(super) scopes: BTreeSet<String>,
     /// How many times the refresh token was turned over.
     generation: u64,
@@ -61,11 +64,11 @@ impl Grants {
     pub(super) async fn give(
         &self,
         person: Person,
-        client: String,
+        (client, client_name): (String, String),
         scopes: BTreeSet<String>,
     ) -> Result<String, Trouble> {
         let id = format!("{}/{}", person.subject, random::name()?);
-        let grant = Grant { person, client, scopes, generation: 0, turned: now() };
+        let grant = Grant { person, client, client_name, scopes, generation: 0, turned: now() };
         self.shelf.keep(&key(&id), &grant, fresh(self.idle)).await?;
         Ok(id)
     }

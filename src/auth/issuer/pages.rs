@@ -9,10 +9,11 @@ use serde::Serialize;
 use super::answer::{Answer, Page};
 
 const STYLE: &str = include_str!("pages/style.css");
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("layout.html", include_str!("pages/layout.html")),
     ("sign_in.html", include_str!("pages/sign_in.html")),
     ("consent.html", include_str!("pages/consent.html")),
+    ("who.html", include_str!("pages/who.html")),
     ("message.html", include_str!("pages/message.html")),
 ];
 
@@ -23,10 +24,16 @@ pub(super) struct SignIn {
     pub(super) flow: String,
     pub(super) csrf: String,
     pub(super) client: String,
+    /// `document`, `registered` or `predefined`.
+    pub(super) kind: &'static str,
+    /// The host that vouches for the client.
+    pub(super) client_host: String,
     /// Where the client has people sent back to.
     pub(super) host: String,
     /// Whether people sign in by name and password; else by a code.
     pub(super) named: bool,
+    /// Whether there is a code.
+    pub(super) coded: bool,
     pub(super) name: Option<String>,
     /// What was wrong with the last try.
     pub(super) wrong: Option<String>,
@@ -66,6 +73,8 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     hint: &'a str,
+    /// A way to go on: an address, and its host.
+    link: Option<(&'a str, &'a str)>,
 }
 
 /// All pages.
@@ -100,35 +109,44 @@ impl Pages {
     /// A client's request that leads nowhere.
     pub(super) fn refused(&self, why: &str) -> Answer {
         let hint = "Nothing was opened. Go back to the app you came from and connect again; if this stays, tell who runs it what it says above.";
-        let text = &sentence(why);
-        self.message(StatusCode::BAD_REQUEST, &Message { title: "This request cannot be trusted", text, hint })
+        let (title, text) = ("This request cannot be trusted", &*sentence(why));
+        self.message(StatusCode::BAD_REQUEST, &Message { title, text, hint, link: None })
+    }
+
+    /// A client's request that cannot be granted, where the client is told only if the person wants that.
+    pub(super) fn stopped(&self, why: &str, host: &str, link: &str, cookie: Option<String>) -> Answer {
+        let text = &format!("What {host} asked for cannot be granted: {why}.");
+        let hint =
+            "Nothing was opened, and nobody here has checked whose site that is. Go on only if you came from it.";
+        let message = Message { title: "This does not work", text, hint, link: Some((link, host)) };
+        Answer::Page(Page { cookie, ..self.page(StatusCode::BAD_REQUEST, "message.html", &message, "") })
     }
 
     /// A flow that is no longer, or never was in this browser.
     pub(super) fn over(&self) -> Answer {
         let text = "It took too long, was finished already, or was begun in another browser.";
         let hint = "Go back to the app you came from and connect again.";
-        self.message(StatusCode::BAD_REQUEST, &Message { title: "This sign-in is over", text, hint })
+        self.message(StatusCode::BAD_REQUEST, &Message { title: "This sign-in is over", text, hint, link: None })
     }
 
     /// A form that another page sent.
     pub(super) fn foreign(&self) -> Answer {
         let text = "The form was sent by a page of somebody else.";
         let hint = "Nothing was opened. Go back to the app you came from and connect again.";
-        self.message(StatusCode::FORBIDDEN, &Message { title: "This did not come from here", text, hint })
+        self.message(StatusCode::FORBIDDEN, &Message { title: "This did not come from here", text, hint, link: None })
     }
 
     pub(super) fn trouble(&self) -> Answer {
         let text = "The server cannot do this right now.";
         let hint = "Wait a moment and load the page again. Who runs the server finds the reason in its log.";
-        self.message(StatusCode::SERVICE_UNAVAILABLE, &Message { title: "Please try again", text, hint })
+        self.message(StatusCode::SERVICE_UNAVAILABLE, &Message { title: "Please try again", text, hint, link: None })
     }
 
     fn message(&self, status: StatusCode, message: &Message<'_>) -> Answer {
         Answer::Page(self.page(status, "message.html", message, ""))
     }
 
-    /// A page whose forms may end up here and at `target`.
+    /// A page whose forms may end up here and at the addresses of `target`.
     fn page(&self, status: StatusCode, template: &str, shown: &impl Serialize, target: &str) -> Page {
         let html =
             self.templates.get_template(template).and_then(|template| template.render(Value::from(Serde(shown))));

@@ -1,12 +1,11 @@
-//! Passwords: their hashes, which take time on purpose, and the pauses after wrong ones.
+//! Passwords: their hashes, which take time on purpose.
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash};
-use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 
 use super::{Trouble, random};
 
@@ -15,18 +14,6 @@ const AT_ONCE: usize = 2;
 /// Who waits longer than this is asked to come again.
 const PATIENCE: Duration = Duration::from_secs(10);
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
-
-/// Wrong passwords for one name before the first pause.
-const FREE: u32 = 5;
-/// The first pause; each one is twice as long, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-/// Names that are remembered, and for how long after their last wrong password.
-const NAMES: u64 = 10_000;
-const MEMORY: Duration = Duration::from_hours(1);
-/// Wrong tries of all names together in a minute.
-const ALL: u32 = 60;
-const MINUTE: Duration = Duration::from_mins(1);
 
 /// What an unknown name is compared with, so that it takes as long as a known one.
 static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| {
@@ -65,60 +52,4 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     })
     .await;
     done.map_err(|_| Trouble::Broken("a password cannot be checked".into()))
-}
-
-/// The pauses after wrong tries, of this process.
-pub(super) struct Pauses {
-    names: Cache<String, Wrong>,
-    all: Mutex<(Instant, u32)>,
-}
-
-#[derive(Clone, Copy)]
-struct Wrong {
-    times: u32,
-    until: Instant,
-}
-
-impl Pauses {
-    pub(super) fn new() -> Self {
-        let names = Cache::builder().max_capacity(NAMES).time_to_live(MEMORY).build();
-        Self { names, all: Mutex::new((Instant::now(), 0)) }
-    }
-
-    /// Begins a try, which counts as wrong until [`Pauses::right`]: else many could be under way before one counts.
-    /// The error is how long to wait. Whether there is such a name makes no difference.
-    pub(super) fn begin(&self, name: &str) -> Result<(), Duration> {
-        let now = Instant::now();
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.duration_since(all.0) >= MINUTE {
-            *all = (now, 0);
-        }
-        let (began, tries) = *all;
-        let key = key(name);
-        let before = self.names.get(&key);
-        let until = before.map(|wrong| wrong.until).into_iter().chain((tries >= ALL).then(|| began + MINUTE)).max();
-        if let Some(left) = until.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero()) {
-            return Err(left);
-        }
-        let times = before.map_or(0, |wrong| wrong.times).saturating_add(1);
-        let pause = match times.checked_sub(FREE) {
-            Some(over) => FIRST_PAUSE.saturating_mul(1 << over.min(16)).min(LONGEST_PAUSE),
-            None => Duration::ZERO,
-        };
-        self.names.insert(key, Wrong { times, until: now + pause });
-        all.1 = tries.saturating_add(1);
-        Ok(())
-    }
-
-    /// Forgets the wrong tries of a name, after a right one.
-    pub(super) fn right(&self, name: &str) {
-        self.names.invalidate(&key(name));
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.1 = all.1.saturating_sub(1);
-    }
-}
-
-/// Names may be as long as somebody likes; their fingerprints are not.
-fn key(name: &str) -> String {
-    random::fingerprint(&name.to_lowercase())
 }

@@ -87,11 +87,12 @@ impl People {
         if self.have_names().await? {
             return Ok(None);
         }
-        let fresh = random::name()?;
-        self.shelf.keep(OWNER, &fresh, Put { expected: Expected::Absent, expires: None }).await?;
-        let kept = self.shelf.read::<String>(OWNER).await?;
-        Ok(kept.map(|kept| Person {
-            subject: kept.value,
+        let kept = match self.shelf.read::<String>(OWNER).await? {
+            Some(kept) => Some(kept.value),
+            None => self.new_owner().await?,
+        };
+        Ok(kept.map(|subject| Person {
+            subject,
             user: None,
             name: None,
             email: None,
@@ -99,6 +100,17 @@ impl People {
             ceiling: None,
             stamp: String::new(),
         }))
+    }
+
+    /// An owner who was never there before, or whoever just became that in another process.
+    async fn new_owner(&self) -> Result<Option<String>, Trouble> {
+        let put = Put { expected: Expected::Absent, expires: None };
+        self.shelf.keep(OWNER, &random::name()?, put).await?;
+        // The first user may have come meanwhile, and ended the owner before there was this one.
+        if self.have_names().await? {
+            retire_owner(&self.shelf).await?;
+        }
+        Ok(self.shelf.read::<String>(OWNER).await?.map(|kept| kept.value))
     }
 
     /// Somebody as they are now, if they are still here.
@@ -111,10 +123,17 @@ impl People {
     }
 }
 
-/// Ends what the owner gave by one-time codes: from now on people sign in with names.
+/// Ends the owner, and what they gave by one-time codes: from now on people sign in with names. Should all of those be
+/// removed, there is another owner, who is nobody's old session.
 pub(super) async fn retire_owner(shelf: &Shelf) -> Result<(), Trouble> {
-    if let Some(owner) = shelf.read::<String>(OWNER).await? {
-        user::disconnect(shelf, &owner.value).await?;
+    if let Some(owner) = owner_id(shelf).await? {
+        shelf.remove(OWNER, Expected::Any).await?;
+        user::disconnect(shelf, &owner, None).await?;
     }
     Ok(())
+}
+
+/// The id of the owner, if there was ever a need for one.
+pub(super) async fn owner_id(shelf: &Shelf) -> Result<Option<String>, Trouble> {
+    Ok(shelf.read::<String>(OWNER).await?.map(|kept| kept.value))
 }

@@ -2,8 +2,6 @@
 
 use url::{Host, Url};
 
-use crate::auth::fetch::is_loopback;
-
 /// The longest address.
 const LONGEST: usize = 2000;
 
@@ -40,18 +38,52 @@ pub(super) fn place(address: &str) -> Option<Place> {
         return None;
     }
     let url = Url::parse(address).ok()?;
-    let canonical = url.as_str() == address || url.as_str().strip_suffix('/') == Some(address);
+    let canonical = |address: &str| url.as_str() == address || url.as_str().strip_suffix('/') == Some(address);
+    let canonical = canonical(address) || is_this_machine(&url) && canonical(&without_port_80(address));
     let named = !url.username().is_empty() || url.password().is_some();
-    if !canonical || named || url.fragment().is_some() {
+    if !canonical || named || url.fragment().is_some() || !has_plain_host(&url) {
         return None;
     }
     match url.scheme() {
-        "https" if url.host().is_some() => Some(if is_loopback(&url) { Place::Loopback } else { Place::Web }),
+        "https" if url.host().is_some() => Some(if leads_here(&url) { Place::Loopback } else { Place::Web }),
         "http" if is_this_machine(&url) => Some(Place::Loopback),
         "cursor" if KNOWN.contains(&address) => Some(Place::App),
         // The scheme is a domain of the app's maker, turned round (RFC 8252, 7.1).
         scheme if scheme.contains('.') => Some(Place::App),
         _ => None,
+    }
+}
+
+/// Whether the name of the host is one as there are names: others hold what parts words in a policy or a header.
+fn has_plain_host(url: &Url) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+    match (url.scheme(), url.host()) {
+        ("http" | "https", Some(Host::Domain(name))) => name.bytes().all(plain),
+        _ => true,
+    }
+}
+
+/// Whether the host is the person's own computer, in any of the ways to write that.
+fn leads_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv6(address)) => {
+            let inner = address.to_ipv4_mapped().is_some_and(|it| it.is_loopback() || it.is_unspecified());
+            address.is_loopback() || address.is_unspecified() || inner
+        }
+        None => false,
+    }
+}
+
+/// An address of this machine without a port that goes without saying.
+fn without_port_80(address: &str) -> String {
+    match address.strip_suffix(":80") {
+        Some(address) => address.to_owned(),
+        None => address.replacen(":80/", "/", 1).replacen(":80?", "?", 1),
     }
 }
 
@@ -97,13 +129,15 @@ pub(super) fn shown(address: &str) -> String {
     }
 }
 
-/// What a page's policy has to name so that a form may end up at this address.
-pub(super) fn form_target(address: &str) -> String {
+/// What a page's policy has to name so that a form may end up at this address. A client's site may send people on to
+/// another site of its own, and browsers hold that against the form; so all sites with a certificate are named.
+pub(super) fn form_targets(address: &str) -> String {
     match Url::parse(address) {
         // Policies know no IPv6 addresses.
-        Ok(url) if matches!(url.host(), Some(Host::Ipv6(_))) => format!("{}:", url.scheme()),
-        Ok(url) if matches!(url.scheme(), "http" | "https") => format!("{}://{}", url.scheme(), authority(&url)),
-        Ok(url) => format!("{}:", url.scheme()),
+        Ok(url) if url.scheme() == "http" && matches!(url.host(), Some(Host::Ipv6(_))) => "https: http:".into(),
+        Ok(url) if url.scheme() == "http" => "https: http://127.0.0.1:* http://localhost:*".into(),
+        Ok(url) if url.scheme() != "https" => format!("https: {}:", url.scheme()),
+        Ok(_) => "https:".into(),
         Err(_) => String::new(),
     }
 }

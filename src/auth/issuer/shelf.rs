@@ -50,14 +50,14 @@ impl Shelf {
         Ok(self.0.delete(key, expected).await?)
     }
 
-    /// All records whose keys begin so.
-    pub(super) async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Trouble> {
+    /// All records whose keys begin so, with their keys.
+    pub(super) async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>, Trouble> {
         let mut found = Vec::new();
         let mut after: Option<String> = None;
         loop {
             let batch = self.0.list(prefix, after.as_deref(), BATCH).await?;
-            for (_, stored) in &batch {
-                found.push(parse(&stored.value)?);
+            for (key, stored) in &batch {
+                found.push((key.clone(), parse(&stored.value)?));
             }
             match batch.into_iter().next_back() {
                 Some((last, _)) => after = Some(last),
@@ -78,6 +78,14 @@ impl Shelf {
                 removed += usize::from(self.0.delete(&key, Expected::Any).await?);
             }
         }
+    }
+
+    /// Removes the first records whose keys begin so, in the order of their keys.
+    pub(super) async fn drop_first(&self, prefix: &str, many: usize) -> Result<(), Trouble> {
+        for (key, _) in self.0.list(prefix, None, many).await? {
+            self.0.delete(&key, Expected::Any).await?;
+        }
+        Ok(())
     }
 
     /// How many records there are whose keys begin so.

@@ -2,7 +2,7 @@
 //! on one store.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::{
     hmac,
@@ -26,6 +26,8 @@ const TERM: Duration = Duration::from_hours(90 * 24);
 const LEGACY: Duration = Duration::from_hours(48);
 /// Two processes may renew the keys at once; one of them is first.
 const TRIES: usize = 10;
+/// Keys that were read so long ago are as new as need be.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// All keys as they are kept. They open everything that the issuer guards.
 #[derive(Serialize, Deserialize)]
@@ -63,13 +65,15 @@ struct Key {
 pub(super) struct Signing {
     shelf: Shelf,
     ring: Mutex<Arc<Ring>>,
+    /// When they were last read. Held while they are read.
+    read: tokio::sync::Mutex<Instant>,
 }
 
 impl Signing {
     /// Reads the keys, or makes them.
     pub(super) async fn open(shelf: Shelf) -> Result<Self, Trouble> {
         let ring = Mutex::new(Arc::new(renewed(&shelf).await?));
-        Ok(Self { shelf, ring })
+        Ok(Self { shelf, ring, read: tokio::sync::Mutex::new(Instant::now()) })
     }
 
     /// The keys to sign with: the last one is never older than its term.
@@ -84,7 +88,19 @@ impl Signing {
     /// The keys to verify a signature of the key of this name with. Another process may have made it.
     pub(super) async fn knowing(&self, id: &str) -> Result<Arc<Ring>, Trouble> {
         let ring = self.current();
-        if ring.decoding(id).is_some() { Ok(ring) } else { self.reload().await }
+        if ring.decoding(id).is_some() { Ok(ring) } else { self.newest().await }
+    }
+
+    /// The keys as they are in the store, or were a moment ago: whoever makes up names of keys makes us read no more
+    /// often than that.
+    pub(super) async fn newest(&self) -> Result<Arc<Ring>, Trouble> {
+        let mut read = self.read.lock().await;
+        if read.elapsed() < MOMENT {
+            return Ok(self.current());
+        }
+        let ring = self.reload().await?;
+        *read = Instant::now();
+        Ok(ring)
     }
 
     /// The keys as last read.

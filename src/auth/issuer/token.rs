@@ -69,9 +69,14 @@ impl Issuer {
         let Some(grant) = grant.filter(|grant| grant.client == claims.client_id) else {
             return Err(Denied::Invalid("the access was taken back; connect again".into()));
         };
+        // A grant may have been given while its person was removed; then nobody took it back.
+        let Some(person) = self.people.now(&grant.person).await.map_err(unavailable)? else {
+            return Err(Denied::Invalid("the person is no longer here".into()));
+        };
+        let given = person.may_give(&grant.scopes);
         let held: BTreeSet<&str> =
-            claims.scope.split(' ').filter(|scope| grant.scopes.contains(*scope) && *scope != OFFLINE).collect();
-        let reach = match &grant.person.ceiling {
+            claims.scope.split(' ').filter(|scope| given.contains(*scope) && *scope != OFFLINE).collect();
+        let reach = match &person.ceiling {
             None => Scopes::All,
             Some(ceiling) => ceiling.iter().map(String::as_str).chain(held.iter().copied()).collect(),
         };
@@ -79,12 +84,12 @@ impl Issuer {
         let principal = Principal {
             issuer: self.base.clone(),
             subject: claims.sub,
-            tenant: grant.person.tenant,
+            tenant: person.tenant,
             client: Some(claims.client_id),
             scopes: held.into_iter().collect(),
             reach,
-            name: grant.person.name,
-            email: grant.person.email,
+            name: person.name,
+            email: person.email,
         };
         Ok((Arc::new(principal), until.min(SystemTime::now() + TRUST)))
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::people::retire_owner;
+use super::consent;
+use super::grant::Grant;
+use super::people::{owner_id, retire_owner};
 use super::shelf::{Shelf, now};
 use super::{Trouble, password, random};
 use crate::store::{Expected, Put, Store};
@@ -52,8 +54,19 @@ pub struct User {
     pub scopes: Option<BTreeSet<String>>,
     /// When they were added, in milliseconds since 1970.
     pub created: u64,
-    /// How many clients act for them.
+    /// How many times they let a client act for them.
     pub clients: u64,
+    /// Those clients.
+    pub connected: Vec<Connected>,
+}
+
+/// A client that acts for somebody.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Connected {
+    /// What it calls itself.
+    pub name: String,
+    /// Its client id.
+    pub id: String,
 }
 
 /// A user to add.
@@ -128,12 +141,43 @@ impl Users {
     /// All of them, by name.
     pub async fn list(&self) -> Result<Vec<User>, UserError> {
         let mut users = Vec::new();
-        for record in self.0.all::<Record>(PREFIX).await? {
-            let clients = self.0.count(&grants(&record.id)).await?;
+        for (_, record) in self.0.all::<Record>(PREFIX).await? {
+            let (clients, connected) = self.connected(&record.id).await?;
             let Record { id, name, full_name, email, tenant, scopes, created, .. } = record;
-            users.push(User { id, name, full_name, email, tenant, scopes, created, clients });
+            users.push(User { id, name, full_name, email, tenant, scopes, created, clients, connected });
         }
         Ok(users)
+    }
+
+    /// The clients that act for the owner, who signs in by one-time codes.
+    pub async fn of_owner(&self) -> Result<Vec<Connected>, UserError> {
+        match owner_id(&self.0).await? {
+            Some(owner) => Ok(self.connected(&owner).await?.1),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends what a user gave to clients, or to this one: how many times they had.
+    pub async fn disconnect(&self, name: &str, client: Option<&str>) -> Result<usize, UserError> {
+        let (_, kept) = self.find(name).await?;
+        Ok(disconnect(&self.0, &kept.value.id, client).await?)
+    }
+
+    /// The same for the owner.
+    pub async fn disconnect_owner(&self, client: Option<&str>) -> Result<usize, UserError> {
+        match owner_id(&self.0).await? {
+            Some(owner) => Ok(disconnect(&self.0, &owner, client).await?),
+            None => Ok(0),
+        }
+    }
+
+    /// How many grants somebody gave, and the clients they are for.
+    async fn connected(&self, subject: &str) -> Result<(u64, Vec<Connected>), UserError> {
+        let grants = self.0.all::<Grant>(&grants(subject)).await?;
+        let many = u64::try_from(grants.len()).unwrap_or(u64::MAX);
+        let clients = grants.into_iter().map(|(_, grant)| Connected { name: grant.client_name, id: grant.client });
+        let clients: BTreeSet<Connected> = clients.collect();
+        Ok((many, clients.into_iter().collect()))
     }
 
     /// Gives a user another password, and ends their sessions in browsers. Clients stay connected.
@@ -149,9 +193,10 @@ impl Users {
     /// Removes a user, and disconnects every client that acts for them: how many there were.
     pub async fn remove(&self, name: &str) -> Result<usize, UserError> {
         let (key, kept) = self.find(name).await?;
+        retire_owner(&self.0).await?;
         // First the user, so that nothing new comes while the rest goes.
         self.0.remove(&key, Expected::Any).await?;
-        Ok(disconnect(&self.0, &kept.value.id).await?)
+        Ok(disconnect(&self.0, &kept.value.id, None).await?)
     }
 
     async fn find(&self, name: &str) -> Result<(String, super::shelf::Kept<Record>), UserError> {
@@ -174,10 +219,20 @@ fn check(password: &SecretString) -> Result<(), UserError> {
     if right { Ok(()) } else { Err(UserError::Password) }
 }
 
-/// Ends what somebody gave to clients: how many there were.
-pub(super) async fn disconnect(shelf: &Shelf, subject: &str) -> Result<usize, Trouble> {
-    shelf.clear(&format!("auth/consent/{subject}/")).await?;
-    shelf.clear(&grants(subject)).await
+/// Ends what somebody gave to clients, or to this one: how many grants there were. Asked again, they are asked anew.
+pub(super) async fn disconnect(shelf: &Shelf, subject: &str, client: Option<&str>) -> Result<usize, Trouble> {
+    let Some(client) = client else {
+        shelf.clear(&format!("auth/consent/{subject}/")).await?;
+        return shelf.clear(&grants(subject)).await;
+    };
+    shelf.clear(&consent::of_client(subject, client)).await?;
+    let mut ended = 0;
+    for (key, grant) in shelf.all::<Grant>(&grants(subject)).await? {
+        if grant.client == client {
+            ended += usize::from(shelf.remove(&key, Expected::Any).await?);
+        }
+    }
+    Ok(ended)
 }
 
 fn grants(subject: &str) -> String {

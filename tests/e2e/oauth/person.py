@@ -153,8 +153,8 @@ class Person:
         shown: list[str] = []
 
         def fresh() -> bool:
-            lines = [line for line in self.server.log if "sign-in code for " in line]
-            shown[:] = [line.rsplit(": ", 1)[-1].strip() for line in lines]
+            lines = [line for line in self.server.log if "sign-in code " in line]
+            shown[:] = [line.partition("sign-in code ")[2].split(" ")[0] for line in lines]
             return bool(shown) and shown[-1] not in self.signed_in_with
 
         until(fresh, f"a code in {self.server.log}")

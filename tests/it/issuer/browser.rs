@@ -11,7 +11,7 @@ async fn a_person_signs_in_agrees_and_is_asked_once() {
     world.add("ann", None).await;
     let page = world.ask(&[], None).await;
     assert_eq!(page.status, StatusCode::OK);
-    let policy = "form-action 'self' https://chatgpt.com; frame-ancestors 'none'";
+    let policy = "form-action 'self' https:; frame-ancestors 'none'";
     assert!(page.header("content-security-policy").contains(policy));
     assert_eq!((page.header("x-frame-options"), page.header("cache-control")), ("DENY", "no-store"));
     assert_eq!(
@@ -69,7 +69,8 @@ async fn no_and_another_account_are_answers_too() {
     let world = World::new().await;
     world.add("ann", None).await;
     let page = world.ask(&[("redirect_uri", "http://127.0.0.1:4711/cb")], None).await;
-    assert!(page.header("content-security-policy").contains("form-action 'self' http://127.0.0.1:4711;"));
+    let policy = "form-action 'self' https: http://127.0.0.1:* http://localhost:*;";
+    assert!(page.header("content-security-policy").contains(policy));
     let signed = world.sign_in(&page, &page.cookie().unwrap(), "ann", PASSWORD).await;
     let cookie = signed.cookie().unwrap();
     let page = world.get(signed.header("location"), Some(&cookie)).await;
@@ -107,6 +108,8 @@ async fn requests_that_cannot_be_trusted_lead_nowhere() {
         [("redirect_uri", "http://localhost.evil.example/cb")],
         [("redirect_uri", "http://u@localhost/cb")],
         [("redirect_uri", "http://127.0.0.1/cb#f")],
+        [("redirect_uri", "http://app.localhost/cb")],
+        [("redirect_uri", "http://127.0.0.1:80:80/cb")],
     ] {
         let page = world.ask(&changes, None).await;
         assert_eq!((page.status, page.header("location")), (StatusCode::BAD_REQUEST, ""), "{changes:?}");
@@ -117,6 +120,9 @@ async fn requests_that_cannot_be_trusted_lead_nowhere() {
         "https://chatgpt.com/connector/oauth/aB_9-x",
         "http://localhost:9/any",
         "http://[::1]:9/any",
+        "http://localhost:80/any",
+        "http://[::1]:80/",
+        "http://127.0.0.1:80",
         "cursor://anysphere.cursor-mcp/oauth/callback",
     ] {
         assert_eq!(world.ask(&[("redirect_uri", fine)], None).await.status, StatusCode::OK, "{fine}");
@@ -228,7 +234,8 @@ async fn without_users_a_code_from_the_terminal_signs_in() {
     let cookie = page.cookie().unwrap();
     let said = world.said.lock().unwrap().clone();
     assert_eq!(said.len(), 1);
-    let code = said[0].strip_prefix("sign-in code for pre (chatgpt.com): ").unwrap().to_owned();
+    let code = code_of(&said[0]);
+    assert_eq!(said[0], format!("sign-in code {code} for chatgpt.com (calls itself \"pre\")"));
     assert!(page.body.contains("name=\"code\"") && !page.body.contains(&code));
     let enter = async |page: &Seen, code: &str| {
         let (flow, csrf) = (page.hidden("flow"), page.hidden("csrf"));
@@ -248,6 +255,10 @@ async fn without_users_a_code_from_the_terminal_signs_in() {
     world.add("ann", None).await;
     assert!(world.issuer.verify(text(&tokens, "access_token")).await.is_err());
     assert!(world.ask(&[], Some(&renewed)).await.body.contains("name=\"password\""));
+    // Nor do they come back when the last user goes.
+    Users::new(Arc::clone(&world.store)).remove("ann").await.unwrap();
+    assert!(world.ask(&[], Some(&renewed)).await.body.contains("name=\"code\""));
+    assert!(world.issuer.verify(text(&tokens, "access_token")).await.is_err());
 }
 
 #[tokio::test]
@@ -260,4 +271,27 @@ async fn another_password_ends_sessions_in_browsers() {
     users.set_password("ann", "another password".into()).await.unwrap();
     assert!(world.ask(&[], Some(&cookie)).await.body.contains("name=\"password\""));
     assert!(users.set_password("ann", "short".into()).await.is_err());
+}
+
+#[tokio::test]
+async fn without_tls_servers_of_other_ports_have_other_cookies() {
+    let world = World::new().await;
+    let options = IssuerOptions {
+        base: "http://127.0.0.1:8931".into(),
+        resource: RESOURCE.into(),
+        ..options(&world.store, BuiltInConfig::default(), &world.said)
+    };
+    let issuer = Issuer::open(options, &Upstream::default()).await.unwrap();
+    let client =
+        world.register(json!({ "redirect_uris": [CHATGPT], "token_endpoint_auth_method": "none" })).await.json();
+    let query = format!(
+        "response_type=code&client_id={}&redirect_uri={CHATGPT}&code_challenge={CHALLENGE}&code_challenge_method=S256",
+        text(&client, "client_id")
+    );
+    let Answer::Page(page) = issuer.authorize(&Parameters::parse(query.as_bytes()), Visit::default()).await else {
+        panic!("nobody is signed in");
+    };
+    let cookie = page.cookie.unwrap();
+    assert!(cookie.starts_with("switchboard-8931=") && cookie.contains("Max-Age=3600;"), "{cookie}");
+    assert!(!cookie.contains("Secure"));
 }

@@ -38,6 +38,12 @@ async fn clients_register_themselves() {
         "https://example.com\\@evil.example/",
         "https://ex ample.com",
         "HTTPS://example.com/cb",
+        "https://a;img-src *.example/cb",
+        "https://a;b.example/cb",
+        "https://a,b.example/cb",
+        "https://*.example/cb",
+        "https://'self'.example/cb",
+        "https://a$.example/cb",
     ] {
         let refused = world.register(json!({ "redirect_uris": [wrong] })).await;
         assert_eq!(
@@ -51,8 +57,80 @@ async fn clients_register_themselves() {
         json!({}),
         json!({ "redirect_uris": [CHATGPT], "grant_types": ["client_credentials"] }),
         json!({ "redirect_uris": [CHATGPT], "token_endpoint_auth_method": "private_key_jwt" }),
+        json!({ "redirect_uris": (0..10).map(|it| format!("https://example.com/{it}{}", "x".repeat(1000))).collect::<Vec<_>>() }),
     ] {
         assert_eq!(world.register(wrong.clone()).await.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_of_no_use_are_left_out() {
+    let world = World::new().await;
+    let asked =
+        json!({ "redirect_uris": ["http://intranet/cb", CHATGPT, "foo:bar"], "token_endpoint_auth_method": "none" });
+    let made = world.register(asked).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    assert_eq!(made.json()["redirect_uris"], json!([CHATGPT]));
+}
+
+#[tokio::test]
+async fn this_computer_is_known_by_all_its_names() {
+    let world = World::new().await;
+    world.add("ann", None).await;
+    for address in [
+        "https://localhost/cb",
+        "https://app.localhost/cb",
+        "https://localhost./cb",
+        "https://0.0.0.0/cb",
+        "https://[::]/cb",
+        "http://[::1]:4711/cb",
+    ] {
+        let client = world.register(json!({ "redirect_uris": [address], "token_endpoint_auth_method": "none" })).await;
+        let client = client.json();
+        let own = [("client_id", text(&client, "client_id")), ("redirect_uri", address)];
+        let (_, cookie) = world.connect("ann", &own).await;
+        let again = world.ask(&own, Some(&cookie)).await;
+        assert!(again.body.contains("a program on your computer"), "{address} is always asked, and warned of");
+    }
+    let page = world.ask(&[("redirect_uri", "http://[::1]:4711/cb")], None).await;
+    assert!(page.header("content-security-policy").contains("form-action 'self' https: http:;"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn what_is_no_form_is_no_wrong_client() {
+    let world = World::new().await;
+    for path in ["/oauth/token", "/oauth/revoke"] {
+        for request in [
+            world.http.post(format!("{}{path}", world.address)),
+            world.http.post(format!("{}{path}", world.address)).json(&json!({ "client_id": "pre" })),
+            world.http.post(format!("{}{path}", world.address)).form(&[("grant_type", "refresh_token")]),
+        ] {
+            let refused = Seen::of(request.send().await.unwrap()).await;
+            let error = refused.json()["error"].clone();
+            assert_eq!((refused.status, error), (StatusCode::BAD_REQUEST, json!("invalid_request")), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_counts_as_it_is_and_as_in_a_form() {
+    let secret = "a+b%41:c";
+    let mut world = World::new().await;
+    let mut settings = BuiltInConfig {
+        client: Some(PredefinedClient { id: "pre".into(), secret: None, redirect_uris: Vec::new() }),
+        ..BuiltInConfig::default()
+    };
+    settings.registration = false;
+    let options = IssuerOptions { client_secret: Some(secret.into()), ..options(&world.store, settings, &world.said) };
+    world.issuer = Issuer::open(options, &Upstream::default()).await.unwrap();
+    for (shown, right) in
+        [(secret, true), ("a%2Bb%2541%3Ac", true), ("a b%41:c", false), ("a bA:c", false), ("", false)]
+    {
+        let pair = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("pre:{shown}"));
+        let form = Parameters::parse(b"grant_type=refresh_token&refresh_token=x");
+        let answer = world.issuer.token(&form, Some(&format!("Basic {pair}"))).await;
+        let Answer::Json { status, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(status == StatusCode::BAD_REQUEST, right, "{shown}");
     }
 }
 

@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 use switchboard::auth::{Denied, Users};
 use switchboard::caller::Scopes;
+use switchboard::store::Put;
 
 use super::*;
 
@@ -56,19 +57,22 @@ async fn a_code_is_for_whom_it_was_made() {
         [("code_verifier", "")],
         [("code_verifier", CHALLENGE)],
         [("redirect_uri", "https://claude.ai/api/mcp/auth_callback")],
-        [("client_id", text(&other, "client_id"))],
     ] {
         let (code, _) = world.connect("ann", &[("prompt", "consent")]).await;
         assert_eq!(error(&world.redeem(&code, &changes).await), "invalid_grant", "{changes:?}");
         assert_eq!(error(&world.redeem(&code, &[]).await), "invalid_grant", "it is burnt");
     }
     let (code, _) = world.connect("ann", &[("prompt", "consent")]).await;
+    let others = [("client_id", text(&other, "client_id"))];
+    assert_eq!(error(&world.redeem(&code, &others).await), "invalid_grant", "and is not burnt by others");
     assert_eq!(error(&world.redeem(&code, &[("resource", "https://other.example")]).await), "invalid_target");
     assert_eq!(error(&world.redeem(&code, &[("grant_type", "password")]).await), "unsupported_grant_type");
     assert_eq!(error(&world.redeem(&code, &[("scope", "a"), ("scope", "b")]).await), "invalid_request");
     let nobody = world.redeem(&code, &[("client_id", "nobody")]).await;
     assert_eq!((nobody.status, text(&nobody.json(), "error")), (StatusCode::UNAUTHORIZED, "invalid_client"));
-    assert_eq!(world.redeem(&code, &[]).await.status, StatusCode::OK);
+    let tokens = world.redeem(&code, &[]).await.json();
+    assert_eq!(error(&world.redeem(&code, &others).await), "invalid_grant");
+    assert!(lives(&world, text(&tokens, "access_token")).await, "another client's replay ends nothing");
 }
 
 #[tokio::test]
@@ -171,6 +175,10 @@ async fn a_client_gives_back_what_it_got() {
     }
     let form = [("token", "nonsense"), ("client_id", "pre")];
     assert_eq!(world.post("/oauth/revoke", None, &form).await.status, StatusCode::OK);
+    let page = world.ask(&[], None).await;
+    let cookie = world.sign_in(&page, &page.cookie().unwrap(), "ann", PASSWORD).await.cookie().unwrap();
+    let asked = world.ask(&[], Some(&cookie)).await;
+    assert!(asked.body.contains("name=\"decision\""), "what ended is asked anew");
 }
 
 #[tokio::test]
@@ -197,8 +205,18 @@ async fn two_processes_on_one_store_agree() {
     let token = tokens(&world).await;
     let settings = BuiltInConfig::default();
     let other = Issuer::open(options(&world.store, settings, &world.said), &Upstream::default()).await.unwrap();
-    assert_eq!(other.jwks(), world.issuer.jwks());
+    assert_eq!(other.jwks().await, world.issuer.jwks().await);
     assert!(other.verify(text(&token, "access_token")).await.is_ok());
+    // One of them finds the key too old, and makes another: the other publishes that too.
+    let kept = world.store.get("auth/signing").await.unwrap().unwrap();
+    let mut ring: Value = serde_json::from_slice(&kept.value).unwrap();
+    ring["keys"][0]["made"] = json!(ring["keys"][0]["made"].as_u64().unwrap() - 91 * 24 * 3600 * 1000);
+    world.store.put("auth/signing", ring.to_string().into(), Put::default()).await.unwrap();
+    let settings = BuiltInConfig::default();
+    let third = Issuer::open(options(&world.store, settings, &world.said), &Upstream::default()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let keys = world.issuer.jwks().await;
+    assert_eq!((&keys, keys["keys"].as_array().unwrap().len()), (&third.jwks().await, 2));
 }
 
 #[tokio::test]

@@ -1,21 +1,18 @@
 //! Clients whose id is the address of a document that describes them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::sync::Cache;
 use serde_json::Value;
-use tokio::{
-    sync::{Mutex, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use url::Url;
 
 use super::{Client, Keys, Kind, Proof, Redirects, check_ways, keys_of, plain, texts};
 use crate::auth::fetch::{FetchError, Fetcher, is_loopback};
 use crate::auth::issuer::answer::Refusal;
-use crate::auth::issuer::redirect;
+use crate::auth::issuer::{Trouble, redirect};
 
 /// The largest document.
 const MAX_BYTES: usize = 64 << 10;
@@ -31,30 +28,50 @@ const USUAL: Duration = Duration::from_mins(10);
 const LONGEST_KEPT: Duration = Duration::from_hours(24);
 /// How long a failure is remembered.
 const FAILURE: Duration = Duration::from_secs(30);
-/// Documents read at once. Who has to wait longer than this for a place is asked to come again.
-const AT_ONCE: usize = 32;
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a document that is over goes on to count while it is read anew.
+const OVERTIME: Duration = Duration::from_hours(1);
+/// Documents read at once, in all and from one host: nobody's slow site keeps those of others from being read.
+const AT_ONCE: usize = 64;
+const FROM_ONE: usize = 8;
+/// Who has to wait longer than this for a place is asked to come again.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for somebody else who reads the same document.
+const COMPANY: Duration = Duration::from_secs(6);
 
 type Found = Result<Arc<Client>, Refusal>;
 
 /// Clients as their documents describe them.
 pub(in crate::auth::issuer) struct Documents {
-    fetcher: Fetcher,
+    reader: Arc<Reader>,
     hosts: Vec<String>,
     allow_private: bool,
     entries: Cache<String, Arc<Entry>>,
-    places: Semaphore,
+    /// What is read anew while the old still counts.
+    renewals: Mutex<JoinSet<()>>,
 }
 
-/// What is known of one document. Whoever reads it holds the lock; who asks for the same one waits.
-type Entry = Mutex<Option<Known>>;
+/// What is known of one document.
+#[derive(Default)]
+struct Entry {
+    known: Mutex<Option<Known>>,
+    /// Held by whoever reads it; who asks for the same one waits.
+    reading: tokio::sync::Mutex<()>,
+}
 
+#[derive(Clone)]
 struct Known {
     found: Found,
     /// For how long it counts.
     until: Instant,
     /// When it was read, if it could be.
     read: Option<Instant>,
+}
+
+/// Reads documents, a few at a time.
+struct Reader {
+    fetcher: Fetcher,
+    places: Semaphore,
+    sites: Cache<String, Arc<Semaphore>>,
 }
 
 impl fmt::Debug for Documents {
@@ -67,37 +84,49 @@ impl Documents {
     /// `hosts` may have such clients; when there are none, all.
     pub(in crate::auth::issuer) fn new(fetcher: Fetcher, hosts: Vec<String>, allow_private: bool) -> Self {
         let entries = Cache::builder().max_capacity(REMEMBERED).time_to_idle(LONGEST_KEPT).build();
-        Self { fetcher, hosts, allow_private, entries, places: Semaphore::new(AT_ONCE) }
+        let sites = Cache::builder().max_capacity(REMEMBERED).build();
+        let reader = Arc::new(Reader { fetcher, places: Semaphore::new(AT_ONCE), sites });
+        Self { reader, hosts, allow_private, entries, renewals: Mutex::default() }
     }
 
     /// The client of this id.
-    pub(in crate::auth::issuer) async fn find(&self, id: &str) -> Found {
-        let url = self.address(id)?;
-        let entry = self.entries.get_with(id.to_owned(), Arc::default);
-        let mut known = entry.lock().await;
-        let now = Instant::now();
-        if let Some(known) = known.as_ref().filter(|known| now < known.until) {
-            return known.found.clone();
-        }
-        let place = tokio::time::timeout(PATIENCE, self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(busy()) };
-        let fetched = self.fetcher.json(&url, MAX_BYTES).await;
-        let next = match fetched {
-            Ok(fetched) => {
-                let found = describe(id, &url, &fetched.value).map(Arc::new);
-                let lasting = fetched.max_age.unwrap_or(USUAL).clamp(SHORTEST, LONGEST_KEPT);
-                let lasting = if found.is_ok() { lasting } else { FAILURE };
-                Known { found, until: now + lasting, read: Some(now) }
-            }
-            // What it said last goes on to count for a while: a client is not cut off because its site is down.
-            Err(FetchError::Unreachable(why)) if known.as_ref().is_some_and(|known| known.is_usable(now)) => {
-                tracing::info!(host = url.host_str(), "a client's document cannot be read anew: {why}");
-                let (found, read) = known.take().map_or_else(|| (Err(busy()), None), |known| (known.found, known.read));
-                Known { found, until: now + FAILURE, read }
-            }
-            Err(error) => Known { found: Err(unreadable(&url, &error)), until: now + FAILURE, read: None },
+    pub(in crate::auth::issuer) async fn find(&self, id: &str) -> Result<Found, Trouble> {
+        let url = match self.address(id) {
+            Ok(url) => url,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        known.insert(next).found.clone()
+        let entry = self.entries.get_with(id.to_owned(), Arc::default);
+        if let Some(known) = entry.known() {
+            let now = Instant::now();
+            if now < known.until {
+                return Ok(known.found);
+            }
+            if known.is_usable(now) && now < known.until + OVERTIME {
+                self.renew(id, url, entry);
+                return Ok(known.found);
+            }
+        }
+        let Ok(_reading) = tokio::time::timeout(COMPANY, entry.reading.lock()).await else { return Err(Trouble::Busy) };
+        // Somebody may have read it meanwhile.
+        if let Some(known) = entry.known().filter(|known| Instant::now() < known.until) {
+            return Ok(known.found);
+        }
+        self.reader.read(id, &url, &entry).await
+    }
+
+    /// Reads a document anew, beside whoever asks for it.
+    fn renew(&self, id: &str, url: Url, entry: Arc<Entry>) {
+        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        while renewals.try_join_next().is_some() {}
+        if renewals.len() >= AT_ONCE {
+            return;
+        }
+        let (id, reader) = (id.to_owned(), Arc::clone(&self.reader));
+        renewals.spawn(async move {
+            if let Ok(_reading) = entry.reading.try_lock() {
+                let _ = reader.read(&id, &url, &entry).await;
+            }
+        });
     }
 
     /// The address of a document, when the id can be one: it has to be written in the one way such addresses have.
@@ -131,14 +160,50 @@ impl Documents {
     }
 }
 
+impl Entry {
+    fn known(&self) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Reader {
+    /// Reads a document, and remembers what came of it.
+    async fn read(&self, id: &str, url: &Url, entry: &Entry) -> Result<Found, Trouble> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let site = self.sites.get_with(host, || Arc::new(Semaphore::new(FROM_ONE)));
+        let places = async { Some((site.acquire().await.ok()?, self.places.acquire().await.ok()?)) };
+        let Ok(Some(_places)) = tokio::time::timeout(PATIENCE, places).await else { return Err(Trouble::Busy) };
+        let fetched = self.fetcher.json(url, MAX_BYTES).await;
+        let now = Instant::now();
+        let next = match fetched {
+            Ok(fetched) => {
+                let found = describe(id, url, &fetched.value).map(Arc::new);
+                let lasting = fetched.max_age.unwrap_or(USUAL).clamp(SHORTEST, LONGEST_KEPT);
+                let lasting = if found.is_ok() { lasting } else { FAILURE };
+                Known { found, until: now + lasting, read: Some(now) }
+            }
+            Err(error) => {
+                let known = entry.known().filter(|known| known.is_usable(now));
+                match (error, known) {
+                    // What it said last goes on to count for a while: a client is not cut off because its site is down.
+                    (FetchError::Unreachable(why), Some(known)) => {
+                        tracing::info!(host = url.host_str(), "a client's document cannot be read anew: {why}");
+                        Known { until: now + FAILURE, ..known }
+                    }
+                    (error, _) => Known { found: Err(unreadable(url, &error)), until: now + FAILURE, read: None },
+                }
+            }
+        };
+        let found = next.found.clone();
+        *entry.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+        Ok(found)
+    }
+}
+
 impl Known {
     fn is_usable(&self, now: Instant) -> bool {
         self.found.is_ok() && self.read.is_some_and(|read| now.duration_since(read) < LONGEST_KEPT)
     }
-}
-
-fn busy() -> Refusal {
-    Refusal::new("temporarily_unavailable", "too many clients are looked up at once; try again")
 }
 
 fn unreadable(url: &Url, error: &FetchError) -> Refusal {

@@ -37,7 +37,8 @@ pub(in crate::auth::issuer) struct Proofs {
 /// What a request shows.
 enum Shown<'a> {
     Nothing,
-    Secret(String),
+    /// In each of the ways it may be meant.
+    Secret(Vec<String>),
     Signature(&'a str),
 }
 
@@ -103,7 +104,7 @@ impl Issuer {
         let proven = match (&client.proof, shown) {
             // Some send a secret that nobody gave them. It opens nothing.
             (Proof::Nothing, Shown::Nothing | Shown::Secret(_)) | (Proof::MaySign(_), Shown::Nothing) => Ok(()),
-            (Proof::Secret(kept), Shown::Secret(secret)) if random::same(kept, &random::fingerprint(&secret)) => Ok(()),
+            (Proof::Secret(kept), Shown::Secret(meant)) if is_one(kept, &meant) => Ok(()),
             (Proof::Signature(keys) | Proof::MaySign(keys), Shown::Signature(assertion)) => {
                 self.signed(&client, keys, assertion).await?
             }
@@ -166,23 +167,29 @@ fn read<'a>(form: &'a Parameters, authorization: Option<&str>) -> Result<(String
         if named.is_some_and(|named| named != id) {
             return Err(Refusal::client("two clients are named"));
         }
-        return Ok((id, if secret.is_empty() { Shown::Nothing } else { Shown::Secret(secret) }));
+        return Ok((id, if secret.concat().is_empty() { Shown::Nothing } else { Shown::Secret(secret) }));
     }
     let Some(assertion) = assertion else {
-        let id = named.ok_or_else(|| Refusal::client("client_id is missing"))?;
-        return Ok((id.to_owned(), secret.map_or(Shown::Nothing, |secret| Shown::Secret(secret.to_owned()))));
+        let id = named.ok_or_else(|| Refusal::request("client_id is missing"))?;
+        return Ok((id.to_owned(), secret.map_or(Shown::Nothing, |secret| Shown::Secret(vec![secret.to_owned()]))));
     };
     if form.one("client_assertion_type")? != Some(ASSERTION) {
         return Err(Refusal::client(format!("client_assertion_type has to be {ASSERTION}")));
     }
     // Only to know whose keys to look for; what it says counts once its signature does.
     let claimed = jsonwebtoken::dangerous::insecure_decode::<Claims>(assertion).ok().map(|data| data.claims.sub);
-    let id = named.map(str::to_owned).or(claimed).ok_or_else(|| Refusal::client("client_id is missing"))?;
+    let id = named.map(str::to_owned).or(claimed).ok_or_else(|| Refusal::request("client_id is missing"))?;
     Ok((id, Shown::Signature(assertion)))
 }
 
-/// Id and secret of HTTP Basic, each written as in a form (RFC 6749, 2.3.1).
-fn basic_pair(pair: &str) -> Option<(String, String)> {
+/// Whether one of these is the secret of this fingerprint, in a time that does not tell which.
+fn is_one(kept: &str, meant: &[String]) -> bool {
+    meant.iter().fold(false, |found, secret| random::same(kept, &random::fingerprint(secret)) | found)
+}
+
+/// Id and secret of HTTP Basic. Each has to be written as in a form (RFC 6749, 2.3.1), but many clients write the
+/// secret as it is, so both are looked at.
+fn basic_pair(pair: &str) -> Option<(String, Vec<String>)> {
     let pair = String::from_utf8(BASE64_STANDARD.decode(pair.trim()).ok()?).ok()?;
     // An id that is an address holds a colon of its own, when it is not written as in a form.
     let is_address = pair.starts_with("https://") || pair.starts_with("http://");
@@ -191,5 +198,6 @@ fn basic_pair(pair: &str) -> Option<(String, String)> {
         let spaced = text.replace('+', " ");
         percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
     };
-    Some((plain(id)?, plain(secret)?))
+    let id = if is_address { id.to_owned() } else { plain(id)? };
+    Some((id, plain(secret).into_iter().chain([secret.to_owned()]).collect()))
 }

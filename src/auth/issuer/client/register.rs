@@ -12,14 +12,19 @@ use crate::auth::issuer::shelf::{Shelf, fresh, now};
 use crate::auth::issuer::{Trouble, random};
 use crate::store::{Expected, Put};
 
+/// Clients that somebody let in.
 const PREFIX: &str = "auth/client/";
+/// Those that nobody let in yet, oldest first.
+const NEWCOMERS: &str = "auth/newcomer/";
 /// A client that nobody lets in is forgotten after this long.
-const UNUSED: Duration = Duration::from_hours(90 * 24);
-/// More are refused.
+const UNUSED: Duration = Duration::from_hours(7 * 24);
+/// When there are so many of those, the oldest make room: nobody can close the door for others.
 const MOST: u64 = 10_000;
+/// How many make room at most for one, should several processes have let in too many.
+const ROOM: u64 = 10;
+/// The largest record.
+const LARGEST: usize = 8 << 10;
 const MOST_REDIRECTS: usize = 20;
-/// The largest set of keys that is kept, as text.
-const MOST_KEYS: usize = 16 << 10;
 
 /// What is kept of a client.
 #[derive(Serialize, Deserialize)]
@@ -28,8 +33,6 @@ struct Record {
     name: String,
     redirects: Vec<String>,
     proof: Proof,
-    /// Whether somebody let it in: then it stays.
-    used: bool,
 }
 
 /// All clients that registered.
@@ -45,32 +48,45 @@ impl Registry {
 
     /// The client of this id.
     pub(in crate::auth::issuer) async fn find(&self, id: &str) -> Result<Option<Client>, Trouble> {
-        let Some(key) = key(id) else { return Ok(None) };
-        let kept = self.shelf.read::<Record>(&key).await?;
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let mut kept = self.shelf.read::<Record>(&format!("{PREFIX}{id}")).await?;
+        if kept.is_none() {
+            kept = self.shelf.read::<Record>(&format!("{NEWCOMERS}{id}")).await?;
+        }
         Ok(kept.map(|kept| {
-            let Record { id, name, redirects, proof, .. } = kept.value;
+            let Record { id, name, redirects, proof } = kept.value;
             Client { id, name, kind: Kind::Registered, redirects: Redirects::These(redirects), proof }
         }))
     }
 
     /// Keeps a client for ever, once somebody let it in: clients do not expect to be forgotten.
     pub(in crate::auth::issuer) async fn used(&self, id: &str) -> Result<(), Trouble> {
-        let Some(key) = key(id) else { return Ok(()) };
-        if let Some(kept) = self.shelf.read::<Record>(&key).await?
-            && !kept.value.used
-        {
-            let record = Record { used: true, ..kept.value };
-            let put = Put { expected: Expected::Is(kept.version), expires: None };
-            self.shelf.keep(&key, &record, put).await?;
+        let newcomer = format!("{NEWCOMERS}{id}");
+        if let Some(kept) = self.shelf.read::<Record>(&newcomer).await? {
+            let put = Put { expected: Expected::Absent, expires: None };
+            self.shelf.keep(&format!("{PREFIX}{id}"), &kept.value, put).await?;
+            self.shelf.remove(&newcomer, Expected::Any).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is room for one more.
+    async fn make_room(&self) -> Result<(), Trouble> {
+        let over = (self.shelf.count(NEWCOMERS).await? + 1).saturating_sub(MOST).min(ROOM);
+        if over > 0 {
+            tracing::warn!("{MOST} clients have registered that nobody let in; the oldest make room");
+            self.shelf.drop_first(NEWCOMERS, usize::try_from(over).unwrap_or_default()).await?;
         }
         Ok(())
     }
 }
 
-/// Where a client of this id is kept; `None`: we give out no such ids.
-fn key(id: &str) -> Option<String> {
+/// Whether it may be the id of such a client.
+fn is_id(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (id.len() <= 64 && id.bytes().all(fits)).then(|| format!("{PREFIX}{id}"))
+    id.len() <= 64 && id.bytes().all(fits)
 }
 
 /// Registers a client: what it is told.
@@ -82,19 +98,21 @@ pub(in crate::auth::issuer) async fn register(
         Ok(asked) => asked,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if registry.shelf.count(PREFIX).await? >= MOST {
-        tracing::warn!("a client could not register: there are {MOST} already");
-        return Ok(Err(Refusal::new("temporarily_unavailable", "too many clients have registered; try again later")));
-    }
-    let id = random::name()?;
+    // The time comes first, so that the oldest stand first.
+    let id = format!("{:012x}-{}", now(), random::name()?);
     let secret = if asked.keys_secret() { Some(random::word()?) } else { None };
     let proof = match (&secret, asked.signs) {
         (Some(secret), _) => Proof::Secret(random::fingerprint(secret)),
         (None, Some(keys)) => Proof::Signature(keys),
         (None, None) => Proof::Nothing,
     };
-    let record = Record { id, name: asked.name, redirects: asked.redirects, proof, used: false };
-    let key = format!("{PREFIX}{}", record.id);
+    let record = Record { id, name: asked.name, redirects: asked.redirects, proof };
+    if serde_json::to_vec(&record).map_or(usize::MAX, |record| record.len()) > LARGEST {
+        let what = format!("that is too much: {LARGEST} bytes of names, addresses and keys are the most");
+        return Ok(Err(Refusal::new("invalid_client_metadata", what)));
+    }
+    registry.make_room().await?;
+    let key = format!("{NEWCOMERS}{}", record.id);
     registry.shelf.keep(&key, &record, fresh(UNUSED)).await?;
     tracing::info!(client = record.id, name = record.name, "a client registered itself");
     let mut told = asked.told;
@@ -126,7 +144,7 @@ impl Asked {
         check_ways(asked)?;
         let redirects = texts(asked, "redirect_uris")
             .map_err(|_| Refusal::new("invalid_redirect_uri", "redirect_uris has to be a list of addresses"))?;
-        let native = redirects_are_right(&redirects)?;
+        let (redirects, native) = usable(redirects)?;
         let method = match asked.get("token_endpoint_auth_method").and_then(Value::as_str) {
             None | Some("client_secret_basic") => "client_secret_basic",
             Some("client_secret_post") => "client_secret_post",
@@ -135,10 +153,6 @@ impl Asked {
             Some(other) => return Err(wrong(format!("{} is no way to authenticate here", plain(other)))),
         };
         let keys = keys_of(asked)?.filter(|_| method == "private_key_jwt");
-        let large = |keys: &super::Keys| serde_json::to_string(keys).is_ok_and(|text| text.len() > MOST_KEYS);
-        if keys.as_ref().is_some_and(large) {
-            return Err(wrong("jwks is too large".into()));
-        }
         if method == "private_key_jwt" && keys.is_none() {
             return Err(wrong("private_key_jwt needs jwks or jwks_uri".into()));
         }
@@ -160,7 +174,7 @@ impl Asked {
         });
         let mut told = told.as_object().cloned().unwrap_or_default();
         for member in ["scope", "client_uri", "jwks", "jwks_uri"] {
-            let short = asked.get(member).filter(|value| value.to_string().len() <= MOST_KEYS);
+            let short = asked.get(member).filter(|value| value.to_string().len() <= LARGEST);
             told.extend(short.map(|value| (member.to_owned(), value.clone())));
         }
         Ok(Self { name, redirects, method, signs: keys, told })
@@ -171,22 +185,19 @@ impl Asked {
     }
 }
 
-/// Whether people may be sent to all of these, and whether all belong to programs on their devices.
-fn redirects_are_right(redirects: &[String]) -> Result<bool, Refusal> {
+/// Those of the addresses that people may be sent to, and whether all of these belong to programs on their devices.
+/// Clients name some for other servers too, so one that is of no use here does not keep a client out.
+fn usable(redirects: Vec<String>) -> Result<(Vec<String>, bool), Refusal> {
     let wrong = |what: String| Refusal::new("invalid_redirect_uri", what);
+    let first = redirects.first().map(|first| plain(first)).unwrap_or_default();
+    let redirects: Vec<String> = redirects.into_iter().filter(|it| redirect::place(it).is_some()).collect();
+    if redirects.is_empty() && !first.is_empty() {
+        let what = "has to be https://, http:// at this machine (127.0.0.1, [::1], localhost), or a scheme with a dot, without fragment and user name";
+        return Err(wrong(format!("{first} {what}")));
+    }
     if redirects.is_empty() || redirects.len() > MOST_REDIRECTS {
         return Err(wrong(format!("redirect_uris has to hold 1 to {MOST_REDIRECTS} addresses")));
     }
-    let mut native = true;
-    for address in redirects {
-        match redirect::place(address) {
-            Some(Place::Web) => native = false,
-            Some(Place::Loopback | Place::App) => {}
-            None => {
-                let what = "has to be https://, http:// at this machine (127.0.0.1, [::1], localhost), or a scheme with a dot, without fragment and user name";
-                return Err(wrong(format!("{} {what}", plain(address))));
-            }
-        }
-    }
-    Ok(native)
+    let native = !redirects.iter().any(|address| redirect::place(address) == Some(Place::Web));
+    Ok((redirects, native))
 }
