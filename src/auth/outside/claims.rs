@@ -82,7 +82,11 @@ impl Rules {
 
     /// Whom it names.
     pub(super) fn principal(&self, claims: &Claims) -> Result<Principal, Denied> {
-        let subject = text(claims.get("sub")).ok_or(Denied::Invalid("the token names nobody (`sub`)".into()))?;
+        let client = ["client_id", "azp", "appid"].iter().find_map(|name| text(claims.get(*name)));
+        // A token that a program got for itself, and that only its issuer can read, may name nobody else (RFC 7662).
+        let program = || client.as_ref().map(|client| format!("client:{client}"));
+        let subject = if claims.contains_key("sub") { text(claims.get("sub")) } else { program() };
+        let subject = subject.ok_or(Denied::Invalid("the token names nobody (`sub`)".into()))?;
         let scopes = self.scopes(claims);
         let reach = match (&scopes, self.scopes.is_empty()) {
             (_, true) | (Scopes::All, false) => Scopes::All,
@@ -96,7 +100,7 @@ impl Rules {
                 Some(Value::Number(number)) => Some(number.to_string()),
                 other => text(other),
             }),
-            client: ["client_id", "azp", "appid"].iter().find_map(|name| text(claims.get(*name))),
+            client,
             scopes,
             reach,
             name: text(claims.get("name")),
