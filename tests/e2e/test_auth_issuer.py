@@ -6,7 +6,6 @@ Every refusal is next to the same request without the attack, which is granted.
 import base64
 import html
 import json
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -35,7 +34,18 @@ from oauth.client import (
 )
 from oauth.forge import b64, by_hand, hs256, signed
 from oauth.gateway import Caller, denied, gateway
-from oauth.house import PASSWORD, UNLIMITED, ada, app, browsers, built_in, dead_end, newcomer, starts  # noqa: F401 - fixtures
+from oauth.house import (  # noqa: F401 - fixtures
+    PASSWORD,
+    UNLIMITED,
+    ada,
+    app,
+    browsers,
+    built_in,
+    dead_end,
+    newcomer,
+    starts,
+    turned_back,
+)
 from oauth.person import Forms, Person
 from wire import Json
 
@@ -274,16 +284,6 @@ REFUSALS: dict[str, tuple[Json, set[str]]] = {
     ),
     "nobody-signed-in": ({"prompt": "none"}, {"login_required", "interaction_required"}),
 }
-
-
-def turned_back(answer: httpx2.Response | str) -> str:
-    """Where the client is told, which a person who does not know it has to want first."""
-    if isinstance(answer, str):
-        return answer
-    assert answer.status_code == 400 and "client.example" in answer.text, answer.text
-    found = re.search(r'<a href="([^"]+)"', answer.text)
-    assert found, answer.text
-    return html.unescape(found[1])
 
 
 @pytest.mark.parametrize("case", REFUSALS)

@@ -22,7 +22,7 @@ from oauth.client import (
     tokens,
 )
 from oauth.gateway import Caller, add_user, cli
-from oauth.house import PASSWORD, ada, app, bob, browsers, built_in, newcomer, starts  # noqa: F401 - fixtures
+from oauth.house import PASSWORD, ada, app, bob, browsers, built_in, newcomer, starts, turned_back  # noqa: F401 - fixtures
 from oauth.person import Forms, Person
 
 
@@ -99,7 +99,7 @@ def test_a_new_session_begins_with_signing_in(server: Server, app: App, newcomer
     planted = Person(server)
     planted.cookies = {name: before}
     answer = planted.open(app.link(prompt="none"))
-    assert isinstance(answer, str) and parameters(answer)["error"] == "login_required", answer
+    assert parameters(turned_back(answer))["error"] == "login_required", answer
     assert isinstance(newcomer.decides(page), str)
     # Signed in, and asked for consent before: no page is needed, so none is shown.
     answer = newcomer.open(app.link(prompt="none"))
@@ -266,7 +266,7 @@ def test_whoever_is_removed_has_nothing_left(tmp_path: Path) -> None:
         assert "ada" not in json.dumps(listed) and PASSWORD not in json.dumps(listed)
         assert failure(app.refresh(told["refresh_token"])) == "invalid_grant"
         answer = ada.open(app.link(prompt="none"))
-        assert isinstance(answer, str) and parameters(answer)["error"] == "login_required"
+        assert parameters(turned_back(answer))["error"] == "login_required"
         until(lambda: not Caller(server, told["access_token"]).counts(), "the end of the access token")
         assert Caller(server, others["access_token"]).counts()
         assert tokens(app.refresh(others["refresh_token"]))

@@ -3,6 +3,8 @@
 The fixtures are for suites that have a `server` of their own with such a gateway.
 """
 
+import html
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,3 +93,13 @@ def starts(person: Person, link: str) -> bool:
     assert page.status_code == 200, page.text
     forms = Forms(page.text)
     return forms.has("/oauth/sign-in") or forms.has("/oauth/consent")
+
+
+def turned_back(answer: httpx2.Response | str) -> str:
+    """Where the client is told, which a person who does not know it has to want first."""
+    if isinstance(answer, str):
+        return answer
+    assert answer.status_code == 400 and "client.example" in answer.text, answer.text
+    found = re.search(r'<a href="([^"]+)"', answer.text)
+    assert found, answer.text
+    return html.unescape(found[1])
