@@ -57,7 +57,8 @@ async fn answers_that_prove_nothing_are_refused() {
         (json!({ "iss": "https://other.example" }), "of another issuer"),
         (json!({ "exp": now() - 60 }), "has expired"),
         (json!({ "nbf": now() + 60 }), "not valid yet"),
-        (json!({ "sub": null }), "names nobody"),
+        (json!({ "sub": "" }), "names nobody"),
+        (json!({ "sub": null, "client_id": null }), "names nobody"),
         (json!({ "token_type": "refresh_token" }), "no access token"),
         (json!({ "token_type": "DPoP" }), "no access token"),
         (json!({ "cnf": { "jkt": "x" } }), "bound to a key"),
@@ -68,6 +69,10 @@ async fn answers_that_prove_nothing_are_refused() {
     }
     issuer.json("/introspect", &alive(&issuer, &json!({ "aud": [RESOURCE], "iss": null, "exp": null })));
     assert!(outside.verify(TOKEN).await.is_ok());
+    // A program that asked for itself is the only one there is.
+    issuer.json("/introspect", &alive(&issuer, &json!({ "sub": null })));
+    let (principal, _) = outside.verify(TOKEN).await.unwrap();
+    assert_eq!(principal.subject, "client:c1");
 }
 
 #[tokio::test]
