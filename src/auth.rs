@@ -103,7 +103,7 @@ impl fmt::Debug for Auth {
 }
 
 impl Auth {
-    /// Judges by `mode`. `scopes` are those an issuer is known to give out, none when nothing is known of them.
+    /// Judges by `mode`, for the MCP endpoint at `resource`.
     pub fn new(settings: &AuthConfig, mode: Mode, keys: Keys, tokens: Tokens, resource: String) -> Self {
         let scopes = match &tokens {
             Tokens::None => Vec::new(),

@@ -48,9 +48,9 @@ impl App {
     pub fn says_to_strangers(&self) -> Vec<String> {
         let live = self.gateway.live();
         let public = !self.config.host.is_loopback() || self.config.public_url.is_some();
-        let enabled = || live.connectors.values().filter(|it| it.checked.connector.enabled);
         let stranger = Caller::Anonymous { reach: Scopes::none() };
-        let (open, closed): (Vec<_>, Vec<_>) = enabled().partition(|connector| live.shows(connector, &stranger));
+        let enabled = live.connectors.values().filter(|it| it.checked.connector.enabled);
+        let (open, closed): (Vec<_>, Vec<_>) = enabled.partition(|connector| live.shows(connector, &stranger));
         let list = |connectors: &[&Arc<Connector>]| {
             let ids = connectors.iter().map(|connector| connector.checked.connector.id.as_str());
             ids.collect::<Vec<_>>().join(", ")

@@ -299,7 +299,8 @@ impl Server {
         OverHttp::of(cx).map_or(&self.caller, |over| &over.caller)
     }
 
-    /// Why this caller, by one of [`ASKED_ABOUT`], would be refused what a request is about, and could do something about it.
+    /// Why this caller would be refused what a request of [these methods](super::ASKED_ABOUT) is about, and could do
+    /// something about it.
     pub fn refusal(&self, caller: &Caller, method: &str, params: &Params) -> Option<Error> {
         let about = |key: &str| params.text(key);
         let subject = match method {

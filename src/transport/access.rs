@@ -1,6 +1,9 @@
 //! Who sent a request, and what is answered to who may not.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::response::Response;
 use http::{
@@ -33,11 +36,13 @@ const SOON: HeaderValue = HeaderValue::from_static("5");
 pub(super) struct Access {
     auth: Arc<Auth>,
     strangers: Arc<Strangers>,
+    /// Whether tokens could not be checked when that was last tried.
+    unsure: Arc<AtomicBool>,
 }
 
 impl Access {
     pub(super) fn new(auth: Arc<Auth>, strangers: Arc<Strangers>) -> Self {
-        Self { auth, strangers }
+        Self { auth, strangers, unsure: Arc::default() }
     }
 
     /// Whether this is the key of somebody who may see everything.
@@ -76,7 +81,12 @@ impl Access {
         }
         let strained = self.strangers.is_strained(visitor.address);
         let refused = match self.auth.identify(headers, &server.key_headers(), strained).await {
-            Ok(caller) => return Ok(caller),
+            Ok(caller) => {
+                if self.unsure.load(Ordering::Relaxed) && self.unsure.swap(false, Ordering::Relaxed) {
+                    tracing::info!("tokens can be checked again");
+                }
+                return Ok(caller);
+            }
             Err(refused) => refused,
         };
         let challenge = Challenge { known: false, scopes: self.auth.scopes().to_vec() };
@@ -102,7 +112,9 @@ impl Access {
             },
             Refused::Strained => super::strangers::too_many(SOON),
             Refused::Denied(Denied::Unavailable(reason)) => {
-                tracing::debug!("a token cannot be checked: {reason}");
+                if !self.unsure.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("tokens cannot be checked: {reason}");
+                }
                 let message = "the token cannot be checked now; try again soon";
                 let mut response = reply::error(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, message);
                 response.headers_mut().insert(RETRY_AFTER, SOON);
