@@ -435,7 +435,8 @@ OPAQUE: dict[str, tuple[Json, bool]] = {
     "of-another-issuer": ({"iss": "https://issuer.evil.example"}, False),
     "expired": ({"exp": 2}, False),
     "not-yet": ({"nbf": 33_000_000_000}, False),
-    "of-nobody": ({"sub": None}, False),
+    "of-a-program": ({"sub": None}, True),
+    "of-nobody": ({"sub": None, "client_id": None}, False),
 }
 
 

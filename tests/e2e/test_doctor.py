@@ -106,7 +106,8 @@ def test_it_asks_for_the_code_on_the_terminal_where_nobody_is_known(tmp_path: Pa
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
             until(lambda: gateway.codes() or asking.poll() is not None, "a code")
             assert asking.poll() is None and asking.stdin
-            asking.stdin.write(f"{gateway.codes()[0].rsplit(': ', 1)[1]}\n")
+            code = re.search(r"sign-in code (\S+) ", gateway.codes()[0])[1]
+            asking.stdin.write(f"{code}\n")
             asking.stdin.flush()
             said, _ = asking.communicate()
         assert len(gateway.codes()) == 1

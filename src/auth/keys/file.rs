@@ -67,7 +67,7 @@ impl KeyFile {
     pub(super) fn stamp(&self) -> Option<Stamp> {
         match fs::metadata(&self.path) {
             Ok(metadata) => Some(Stamp::of(&metadata)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if is_nowhere(&error) => None,
             Err(_) => Some(Stamp {
                 changed: None,
                 length: u64::MAX,
@@ -81,7 +81,7 @@ impl KeyFile {
     pub fn list(&self) -> Result<Vec<KeyRecord>, Vec<Problem>> {
         let text = match self.read() {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if is_nowhere(&error) => return Ok(Vec::new()),
             Err(error) => return Err(vec![self.problem(format!("cannot be read: {error}"))]),
         };
         let (document, contents) = self.parse(&text)?;
@@ -165,4 +165,9 @@ impl KeyFile {
     fn problem(&self, message: impl Into<String>) -> Problem {
         Problem::in_file(&self.path, message)
     }
+}
+
+/// Whether there is no such file, be it because what should be its folder is none.
+fn is_nowhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
