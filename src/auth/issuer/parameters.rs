@@ -27,7 +27,7 @@ impl Parameters {
 
     /// One that has to be there.
     pub(super) fn needed(&self, name: &str) -> Result<&str, Refusal> {
-        self.one(name)?.ok_or_else(|| Refusal::request(format!("{name} is missing")))
+        self.one(name)?.ok_or_else(|| Refusal::request(format!("the parameter {name} is missing")))
     }
 
     /// One of a form of ours, where what is wrong counts as absent.
