@@ -684,9 +684,11 @@ def test_a_name_cannot_bring_markup_onto_the_page(server: Server, ada: Person) -
     )
     page = ada.consent_page(app.link())
     read = Forms(page.text)
-    assert read.scripts == 0 and "<img" not in page.text.lower().replace("&lt;img", "")
+    # The page names the server too, whose port may have any digits.
+    said = str(read).replace(server.base.removeprefix("http://"), "")
+    assert read.scripts == 0 and "<img" not in page.text.lower().replace("&lt;img", "") and "49" not in said
     assert "javascript:" not in page.text and "evil.example" not in page.text
-    assert "<script>alert(1)</script>" in str(read) and "{{7*7}}" in str(read), "it is shown as it is"
+    assert "<script>alert(1)</script>" in said and "{{7*7}}" in said, "it is shown as it is"
 
 
 def test_registration_can_be_turned_off(tmp_path: Path) -> None:
