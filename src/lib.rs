@@ -35,7 +35,7 @@
 //! | 0 | [`error`], [`name`], [`params`], [`secret`] | words everything uses |
 //!
 //! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `caller`, `widget`,
-//! `manifest`, `catalog`, `adapter/collection/items`, `protocol/present`.
+//! `manifest`, `catalog`, `openapi`, `adapter/collection/items`, `protocol/present`.
 //!
 //! # Words
 //!
@@ -81,6 +81,7 @@ pub mod error;
 pub mod gateway;
 pub mod manifest;
 pub mod name;
+pub mod openapi;
 pub mod params;
 pub mod protocol;
 pub mod secret;

@@ -22,6 +22,7 @@ mod file;
 mod http;
 mod mcp;
 mod model;
+mod openapi;
 mod schema;
 mod service_map;
 mod template;
@@ -39,6 +40,7 @@ pub use model::{
     AdapterSettings, Annotations, Auth, AuthKind, Connector, Credentials, GatewayOperation, GatewaySettings,
     ItemsOperation, Operation, Quotas, Sample, SecurityScheme, Timeouts, Tool,
 };
+pub use openapi::{Choice as OperationChoice, Mend, MendParameter, OpenApiSettings, OutputPromise};
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};
 pub use widget::{Audience, ClientName, Domain, PageOptions, Widget};

@@ -160,7 +160,7 @@ impl Checker<'_> {
             }
             AdapterSettings::Mcp(settings) => self.mcp(settings),
             AdapterSettings::Collection(settings) => self.collection(settings),
-            AdapterSettings::Gateway(_) => {}
+            AdapterSettings::Gateway(_) | AdapterSettings::OpenApi(_) => {}
         }
     }
 

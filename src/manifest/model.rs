@@ -14,6 +14,7 @@ use super::{
     file::FileArgument,
     http::{HttpSettings, Request},
     mcp::McpSettings,
+    openapi::OpenApiSettings,
     widget::{PageOptions, Widget},
 };
 use crate::name::ConnectorId;
@@ -115,6 +116,9 @@ fn yes() -> bool {
 pub enum AdapterSettings {
     /// An HTTP API.
     Http(HttpSettings),
+    /// An HTTP API that an `OpenAPI` document describes.
+    #[serde(rename = "openapi")]
+    OpenApi(Box<OpenApiSettings>),
     /// Programs on this machine.
     Command(CommandSettings),
     /// Another MCP server.
@@ -130,6 +134,7 @@ impl AdapterSettings {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Http(_) => "http",
+            Self::OpenApi(_) => "openapi",
             Self::Command(_) => "command",
             Self::Mcp(_) => "mcp",
             Self::Collection(_) => "collection",
@@ -141,9 +146,9 @@ impl AdapterSettings {
 fn adapter_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
-        "description": "How it is spoken to: an HTTP API, programs on this machine, another MCP server, items kept here, or this gateway itself.",
+        "description": "How it is spoken to: an HTTP API (described here or by an OpenAPI document), programs on this machine, another MCP server, items kept here, or this gateway itself.",
         "required": ["kind"],
-        "properties": { "kind": { "enum": ["http", "command", "mcp", "collection", "gateway"] } }
+        "properties": { "kind": { "enum": ["http", "openapi", "command", "mcp", "collection", "gateway"] } }
     })
 }
 
@@ -326,6 +331,9 @@ pub struct Tool {
     /// How long a call may take, in milliseconds.
     #[serde(default)]
     pub timeout_ms: Option<NonZeroU64>,
+    /// How long the same call is answered with the same result; for what is read-only.
+    #[serde(default)]
+    pub cache_seconds: Option<NonZeroU64>,
     /// The HTTP request it makes (`http`).
     #[serde(default)]
     pub request: Option<Request>,
@@ -357,6 +365,7 @@ impl Tool {
             meta: Map::new(),
             widget: None,
             timeout_ms: None,
+            cache_seconds: None,
             request: None,
             run: None,
             operation: None,

@@ -15,8 +15,8 @@ const FLOORS: &[(u32, &[&str])] = &[
     (6, &["gateway"]),
     (5, &["adapter", "auth", "doctor"]),
     (4, &["call"]),
-    (3, &["catalog"]),
-    (2, &["manifest", "caller", "credential", "upstream", "telemetry", "store"]),
+    (3, &["catalog", "credential", "openapi"]),
+    (2, &["manifest", "caller", "upstream", "telemetry", "store"]),
     (1, &["widget"]),
     (0, &["error", "name", "params", "secret"]),
 ];
@@ -30,6 +30,7 @@ const PURE: &[&str] = &[
     "widget",
     "manifest",
     "catalog",
+    "openapi",
     "adapter/collection/items",
     "protocol/present",
 ];
