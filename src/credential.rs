@@ -6,6 +6,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+mod safe;
+mod seal;
+mod token;
+
+pub use safe::{Kept, Safe};
+pub use seal::{Closed, Opened, SEAL_KEY, Seal};
+pub use token::{Client, Token, TokenEndpoint, TokenError, check_address};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{Environment, Missing, Reference};
 

@@ -16,6 +16,7 @@ mod built_in;
 mod check;
 mod collection;
 mod command;
+mod credentials;
 mod document;
 mod feeds;
 mod file;
@@ -31,14 +32,15 @@ mod widget;
 pub use check::compile_items;
 pub use collection::{CollectionSettings, Scope};
 pub use command::{Arg, Choice, CommandSettings, OutputFormat, Run};
+pub use credentials::{Basic, ClientAuth, Credentials, Grant, OAuth};
 pub use document::{Document, explain, overlay};
 pub use feeds::{Feeds, FetchFeed, Field, SearchFeed};
 pub use file::FileArgument;
 pub use http::{Body, Encoding, FailureMark, FilePart, HttpSettings, Method, Multipart, Request, Response};
 pub use mcp::{McpProtocol, McpSettings, McpStart, McpTransport};
 pub use model::{
-    AdapterSettings, Annotations, Auth, AuthKind, Connector, Credentials, GatewayOperation, GatewaySettings,
-    ItemsOperation, Operation, Quotas, Sample, SecurityScheme, Timeouts, Tool,
+    AdapterSettings, Annotations, Auth, AuthKind, Connector, GatewayOperation, GatewaySettings, ItemsOperation,
+    Operation, Quotas, Sample, SecurityScheme, Timeouts, Tool,
 };
 pub use openapi::{Choice as OperationChoice, Mend, MendParameter, OpenApiSettings, OutputPromise};
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};

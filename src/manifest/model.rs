@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     collection::CollectionSettings,
     command::{CommandSettings, Run},
+    credentials::Credentials,
     feeds::Feeds,
     file::FileArgument,
     http::{HttpSettings, Request},
@@ -18,7 +19,6 @@ use super::{
     widget::{PageOptions, Widget},
 };
 use crate::name::ConnectorId;
-use crate::secret::Reference;
 
 /// One connector: an API, a program or another server, and the tools it offers.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -244,21 +244,6 @@ pub enum AuthKind {
     /// A token with scopes.
     #[serde(rename = "oauth2")]
     OAuth2,
-}
-
-/// Values sent upstream with every call.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    /// Request headers (`http`, `mcp` with a `url`).
-    #[serde(default)]
-    pub headers: BTreeMap<String, Reference>,
-    /// Query parameters (`http`).
-    #[serde(default)]
-    pub query: BTreeMap<String, Reference>,
-    /// Environment variables (`command`, `mcp` with a `program`).
-    #[serde(default)]
-    pub env: BTreeMap<String, Reference>,
 }
 
 /// Limits of use.

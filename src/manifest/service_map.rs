@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::credentials::Credentials;
 use super::http::{HttpSettings, Response};
 use super::mcp::McpSettings;
-use super::model::{AdapterSettings, Auth, AuthKind, Connector, Credentials, Quotas, Timeouts, Tool};
+use super::model::{AdapterSettings, Auth, AuthKind, Connector, Quotas, Timeouts, Tool};
 use crate::name::ConnectorId;
 use crate::secret::{Reference, Text};
 

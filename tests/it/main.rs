@@ -5,6 +5,7 @@
 mod bundled;
 mod catalog;
 mod command;
+mod credential;
 mod issuer;
 mod keys;
 mod loads;

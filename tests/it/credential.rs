@@ -1,0 +1,3 @@
+//! What upstreams are shown: sealed, and had from issuers.
+
+mod seal;
