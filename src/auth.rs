@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 mod config;
-mod fetch;
 pub mod issuer;
 mod jwks;
 mod kept;

@@ -52,9 +52,8 @@ pub use user::{Connected, NewUser, User, UserError, Users};
 pub use visit::Visit;
 
 use super::config::BuiltInConfig;
-use super::fetch::Fetcher;
 use crate::store::{Store, StoreError};
-use crate::upstream::Upstream;
+use crate::upstream::{Fetcher, Upstream};
 use client::{Client, Documents, Kind, Proof, Proofs, Redirects, Registry};
 use grant::Grants;
 use pages::Pages;

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::Denied;
-use super::fetch::Fetcher;
 use super::kept::{Kept, Read};
+use crate::upstream::Fetcher;
 
 /// The largest set we read.
 const MAX_BYTES: usize = 256 << 10;

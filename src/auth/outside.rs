@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use url::Url;
 
-use super::fetch::Fetcher;
 use super::kept::Kept;
 use super::{Denied, OAuthConfig};
 use crate::caller::Principal;
 use crate::secret::Environment;
-use crate::upstream::Upstream;
+use crate::upstream::{Fetcher, Upstream};
 
 mod claims;
 mod introspect;

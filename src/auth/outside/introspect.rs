@@ -11,9 +11,9 @@ use url::{Url, form_urlencoded};
 
 use super::claims::Claims;
 use super::folder;
-use crate::auth::fetch::Fetcher;
 use crate::auth::{Denied, Introspection};
 use crate::secret::{Environment, Missing, Reference};
+use crate::upstream::Fetcher;
 
 /// The largest answer we read.
 const MAX_BYTES: usize = 64 << 10;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use url::Url;
 
-use crate::auth::fetch::{FetchError, Fetcher};
 use crate::auth::jwks::Jwks;
 use crate::auth::kept::Read;
+use crate::upstream::{FetchError, Fetcher};
 
 /// The largest document we read.
 const MAX_BYTES: usize = 256 << 10;

@@ -10,9 +10,9 @@ use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use url::Url;
 
 use super::{Client, Keys, Kind, Proof, Redirects, check_ways, keys_of, plain, texts};
-use crate::auth::fetch::{FetchError, Fetcher, is_loopback};
 use crate::auth::issuer::answer::Refusal;
 use crate::auth::issuer::{Trouble, redirect};
+use crate::upstream::{FetchError, Fetcher, is_loopback};
 
 /// The largest document.
 const MAX_BYTES: usize = 64 << 10;

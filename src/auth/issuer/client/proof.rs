@@ -11,12 +11,12 @@ use url::Url;
 
 use super::{Client, Keys, Proof};
 use crate::auth::Denied;
-use crate::auth::fetch::Fetcher;
 use crate::auth::issuer::answer::Refusal;
 use crate::auth::issuer::parameters::Parameters;
 use crate::auth::issuer::shelf::{Shelf, fresh, now};
 use crate::auth::issuer::{Issuer, Trouble, random};
 use crate::auth::jwks::{Jwks, KeySet, Pick};
+use crate::upstream::Fetcher;
 
 /// What clients may sign with.
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];

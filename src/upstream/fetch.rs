@@ -1,7 +1,8 @@
 //! Small JSON documents from addresses that somebody else names: keys, metadata, answers about tokens.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use http::header::{ACCEPT, AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::Request;
@@ -9,31 +10,56 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::{Host, Url};
 
+use super::{Hop, Limit, Upstream};
 use crate::error::{Error, ErrorKind};
-use crate::upstream::{Hop, Limit, Upstream};
 
 /// How long one exchange may take in all, from the name to the last byte.
 const TIME: Duration = Duration::from_secs(5);
 
 /// Reads JSON: without redirects, in bounded time and size, over TLS, from public addresses.
 #[derive(Debug, Clone)]
-pub(super) struct Fetcher {
+pub struct Fetcher {
     hop: Hop,
     allow_private: bool,
 }
 
 /// A document, and how long it says it holds.
 #[derive(Debug, Clone)]
-pub(super) struct Fetched {
+pub struct Fetched {
     /// The document.
-    pub(super) value: Value,
+    pub value: Value,
     /// For how long its sender lets it be kept; unsaid, none.
-    pub(super) max_age: Option<Duration>,
+    pub max_age: Option<Duration>,
+}
+
+/// What an address answered, whatever its status.
+#[derive(Clone)]
+pub struct Answered {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; it may hold a secret.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl Answered {
+    /// The body, when it is JSON and says so.
+    pub fn json(&self) -> Result<Value, FetchError> {
+        let body = is_json(&self.headers).then(|| serde_json::from_slice(&self.body).ok()).flatten();
+        body.ok_or(FetchError::NotJson)
+    }
 }
 
 /// Why there is no document. The words name no address, for an address may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FetchError {
+pub enum FetchError {
     /// We do not go to such an address.
     #[error("{0}")]
     Address(&'static str),
@@ -53,13 +79,13 @@ pub(super) enum FetchError {
 
 impl Fetcher {
     /// A way to such documents; `allow_private` lets it reach private addresses, and this machine without TLS.
-    pub(super) fn new(upstream: &Upstream, allow_private: bool) -> Result<Self, String> {
+    pub fn new(upstream: &Upstream, allow_private: bool) -> Result<Self, String> {
         let hop = upstream.hop(allow_private, Some(TIME)).map_err(|_| "this machine has no usable TLS roots")?;
         Ok(Self { hop, allow_private })
     }
 
     /// Whether this is an address we go to. Where a name leads is checked at the moment of connecting.
-    pub(super) fn check(&self, url: &Url) -> Result<(), FetchError> {
+    pub fn check(&self, url: &Url) -> Result<(), FetchError> {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(FetchError::Address("the address must hold no user name or password"));
         }
@@ -74,12 +100,12 @@ impl Fetcher {
     }
 
     /// The JSON document at an address, of at most so many bytes.
-    pub(super) async fn json(&self, url: &Url, max_bytes: usize) -> Result<Fetched, FetchError> {
+    pub async fn json(&self, url: &Url, max_bytes: usize) -> Result<Fetched, FetchError> {
         self.exchange(Request::new(Method::GET, url.clone()), max_bytes).await
     }
 
     /// The JSON answer to a form, sent with a user name and a password.
-    pub(super) async fn ask(
+    pub async fn ask(
         &self,
         url: &Url,
         (user, password): (&str, &SecretString),
@@ -92,25 +118,37 @@ impl Fetcher {
         self.exchange(request, max_bytes).await
     }
 
-    async fn exchange(&self, mut request: Request, max_bytes: usize) -> Result<Fetched, FetchError> {
+    /// A request for such an address, to be completed and sent by [`Fetcher::send`].
+    pub fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        self.hop.request(method, url)
+    }
+
+    /// Sends a request and reads the answer, whatever its status, of at most so many bytes.
+    pub async fn send(&self, mut request: Request, max_bytes: usize) -> Result<Answered, FetchError> {
         self.check(request.url())?;
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         let exchange = async {
             let response = self.hop.once(request).await.map_err(|error| explain(&error, max_bytes))?;
-            if response.status() != StatusCode::OK {
-                return Err(FetchError::Status(response.status()));
-            }
-            if !is_json(response.headers()) {
-                return Err(FetchError::NotJson);
-            }
-            let max_age = max_age(response.headers());
+            let (status, headers) = (response.status(), response.headers().clone());
             let limit = Limit { bytes: max_bytes, setting: "" };
-            let body = limit.read(response).await.map_err(|error| explain(&error, max_bytes))?;
-            let value = serde_json::from_slice(&body).map_err(|_| FetchError::NotJson)?;
-            Ok(Fetched { value, max_age })
+            let body = match limit.read(response).await {
+                Ok(body) => body,
+                // What a refusal says beside its status may be anything.
+                Err(_) if !status.is_success() => Bytes::new(),
+                Err(error) => return Err(explain(&error, max_bytes)),
+            };
+            Ok(Answered { status, headers, body })
         };
         let late = |_| FetchError::Unreachable("there was no answer in time".into());
         tokio::time::timeout(TIME, exchange).await.map_err(late)?
+    }
+
+    async fn exchange(&self, request: Request, max_bytes: usize) -> Result<Fetched, FetchError> {
+        let answered = self.send(request, max_bytes).await?;
+        if answered.status != StatusCode::OK {
+            return Err(FetchError::Status(answered.status));
+        }
+        Ok(Fetched { value: answered.json()?, max_age: max_age(&answered.headers) })
     }
 }
 
@@ -123,7 +161,7 @@ fn explain(error: &Error, max_bytes: usize) -> FetchError {
 }
 
 /// Whether an address is one of this machine's own.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
