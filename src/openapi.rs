@@ -6,8 +6,12 @@ use indexmap::IndexMap;
 use url::Url;
 
 mod plan;
+mod request;
 
-pub use plan::{Body, Draft, DraftBody, Encode, Location, Member, Parameter, PartEncode, Plan, Shape, Style};
+pub use plan::{
+    Body, Draft, DraftBody, DraftPart, Encode, Location, Member, Parameter, PartEncode, Plan, Shape, Style, Upload,
+};
+pub use request::is_text;
 
 use crate::manifest::{Response, Tool};
 

@@ -146,12 +146,37 @@ pub struct Draft {
 }
 
 /// A body that can be sent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum DraftBody {
     /// None.
+    #[default]
     None,
     /// Bytes of a media type.
     Bytes(String, Bytes),
-    /// The parts of `multipart/form-data` (or the media type that is named): name, file name, media type, bytes.
-    Multipart(Vec<(String, Option<String>, Option<String>, Bytes)>),
+    /// Parts, as `multipart/form-data` or the media type that is named.
+    Multipart(String, Vec<DraftPart>),
+}
+
+/// One part of a multipart body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftPart {
+    /// Its name.
+    pub name: String,
+    /// The file's name, when it is a file.
+    pub file_name: Option<String>,
+    /// Its media type, when that has to be said.
+    pub media_type: Option<String>,
+    /// What it holds.
+    pub bytes: Bytes,
+}
+
+/// A file that stands for an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its contents.
+    pub bytes: Bytes,
+    /// Its name, without folders.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
 }

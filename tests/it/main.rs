@@ -13,6 +13,7 @@ mod manifests;
 mod outside;
 mod program;
 mod readme;
+mod requests;
 mod settings;
 mod store;
 mod tidy;
