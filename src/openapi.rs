@@ -3,17 +3,54 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use serde_json::Value;
 use url::Url;
 
+mod argument;
+mod body;
+mod choice;
+mod convert;
+mod dialect;
+mod facts;
+mod more;
+mod name;
+mod node;
+mod operation;
+mod output;
+mod overlay;
+mod parameter;
 mod plan;
+mod read;
+mod refer;
 mod request;
+mod schema;
+mod security;
+mod server;
+mod text;
 
+pub use convert::convert;
+pub use overlay::overlay;
 pub use plan::{
     Body, Draft, DraftBody, DraftPart, Encode, Location, Member, Parameter, PartEncode, Plan, Shape, Style, Upload,
 };
+pub use read::parse;
+pub use refer::references;
 pub use request::is_text;
 
 use crate::manifest::{Response, Tool};
+
+/// A document, and what it refers to.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The document, overlays applied.
+    pub document: &'a Value,
+    /// Where it was had; its relative addresses begin there.
+    pub at: Option<&'a Url>,
+    /// The documents it refers to: by the text [`references`] gave. One that another refers to is known by its own
+    /// address when `at` is known, and else by its path beside the first (`schemas/pet.yaml` that refers to
+    /// `owner.yaml` means `schemas/owner.yaml`).
+    pub others: &'a BTreeMap<String, Value>,
+}
 
 /// What became of a document.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +90,10 @@ pub struct ApiTool {
     pub tool: Tool,
     /// How it is called.
     pub plan: Plan,
+    /// Where its path begins, when that is not where the others begin.
+    pub base: Option<Url>,
+    /// Whether `structuredContent` is `{"result": …}`, because what the document promises is no object.
+    pub wrapped: bool,
     /// How its answer is read, when the manifest says.
     pub response: Option<Response>,
     /// Alternatives; of each, all have to be shown: names in [`Converted::security`] with their scopes. None asks nothing.

@@ -1,0 +1,137 @@
+//! What a model should know to go on after a call: how the next page is had, and which tool takes what came back.
+
+use std::collections::HashMap;
+
+use super::{
+    facts::{Facts, View},
+    node::Node,
+    output::Answer,
+    text,
+};
+
+/// Links that are told of.
+const MOST_LINKS: usize = 3;
+
+/// Arguments that say where to go on, in letters only.
+const CURSORS: &[&str] = &[
+    "cursor",
+    "pagetoken",
+    "nexttoken",
+    "nextpagetoken",
+    "startcursor",
+    "pagecursor",
+    "nextcursor",
+    "continuationtoken",
+    "continue",
+    "marker",
+    "after",
+    "startingafter",
+    "starttoken",
+    "paginationtoken",
+    "offset",
+];
+/// What results call it.
+const NEXT: &[&str] = &[
+    "nextcursor",
+    "nextpagetoken",
+    "nexttoken",
+    "continuationtoken",
+    "nextmarker",
+    "nextpagecursor",
+    "endcursor",
+    "continue",
+    "nextoffset",
+    "nextstartcursor",
+    "paginationtoken",
+];
+/// Members of results in which it stands.
+const HOLDERS: &[&str] =
+    &["meta", "metadata", "pagination", "paging", "pageinfo", "responsemetadata", "nextpage", "page"];
+/// What a result has when there is another page.
+const MORE: &[&str] = &[
+    "next",
+    "nextpage",
+    "hasmore",
+    "hasnext",
+    "hasnextpage",
+    "total",
+    "totalcount",
+    "totalpages",
+    "islast",
+    "nextpageuri",
+    "nextpageurl",
+    "pagecount",
+];
+
+fn letters(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).take(60).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// How the next page is had, when that is certain; `names` are the arguments and their names on the wire.
+pub(super) fn pages<'a>(view: &View<'_, 'a>, answer: &Answer<'a>, names: &[(String, String)]) -> Option<String> {
+    let argument = |known: &[&str]| {
+        let mut found = names.iter().filter(|(_, wire)| known.contains(&letters(wire).as_str()));
+        found.next().map(|(argument, _)| argument.as_str())
+    };
+    let (cursor, page) = (argument(CURSORS), argument(&["page", "pagenumber", "pageno", "pagenum"]));
+    let offset = argument(&["offset", "skip", "startat", "startindex"]);
+    if cursor.is_none() && page.is_none() && offset.is_none() {
+        return None;
+    }
+    let result = answer.json().map(|schema| Facts::gather(view, &[schema], &[]));
+    let members = result.as_ref().map(|result| &result.properties);
+    if let (Some(cursor), Some(members)) = (cursor, members) {
+        let direct = members.keys().find(|name| NEXT.contains(&letters(name).as_str())).map(|name| (*name).to_owned());
+        let nested = || {
+            members.iter().filter(|(name, _)| HOLDERS.contains(&letters(name).as_str())).find_map(
+                |(holder, schemas)| {
+                    let inner = Facts::gather(view, schemas, &[]);
+                    let name = inner.properties.keys().find(|name| NEXT.contains(&letters(name).as_str()))?;
+                    Some(format!("{holder}.{name}"))
+                },
+            )
+        };
+        if let Some(next) = direct.or_else(nested) {
+            return Some(format!("For more, pass the result's `{}` as `{cursor}`.", text::line(&next, 100)));
+        }
+        if letters(cursor) == "startingafter" && members.keys().any(|name| letters(name) == "hasmore") {
+            return Some(format!("For more, pass the last item's `id` as `{cursor}`."));
+        }
+    }
+    let goes_on = members.is_some_and(|members| members.keys().any(|name| MORE.contains(&letters(name).as_str())))
+        || answer.responses.iter().any(|it| {
+            it.get("headers").is_some_and(|it| it.members().any(|(name, _)| name.eq_ignore_ascii_case("link")))
+        });
+    page.or(offset).filter(|_| goes_on).map(|it| format!("For more, raise `{it}`."))
+}
+
+/// Which tools take what came back; `tools` are their names by `operationId` and by place.
+pub(super) fn links<'a>(view: &View<'_, 'a>, answer: &Answer<'a>, tools: &HashMap<String, String>) -> Option<String> {
+    let mut words: Vec<String> = Vec::new();
+    let links = answer.responses.iter().filter_map(|response| response.get("links")).flat_map(Node::members);
+    for (_, link) in links.take(20) {
+        let Ok(link) = view.documents.follow(link) else { continue };
+        let target = match (link.text("operationId"), link.text("operationRef")) {
+            (Some(id), _) => tools.get(id),
+            (None, Some(reference)) => reference.split_once('#').and_then(|(_, place)| tools.get(place)),
+            (None, None) => None,
+        };
+        let Some(target) = target else { continue };
+        for (parameter, from) in link.get("parameters").into_iter().flat_map(Node::members).take(3) {
+            let Some(from) = from.value.as_str().and_then(|from| from.strip_prefix("$response.body#/")) else {
+                continue;
+            };
+            let parameter = parameter.split_once('.').map_or(parameter, |(_, name)| name);
+            let from = from.replace('/', ".");
+            let sentence = format!(
+                "The result's `{}` goes into `{target}` as `{}`.",
+                text::line(&from, 60),
+                text::line(parameter, 60)
+            );
+            if words.len() < MOST_LINKS && !words.contains(&sentence) {
+                words.push(sentence);
+            }
+        }
+    }
+    (!words.is_empty()).then(|| words.join(" "))
+}
