@@ -23,7 +23,7 @@ pub use status::{Phase, Status};
 
 use crate::call::{CallContext, Invocation, Outcome};
 use crate::catalog::Offer;
-use crate::credential::References;
+use crate::credential::{CredentialSource, Keyring};
 use crate::error::Result;
 use crate::manifest::{AdapterSettings, Checked};
 use crate::secret::{Environment, Text};
@@ -84,8 +84,8 @@ pub struct Bulletin {
 /// What an adapter is built in.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// Variables that manifests refer to.
-    pub environment: &'a Environment,
+    /// Variables that manifests refer to, and secrets.
+    pub keyring: &'a Arc<Keyring>,
     /// The way out.
     pub upstream: &'a Upstream,
     /// Where to tell of changes.
@@ -96,32 +96,33 @@ pub struct Surroundings<'a> {
     pub max_result: usize,
 }
 
-/// The adapter of a connector, or the reason why it cannot be used on this machine.
-pub fn build(checked: &Checked, around: Surroundings<'_>) -> Result<Arc<dyn Adapter>, String> {
+impl<'a> Surroundings<'a> {
+    /// Variables that manifests refer to.
+    pub fn environment(&self) -> &'a Environment {
+        self.keyring.environment()
+    }
+}
+
+/// The adapter of a connector, or the reason why it cannot be used on this machine. `source` is where its credentials
+/// come from, for connections that outlive calls.
+pub fn build(
+    checked: &Checked,
+    source: &Arc<dyn CredentialSource>,
+    around: Surroundings<'_>,
+) -> Result<Arc<dyn Adapter>, String> {
     match &checked.connector.adapter {
         AdapterSettings::Http(settings) => {
-            Ok(Arc::new(http::HttpAdapter::new(checked, settings, around.environment, around.upstream)?))
+            Ok(Arc::new(http::HttpAdapter::new(checked, settings, around.environment(), around.upstream)?))
         }
         AdapterSettings::Command(settings) => {
-            Ok(Arc::new(command::CommandAdapter::new(checked, settings, around.environment)?))
+            Ok(Arc::new(command::CommandAdapter::new(checked, settings, around.environment())?))
         }
-        AdapterSettings::Mcp(settings) => Ok(Arc::new(McpAdapter::new(checked, settings, around)?)),
+        AdapterSettings::Mcp(settings) => Ok(Arc::new(McpAdapter::new(checked, settings, source, around)?)),
         AdapterSettings::Collection(settings) => {
             Ok(Arc::new(collection::CollectionAdapter::new(checked, settings, around)?))
         }
         AdapterSettings::OpenApi(_) => Err("nothing speaks for it yet".into()),
         AdapterSettings::Gateway(_) => Err("the gateway speaks for itself".into()),
-    }
-}
-
-/// Where a connector's credentials come from.
-pub fn references(checked: &Checked) -> References<'_> {
-    let credentials = &checked.connector.credentials;
-    References {
-        headers: &credentials.headers,
-        query: &credentials.query,
-        env: &credentials.env,
-        folder: checked.folder(),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::auth::Mode;
 use crate::caller::{Caller, Scopes};
 use crate::catalog::ShownPages;
 use crate::config::Config;
+use crate::credential::{Keyring, SEAL_KEY, Safe, Seal, Vouching};
 use crate::error::Problem;
 use crate::gateway::{Gateway, Upkeep};
 use crate::protocol::{Audience, Server};
@@ -64,6 +65,27 @@ fn open_store(folder: Option<&Path>) -> Result<Arc<dyn Store>, String> {
     Ok(Arc::new(store))
 }
 
+/// Everything credentials are found with. Sealing keys that somebody gave us have to be right.
+fn keyring(
+    config: &Config,
+    environment: &Environment,
+    mode: Mode,
+    store: &Result<Arc<dyn Store>, String>,
+) -> Result<Arc<Keyring>, AppError> {
+    let data = config.data_dir.as_deref().filter(|_| store.is_ok());
+    let file = config.credentials.seal_key_file.as_deref();
+    let seal = Seal::load(environment, file, data);
+    let given = file.is_some() || environment.get(SEAL_KEY).is_some();
+    if let Err(why) = seal.as_ref().map_err(Clone::clone)
+        && given
+    {
+        return Err(AppError::Problems(vec![Problem::in_file("settings", why)]));
+    }
+    let safe = store.clone().and_then(|store| Ok(Safe::new(store, Arc::new(seal?))));
+    let vouching = if mode == Mode::BuiltIn { Vouching::ByIssuer } else { Vouching::Nobody };
+    Ok(Keyring::new(environment.clone(), &config.vault, safe, vouching))
+}
+
 /// The running parts.
 #[derive(Debug)]
 pub struct App {
@@ -94,7 +116,8 @@ impl App {
         if let Err(reason) = &store {
             tracing::warn!("nothing is kept for later: {reason}");
         }
-        let gateway = Gateway::new(environment.clone(), Upstream::default(), store, config.gateway(mode));
+        let keyring = keyring(&config, &environment, mode, &store)?;
+        let gateway = Gateway::new(keyring, Upstream::default(), store, config.gateway(mode));
         let shown = ShownPages::new(&manifests.connectors, &pages);
         let (_, live) = gateway.load(manifests, pages, shown);
         if config.strict && live.problems.iter().any(Problem::is_error) {

@@ -256,6 +256,11 @@ impl Outcome {
         }
     }
 
+    /// Whether the upstream refused the credential, so that nothing was done.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Made(Output { refused: true, .. }))
+    }
+
     /// About how many bytes it has.
     pub fn size(&self) -> usize {
         match self {
@@ -282,6 +287,8 @@ pub struct Output {
     pub meta: Map<String, Value>,
     /// Whether the tool failed, in words the model can act on.
     pub is_error: bool,
+    /// Whether the upstream refused the credential, so that nothing was done (RFC 9110, 15.5.2).
+    pub refused: bool,
 }
 
 /// One piece of a result.

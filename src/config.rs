@@ -20,6 +20,7 @@ mod callers;
 pub use callers::Seen;
 
 use crate::auth::{AuthConfig, Mode};
+use crate::credential::VaultConfig;
 use crate::error::Problem;
 use crate::gateway;
 use crate::manifest::{Document, compile_schema, explain, overlay, schema_of};
@@ -58,12 +59,25 @@ pub struct Config {
     pub openai_apps_challenge: Option<String>,
     /// Who may call.
     pub auth: AuthConfig,
+    /// What we show upstreams.
+    pub credentials: CredentialsConfig,
+    /// How secrets of Vault are kept; where it is, the environment says (`VAULT_ADDR`).
+    pub vault: VaultConfig,
     /// Whether a problem in a manifest stops the program.
     pub strict: bool,
     /// What is logged.
     pub log: LogConfig,
     /// Sizes and times.
     pub limits: LimitsConfig,
+}
+
+/// What we show upstreams.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CredentialsConfig {
+    /// A file of the keys that what is kept is sealed with, in base64, the newest first. `SWITCHBOARD_SEAL_KEY` comes
+    /// before it; without either, a key is made in the data folder.
+    pub seal_key_file: Option<PathBuf>,
 }
 
 /// Sizes and times.
@@ -119,6 +133,8 @@ impl Default for Config {
             apps_bundle_dir: None,
             openai_apps_challenge: None,
             auth: AuthConfig::default(),
+            credentials: CredentialsConfig::default(),
+            vault: VaultConfig::default(),
             strict: false,
             log: LogConfig::default(),
             limits: LimitsConfig::default(),
@@ -272,6 +288,7 @@ const PATHS: &[&str] = &[
     "/dataDir",
     "/appsBundleDir",
     "/auth/keysFile",
+    "/credentials/sealKeyFile",
     "/auth/builtIn/client/secret/file",
     "/auth/oauth/introspection/clientSecret/file",
 ];

@@ -1,21 +1,41 @@
 //! What we show an upstream, found at the moment of the call.
+//!
+//! | credential | from |
+//! |---|---|
+//! | headers, query, cookies, environment, `basic`, `bearer` | references: variables, files, Vault |
+//! | `oauth` | an issuer's token endpoint |
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{fmt, sync::Arc};
 
+use async_trait::async_trait;
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+mod discover;
+mod fixed;
+mod held;
+mod keyring;
+mod oauth;
 mod safe;
 mod seal;
 mod token;
+mod vault;
 
+pub use discover::{Metadata, discover};
+pub use keyring::{Keyring, Voucher, Vouching};
 pub use safe::{Kept, Safe};
 pub use seal::{Closed, Opened, SEAL_KEY, Seal};
 pub use token::{Client, Token, TokenEndpoint, TokenError, check_address};
+pub use vault::VaultConfig;
 
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::{Environment, Missing, Reference};
+use crate::manifest::{Checked, Grant};
+use crate::upstream::Upstream;
+use fixed::Fixed;
+use oauth::OAuthSource;
 
 /// Resolved credentials of one connector. `Debug` shows names only.
 #[derive(Clone, Default)]
@@ -24,8 +44,12 @@ pub struct Credential {
     pub headers: Vec<(String, SecretString)>,
     /// Query parameters.
     pub query: Vec<(String, SecretString)>,
+    /// Cookies.
+    pub cookies: Vec<(String, SecretString)>,
     /// Environment variables.
     pub env: Vec<(String, SecretString)>,
+    /// What the others are made of: shown nowhere by itself, and nobody's to see either.
+    pub hidden: Vec<(String, SecretString)>,
 }
 
 impl fmt::Debug for Credential {
@@ -34,19 +58,30 @@ impl fmt::Debug for Credential {
         f.debug_struct("Credential")
             .field("headers", &names(&self.headers))
             .field("query", &names(&self.query))
+            .field("cookies", &names(&self.cookies))
             .field("env", &names(&self.env))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        let plain = |(name, value): &(String, SecretString)| (name.clone(), value.expose_secret().to_owned());
+        let parts =
+            |it: &Self| [&it.headers, &it.query, &it.cookies, &it.env].map(|pairs| pairs.iter().map(plain).collect());
+        let (mine, theirs): ([Vec<_>; 4], [Vec<_>; 4]) = (parts(self), parts(other));
+        mine == theirs
+    }
+}
+
+impl Eq for Credential {}
+
 impl Credential {
-    /// Puts it into a request: its headers, marked as secret, and its query parameters.
+    /// Puts it into a request: its headers and cookies, marked as secret, and its query parameters.
     pub fn apply(&self, url: &mut Url, headers: &mut HeaderMap) -> Result<()> {
         for (name, value) in &self.headers {
             let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value.expose_secret()).ok());
-            let (name, mut value) = header.ok_or_else(|| {
-                Error::new(ErrorKind::Unavailable, "the credential of this connector cannot stand in a header")
-            })?;
+            let (name, mut value) = header.ok_or_else(|| unfit("a header"))?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -54,42 +89,70 @@ impl Credential {
             let secrets = self.query.iter().map(|(name, value)| (name, value.expose_secret()));
             url.query_pairs_mut().extend_pairs(secrets);
         }
+        self.add_cookies(headers)
+    }
+
+    /// Adds its cookies to those that are there.
+    fn add_cookies(&self, headers: &mut HeaderMap) -> Result<()> {
+        if self.cookies.is_empty() {
+            return Ok(());
+        }
+        let there = headers.get(COOKIE).and_then(|cookies| cookies.to_str().ok()).map(str::to_owned);
+        let mut all: Vec<String> = there.into_iter().collect();
+        for (name, value) in &self.cookies {
+            // RFC 6265's cookie-octet.
+            let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\');
+            if !value.expose_secret().bytes().all(fits) {
+                return Err(unfit("a cookie"));
+            }
+            all.push(format!("{name}={}", value.expose_secret()));
+        }
+        let mut cookies = HeaderValue::try_from(all.join("; ")).map_err(|_| unfit("a cookie"))?;
+        cookies.set_sensitive(true);
+        headers.insert(COOKIE, cookies);
         Ok(())
     }
-}
 
-/// Where a connector's credentials come from: references, resolved against the environment and
-/// files at each call, so that a rotated secret is found.
-#[derive(Debug, Clone, Copy)]
-pub struct References<'a> {
-    /// For request headers.
-    pub headers: &'a BTreeMap<String, Reference>,
-    /// For query parameters.
-    pub query: &'a BTreeMap<String, Reference>,
-    /// For environment variables.
-    pub env: &'a BTreeMap<String, Reference>,
-    /// The folder that files are relative to.
-    pub folder: &'a Path,
-}
-
-impl References<'_> {
-    /// The values, or the first reference that has none.
-    pub fn find(&self, environment: &Environment) -> Result<Credential, Missing> {
-        let find = |references: &BTreeMap<String, Reference>| {
-            let value = |(name, reference): (&String, &Reference)| {
-                Ok((name.clone(), reference.resolve(environment, self.folder)?))
-            };
-            references.iter().map(value).collect::<Result<Vec<_>, Missing>>()
-        };
-        Ok(Credential { headers: find(self.headers)?, query: find(self.query)?, env: find(self.env)? })
+    /// All that must not come back in an upstream's words.
+    pub fn secrets(&self) -> impl Iterator<Item = &(String, SecretString)> {
+        let Self { headers, query, cookies, env, hidden } = self;
+        headers.iter().chain(query).chain(cookies).chain(env).chain(hidden)
     }
+}
 
-    /// The values for a call; one that is missing is said to the caller without its place.
-    pub fn resolve(&self, environment: &Environment) -> Result<Credential> {
-        self.find(environment).map_err(|missing| {
-            let message =
-                "the credential of this connector cannot be read; its operator has to look at `switchboard check`";
-            Error::new(ErrorKind::Unavailable, message).because(missing)
-        })
+fn unfit(place: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the credential of this connector cannot stand in {place}"))
+}
+
+/// Where a connector's credentials come from.
+#[async_trait]
+pub trait CredentialSource: fmt::Debug + Send + Sync {
+    /// What to show the upstream in a call by this caller. It is good at this moment; nothing in it is empty. When
+    /// there is none, the error says in words for the caller what to do. Dropping the future loses nothing.
+    async fn credential(&self, caller: &Caller) -> Result<Credential>;
+
+    /// The upstream refused what it was shown: forgets it. Whether another one may be had now.
+    async fn refused(&self, caller: &Caller, shown: &Credential) -> bool;
+
+    /// Whether callers show different things, so that nothing an upstream says to one may be told to another.
+    fn is_per_caller(&self) -> bool {
+        false
+    }
+}
+
+/// Where a connector's credentials come from; the reason when there can be none.
+pub fn source(
+    checked: &Checked,
+    keyring: &Arc<Keyring>,
+    upstream: &Upstream,
+) -> Result<Arc<dyn CredentialSource>, String> {
+    match &checked.connector.credentials.oauth {
+        None => Ok(Arc::new(Fixed::new(checked, keyring).map_err(|missing| missing.to_string())?)),
+        Some(oauth) => match oauth.grant {
+            Grant::ClientCredentials | Grant::RefreshToken | Grant::TokenExchange => {
+                Ok(Arc::new(OAuthSource::new(checked, oauth, keyring, upstream)?))
+            }
+            Grant::Caller => Err("callers cannot connect to it yet".into()),
+        },
     }
 }

@@ -34,11 +34,11 @@ use crate::adapter::{Bulletin, Surroundings, Watching};
 use crate::call::Session;
 use crate::caller::{Access, Caller};
 use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages, SignIn};
+use crate::credential::Keyring;
 use crate::error::Problem;
 use crate::manifest::{Checked, Manifests};
 use crate::name::ConnectorId;
 use crate::params::Params;
-use crate::secret::Environment;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use crate::widget::Pages;
@@ -72,7 +72,7 @@ pub struct Gateway {
     /// Held while the next snapshot is made, so that none is lost.
     building: Mutex<()>,
     bulletin: Bulletin,
-    environment: Environment,
+    keyring: Arc<Keyring>,
     upstream: Upstream,
     /// What outlives the process, or why there is none.
     store: Result<Arc<dyn Store>, String>,
@@ -178,7 +178,7 @@ impl Live {
 impl Gateway {
     /// A gateway without connectors.
     pub fn new(
-        environment: Environment,
+        keyring: Arc<Keyring>,
         upstream: Upstream,
         store: Result<Arc<dyn Store>, String>,
         limits: Limits,
@@ -193,7 +193,7 @@ impl Gateway {
             live: watch::Sender::new(Arc::default()),
             building: Mutex::default(),
             bulletin,
-            environment,
+            keyring,
             upstream,
             store,
             limits,
@@ -209,6 +209,11 @@ impl Gateway {
     /// The way to upstreams.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    /// Everything credentials are found with.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
     }
 
     /// What outlives the process, or why there is none.
@@ -239,7 +244,7 @@ impl Gateway {
         let before = self.live();
         let Manifests { connectors, problems } = manifests;
         let around = Surroundings {
-            environment: &self.environment,
+            keyring: &self.keyring,
             upstream: &self.upstream,
             bulletin: &self.bulletin,
             store: &self.store,
@@ -319,5 +324,6 @@ impl Gateway {
     pub async fn idle(&self) {
         self.calls.close();
         self.calls.wait().await;
+        self.keyring.idle().await;
     }
 }

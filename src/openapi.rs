@@ -26,6 +26,7 @@ mod request;
 mod schema;
 mod security;
 mod server;
+mod slots;
 mod text;
 
 pub use convert::convert;
@@ -36,6 +37,7 @@ pub use plan::{
 pub use read::parse;
 pub use refer::references;
 pub use request::is_text;
+pub use slots::{Slot, slots, unfilled};
 
 use crate::manifest::{Response, Tool};
 

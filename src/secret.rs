@@ -1,4 +1,4 @@
-//! References to values that stand outside a manifest: `${VAR}`, `${VAR:default}` and `{"file": …}`.
+//! References to values that stand outside a manifest: `${VAR}`, `${VAR:default}`, `{"file": …}` and `{"vault": …}`.
 
 use std::{
     collections::BTreeMap,
@@ -69,6 +69,9 @@ pub enum Missing {
     /// A file cannot be read.
     #[error("the file {0} cannot be read")]
     File(PathBuf),
+    /// A secret cannot be had from Vault: which, and why.
+    #[error("the secret {0} cannot be had from Vault: {1}")]
+    Vault(String, String),
     /// The reference itself is malformed.
     #[error("{0}")]
     Syntax(String),
@@ -130,6 +133,54 @@ pub enum Reference {
     Text(Text),
     /// The contents of a file, read at each use so that a rotated secret is found.
     File(FileReference),
+    /// A field of a secret in Vault or `OpenBao`.
+    Vault(VaultReference),
+}
+
+/// A field of a secret in Vault or `OpenBao`, in a key-value engine of version 2.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VaultReference {
+    /// `mount/path#field`, e.g. `secret/apps/notion#token`.
+    pub vault: String,
+    /// The engine's mount, when it is more than the first part of the path.
+    #[serde(default)]
+    pub mount: Option<String>,
+    /// Put before the value, e.g. `Bearer `.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+/// Where a secret stands in Vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VaultPlace<'a> {
+    /// The engine's mount.
+    pub mount: &'a str,
+    /// The secret's path in it.
+    pub path: &'a str,
+    /// The field.
+    pub field: &'a str,
+}
+
+impl VaultReference {
+    /// The place it names.
+    pub fn place(&self) -> Result<VaultPlace<'_>, Missing> {
+        let parts = || {
+            let (path, field) = self.vault.split_once('#')?;
+            let (mount, path) = match &self.mount {
+                Some(mount) => (mount.trim_matches('/'), path.strip_prefix(mount.trim_matches('/')).unwrap_or(path)),
+                None => path.trim_start_matches('/').split_once('/')?,
+            };
+            let path = path.trim_matches('/');
+            let whole = |text: &str| {
+                text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+                    && !text.contains(|c: char| c.is_control() || matches!(c, '?' | '#' | '%' | '\\'))
+            };
+            (whole(mount) && whole(path) && !field.is_empty()).then_some(VaultPlace { mount, path, field })
+        };
+        let wrong = || Missing::Syntax(format!("`{}` names no secret in Vault; write `mount/path#field`", self.vault));
+        parts().ok_or_else(wrong)
+    }
 }
 
 /// A secret in a file, as container platforms mount them.
@@ -144,7 +195,7 @@ pub struct FileReference {
 }
 
 impl Reference {
-    /// The secret itself. `folder` is the manifest's.
+    /// The secret itself, unless somebody has to be asked for it. `folder` is the manifest's.
     pub fn resolve(&self, environment: &Environment, folder: &Path) -> Result<SecretString, Missing> {
         match self {
             Self::Text(text) => text.resolve(environment).map(SecretString::from),
@@ -156,6 +207,10 @@ impl Reference {
                     }
                     Ok(_) | Err(_) => Err(Missing::File(path)),
                 }
+            }
+            Self::Vault(reference) => {
+                reference.place()?;
+                Err(Missing::Vault(reference.vault.clone(), "it is not asked here".into()))
             }
         }
     }

@@ -10,7 +10,7 @@ mod answer;
 mod request;
 
 use super::{Adapter, Secrets, connect_timeout, plain_headers, web_address};
-use crate::call::{CallContext, Invocation, Outcome, Output};
+use crate::call::{CallContext, Invocation, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, HttpSettings, Request, Response};
 use crate::secret::Environment;
@@ -80,10 +80,11 @@ impl Adapter for HttpAdapter {
         let body = limit.read(response).await?;
         let rules = answer::Rules {
             response: request.response.as_ref().unwrap_or(&self.response),
-            secrets: Secrets::of(credential.headers.iter().chain(&credential.query)),
+            secrets: Secrets::of(credential.secrets()),
         };
-        Ok(answer::interpret(&head, body, &rules, request.method).unwrap_or_else(Output::failure).into())
+        Ok(answer::output(&head, body, &rules, request.method).into())
     }
+
     /// Asks with the credentials of nobody; what the API says to strangers shows that it is there.
     async fn probe(&self) -> Result<()> {
         let (method, url) = match &self.probe {

@@ -29,6 +29,7 @@ mod supervise;
 use super::{Adapter, Bulletin, Phase, Status, Surroundings};
 use crate::call::{CallContext, Downstream, Era, Invocation, Outcome, Sent, Session};
 use crate::catalog::{Names, Offer};
+use crate::credential::CredentialSource;
 use crate::error::{Error, ErrorKind, Rejection, Result};
 use crate::manifest::{Checked, McpSettings, McpStart};
 use crate::params::{Params, mentions};
@@ -63,10 +64,15 @@ struct Present {
 
 impl McpAdapter {
     /// Reads the settings; the reason when one has no value. Nothing is started yet.
-    pub(super) fn new(checked: &Checked, settings: &McpSettings, around: Surroundings<'_>) -> Result<Self, String> {
+    pub(super) fn new(
+        checked: &Checked,
+        settings: &McpSettings,
+        source: &Arc<dyn CredentialSource>,
+        around: Surroundings<'_>,
+    ) -> Result<Self, String> {
         let idle = Duration::from_secs(settings.idle_seconds.get());
         Ok(Self {
-            dialer: Dialer::new(checked, settings, around)?,
+            dialer: Dialer::new(checked, settings, source, around)?,
             start: settings.start,
             idle,
             pool: Pool::new(settings.max_connections - 1, idle),

@@ -14,13 +14,13 @@ use crate::gateway::{Connector, Live};
 impl App {
     /// Who judges what callers show, for clients that reach us at `base`.
     pub(super) async fn auth(&self, base: &str) -> Result<Auth, AppError> {
-        let (config, environment) = (&self.config, &self.environment);
+        let (config, environment, keyring) = (&self.config, &self.environment, self.gateway.keyring());
         let refuse = |words: String| AppError::Problems(vec![Problem::in_file("settings", words)]);
         let resource = format!("{base}/mcp");
         let tokens = match self.mode {
             Mode::None | Mode::ApiKey => Tokens::None,
             Mode::OAuth => {
-                let outside = Outside::new(&config.auth.oauth, &resource, self.gateway.upstream(), environment);
+                let outside = Outside::new(&config.auth.oauth, &resource, self.gateway.upstream(), keyring);
                 let many = |words: Vec<String>| words.into_iter().map(|words| Problem::in_file("settings", words));
                 Tokens::Outside(Box::new(outside.map_err(|words| AppError::Problems(many(words).collect()))?))
             }
@@ -29,16 +29,19 @@ impl App {
                     refuse(format!("the built-in issuer keeps who may do what, and nothing can be kept: {reason}"))
                 })?;
                 let gateway = Arc::downgrade(&self.gateway);
+                let secret = config.client_secret(keyring).await.map_err(|it| AppError::Problems(vec![it]))?;
                 let options = IssuerOptions {
                     base: base.to_owned(),
                     resource: resource.clone(),
                     settings: config.auth.built_in.clone(),
-                    client_secret: config.client_secret(environment).map_err(|it| AppError::Problems(vec![it]))?,
+                    client_secret: secret,
                     store,
                     offers: Arc::new(move || gateway.upgrade().map(|it| offers(&it.live())).unwrap_or_default()),
                     announce: Arc::new(announce),
                 };
-                Tokens::BuiltIn(Issuer::open(options, self.gateway.upstream()).await.map_err(refuse)?)
+                let issuer = Issuer::open(options, self.gateway.upstream()).await.map_err(refuse)?;
+                self.gateway.keyring().vouch_by(Arc::clone(&issuer) as _);
+                Tokens::BuiltIn(issuer)
             }
         };
         Ok(Auth::new(&config.auth, self.mode, config.keys(environment), tokens, resource))

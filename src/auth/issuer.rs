@@ -45,6 +45,7 @@ mod signing;
 mod token;
 mod user;
 mod visit;
+mod vouch;
 
 pub use answer::{Answer, Page};
 pub use parameters::Parameters;

@@ -9,7 +9,7 @@ use url::Url;
 use super::kept::Kept;
 use super::{Denied, OAuthConfig};
 use crate::caller::Principal;
-use crate::secret::Environment;
+use crate::credential::Keyring;
 use crate::upstream::{Fetcher, Upstream};
 
 mod claims;
@@ -45,7 +45,7 @@ impl Outside {
         settings: &OAuthConfig,
         resource: &str,
         upstream: &Upstream,
-        environment: &Environment,
+        keyring: &Arc<Keyring>,
     ) -> Result<Self, Vec<String>> {
         let fetcher = Fetcher::new(upstream, settings.allow_private).map_err(|why| vec![why])?;
         let mut wrong = Vec::new();
@@ -57,7 +57,7 @@ impl Outside {
         if settings.audience.iter().any(String::is_empty) {
             wrong.push("auth.oauth.audience (OAUTH_AUDIENCE): an audience is empty".into());
         }
-        let asking = settings.introspection.as_ref().map(|settings| Asking::new(settings, &fetcher, environment));
+        let asking = settings.introspection.as_ref().map(|settings| Asking::new(settings, &fetcher, keyring));
         let asking = asking.transpose().unwrap_or_else(|faults| {
             wrong.extend(faults.into_iter().map(|(member, why)| format!("auth.oauth.introspection.{member}: {why}")));
             None

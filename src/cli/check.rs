@@ -7,7 +7,7 @@ use super::{Failure, Format, print, show_problems};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Problem, Severity};
-use crate::gateway::{Connector, Live};
+use crate::gateway::{Connector, Gateway, Live};
 use crate::secret::Environment;
 
 pub(super) fn check(config: Config, environment: Environment, format: Format) -> Result<(), Failure> {
@@ -17,20 +17,34 @@ pub(super) fn check(config: Config, environment: Environment, format: Format) ->
     // Other MCP servers say only when asked what they have, and are gone once we are done.
     let shown = async {
         let live = app.gateway().live();
+        let problems: Vec<Problem> = live.problems.iter().cloned().chain(missing(app.gateway(), &live).await).collect();
         let shown = match format {
-            Format::Json => format!("{:#}", report(app.config(), &live)),
+            Format::Json => format!("{:#}", report(app.config(), &live, &problems)),
             Format::Text => text(app.config(), &live),
         };
-        (shown, live)
+        (shown, live, problems)
     };
-    let (shown, live) = super::runtime()?.block_on(app.with_connectors(shown));
+    let (shown, live, problems) = super::runtime()?.block_on(app.with_connectors(shown));
     print(&shown)?;
     if format == Format::Text {
-        show_problems(&live.problems);
-        print(&verdict(&live.problems))?;
+        show_problems(&problems);
+        print(&verdict(&problems))?;
     }
     let bad = |problem: &Problem| problem.is_error() || strict;
     if live.problems.iter().any(bad) { Err(Failure::No) } else { Ok(()) }
+}
+
+/// Secrets that are missing on this machine, each with its place. That is no fault of the manifest.
+async fn missing(gateway: &Gateway, live: &Live) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for checked in live.connectors.values().map(|connector| &connector.checked).filter(|it| it.connector.enabled) {
+        for (at, reference) in checked.connector.credentials.references() {
+            if let Err(missing) = gateway.keyring().find(reference, checked.folder()).await {
+                problems.push(checked.problem(Severity::Warning, &format!("/credentials{at}"), missing.to_string()));
+            }
+        }
+    }
+    problems
 }
 
 fn text(config: &Config, live: &Live) -> String {
@@ -81,7 +95,7 @@ fn verdict(problems: &[Problem]) -> String {
     format!("{} errors, {} warnings", count(Severity::Error), count(Severity::Warning))
 }
 
-fn report(config: &Config, live: &Live) -> Value {
+fn report(config: &Config, live: &Live, problems: &[Problem]) -> Value {
     let problem = |problem: &Problem| {
         json!({
             "severity": if problem.is_error() { "error" } else { "warning" },
@@ -97,6 +111,6 @@ fn report(config: &Config, live: &Live) -> Value {
         "settings": config,
         "connectors": live.report(),
         "renames": live.catalog.renames().iter().map(rename).collect::<Vec<_>>(),
-        "problems": live.problems.iter().map(problem).collect::<Vec<_>>(),
+        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
     })
 }

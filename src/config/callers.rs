@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Config;
 use crate::auth::{Auth, AuthConfig, KeyFile, Keys, Mode};
 use crate::catalog::SignIn;
+use crate::credential::Keyring;
 use crate::error::Problem;
 use crate::secret::Environment;
 use crate::transport::{ConnectionLimits, DeskAccess, HttpOptions};
@@ -69,11 +70,12 @@ impl Config {
     }
 
     /// The secret of the client whose id a person types in, when there is one.
-    pub fn client_secret(&self, environment: &Environment) -> Result<Option<SecretString>, Problem> {
+    pub async fn client_secret(&self, keyring: &Keyring) -> Result<Option<SecretString>, Problem> {
         let secret = self.auth.built_in.client.as_ref().and_then(|client| client.secret.as_ref());
-        let value = secret.map(|reference| reference.resolve(environment, Path::new("")));
-        value
-            .transpose()
+        let Some(reference) = secret else { return Ok(None) };
+        let found = keyring.find(reference, Path::new("")).await;
+        found
+            .map(Some)
             .map_err(|missing| Problem::in_file("settings", format!("auth.builtIn.client.secret: {missing}")))
     }
 

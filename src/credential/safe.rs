@@ -83,6 +83,17 @@ impl Safe {
         self.store.delete(key, expected).await
     }
 
+    /// Takes the turn of this name, unless another process has it, who loses it after `time`: whether it is ours now.
+    pub async fn take_turn(&self, key: &str, time: Duration) -> Result<bool, StoreError> {
+        let put = Put { expected: Expected::Absent, expires: Some(SystemTime::now() + time) };
+        Ok(self.store.put(key, Bytes::new(), put).await?.is_some())
+    }
+
+    /// Gives a turn back.
+    pub async fn end_turn(&self, key: &str) -> Result<(), StoreError> {
+        self.store.delete(key, Expected::Any).await.map(drop)
+    }
+
     /// All records whose keys begin so and that can be opened, with their keys.
     pub async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, Kept<T>)>, StoreError> {
         let mut found = Vec::new();

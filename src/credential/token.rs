@@ -100,12 +100,16 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
+    /// Until when no other one has to be had, if it ends at all.
+    pub fn fresh_until(&self) -> Option<SystemTime> {
+        let expires = self.expires?;
+        let life = expires.duration_since(self.since).unwrap_or_default();
+        Some(expires - (life / MARGIN).min(LONGEST_MARGIN))
+    }
+
     /// Whether it can be shown for a while yet.
     pub fn is_fresh(&self, now: SystemTime) -> bool {
-        let Some(expires) = self.expires else { return true };
-        let life = expires.duration_since(self.since).unwrap_or_default();
-        let margin = (life / MARGIN).min(LONGEST_MARGIN);
-        now + margin < expires
+        self.fresh_until().is_none_or(|until| now < until)
     }
 
     /// Whether it can still be shown.
@@ -126,6 +130,11 @@ impl TokenEndpoint {
     pub fn new(hop: Hop, url: Url, allow_private: bool) -> Result<Self, String> {
         check_address(&url, allow_private)?;
         Ok(Self { hop, url })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        self.url.as_str()
     }
 
     /// Asks for a token. `form` is everything but who we are; nothing in it is sent twice.

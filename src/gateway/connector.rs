@@ -12,10 +12,9 @@ use super::desk::Desk;
 use super::{Gateway, Health};
 use crate::adapter::{self, Adapter, McpAdapter, Phase, Status, Surroundings};
 use crate::catalog::{Names, Offer, Offered};
-use crate::credential::References;
+use crate::credential::{self, CredentialSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{AdapterSettings, Checked, GatewayOperation, Operation};
-use crate::secret::Environment;
 
 /// Calls of one connector at once, when its manifest does not say.
 const CONCURRENT: usize = 32;
@@ -29,6 +28,8 @@ pub struct Connector {
     pub checked: Checked,
     /// How it does.
     pub health: Arc<Health>,
+    /// Where its credentials come from.
+    source: Option<Arc<dyn CredentialSource>>,
     adapter: Result<Arc<dyn Adapter>, String>,
     made: SystemTime,
     running: Semaphore,
@@ -86,16 +87,18 @@ impl Connector {
         let concurrent =
             checked.connector.quotas.concurrent.filter(|most| *most > 0).and_then(|most| usize::try_from(most).ok());
         let concurrent = concurrent.unwrap_or(CONCURRENT).min(Semaphore::MAX_PERMITS / (WAITING + 1));
-        let build = |()| -> Result<Arc<dyn Adapter>, String> {
+        let build = |source: &Arc<dyn CredentialSource>| -> Result<Arc<dyn Adapter>, String> {
             if matches!(checked.connector.adapter, AdapterSettings::Gateway(_)) {
                 return Ok(Arc::new(Desk::new(&checked, Weak::clone(gateway))));
             }
-            adapter::build(&checked, around)
+            adapter::build(&checked, source, around)
         };
-        let adapter = usable(&checked, around.environment).and_then(build);
+        let source = usable(&checked).and_then(|()| credential::source(&checked, around.keyring, around.upstream));
+        let adapter = source.as_ref().map_err(Clone::clone).and_then(build);
         Self {
             checked,
             health,
+            source: source.ok(),
             adapter,
             made: SystemTime::now(),
             running: Semaphore::new(concurrent),
@@ -184,8 +187,10 @@ impl Connector {
             .map_err(|reason| Error::new(ErrorKind::Internal, "the connector is gone").because(reason.clone()))
     }
 
-    pub(super) fn references(&self) -> References<'_> {
-        adapter::references(&self.checked)
+    /// Where its credentials come from.
+    pub fn source(&self) -> Result<&dyn CredentialSource> {
+        // The catalog offers no tool of a connector that cannot be used.
+        self.source.as_deref().ok_or_else(|| Error::new(ErrorKind::Internal, "the connector is gone"))
     }
 
     /// Waits for a turn, when not too many wait already.
@@ -201,7 +206,7 @@ impl Connector {
 }
 
 /// A connector that is switched off, or whose credentials are missing, is not tried at all.
-fn usable(checked: &Checked, environment: &Environment) -> Result<(), String> {
+fn usable(checked: &Checked) -> Result<(), String> {
     if !checked.connector.enabled {
         return Err("its manifest switches it off".into());
     }
@@ -212,5 +217,5 @@ fn usable(checked: &Checked, environment: &Environment) -> Result<(), String> {
             "it is an HTTP API and its manifest describes no request; add `tools` in the connector's own shape".into(),
         );
     }
-    adapter::references(checked).find(environment).map(drop).map_err(|missing| missing.to_string())
+    Ok(())
 }

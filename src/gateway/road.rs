@@ -154,7 +154,8 @@ impl Gateway {
         let deadline = Instant::now() + time;
         let exchange = pin!(async {
             let _turn = connector.turn().await?;
-            let credential = connector.references().resolve(&self.environment)?;
+            let source = connector.source()?;
+            let credential = source.credential(&caller).await?;
             // Few tools take files, and what it takes to fetch them is large.
             let (files, _room) = if entry.files.is_empty() {
                 (HashMap::new(), None)
@@ -162,10 +163,16 @@ impl Gateway {
                 Box::pin(self.files(entry, &arguments)).await?
             };
             params.set_default("name", &entry.name);
-            let invocation = Invocation { entry: Arc::clone(entry), arguments, sent: params, files, credential };
+            let mut invocation = Invocation { entry: Arc::clone(entry), arguments, sent: params, files, credential };
             let cx = CallContext { caller, downstream, deadline, max_result };
             let reached = connector.health.reached();
-            let outcome = connector.adapter()?.call(&invocation, &cx).await;
+            let mut outcome = connector.adapter()?.call(&invocation, &cx).await;
+            // What was refused did nothing, so that it may be asked again with another credential.
+            let refused = outcome.as_ref().is_ok_and(Outcome::is_refused);
+            if refused && source.refused(&cx.caller, &invocation.credential).await {
+                invocation.credential = source.credential(&cx.caller).await?;
+                outcome = connector.adapter()?.call(&invocation, &cx).await;
+            }
             reached.ended(&outcome);
             shape(entry, outcome?, max_result)
         });

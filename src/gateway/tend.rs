@@ -28,8 +28,10 @@ impl Gateway {
         let mut tended: BTreeMap<ConnectorId, (Arc<Connector>, CancellationToken)> = BTreeMap::new();
         let mut tasks = JoinSet::new();
         if upkeep == Upkeep::Everything {
-            let (keeper, stop) = (Arc::clone(&self), stop.clone());
+            let (keeper, stop, stop_logins) = (Arc::clone(&self), stop.clone(), stop.clone());
             tasks.spawn(async move { keeper.keep_all_pages(&stop).await });
+            let (keyring, stop) = (Arc::clone(&self.keyring), stop_logins);
+            tasks.spawn(async move { keyring.tend(stop).await });
         }
         loop {
             let now = Arc::clone(&live.borrow_and_update());

@@ -7,6 +7,7 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value};
 
 mod collection;
+mod credentials;
 mod http;
 mod links;
 
@@ -130,15 +131,7 @@ impl Checker<'_> {
         if per_minute.or(per_hour).or(per_day).is_some() {
             self.warn("/quotas", "only `concurrent` is enforced by this version");
         }
-        for (name, reference) in &connector.credentials.headers {
-            self.header(&format!("/credentials/headers/{}", escape(name)), name);
-            self.reference(&format!("/credentials/headers/{}", escape(name)), reference);
-        }
-        for (kind, references) in [("query", &connector.credentials.query), ("env", &connector.credentials.env)] {
-            for (name, reference) in references {
-                self.reference(&format!("/credentials/{kind}/{}", escape(name)), reference);
-            }
-        }
+        self.credentials(connector);
         self.proof(&connector.auth);
         match &connector.adapter {
             AdapterSettings::Http(settings) => {
@@ -206,8 +199,14 @@ impl Checker<'_> {
     }
 
     fn reference(&mut self, at: &str, reference: &Reference) {
-        if let Reference::Text(text) = reference {
-            self.text(at, text);
+        match reference {
+            Reference::Text(text) => self.text(at, text),
+            Reference::File(_) => {}
+            Reference::Vault(reference) => {
+                if let Err(missing) = reference.place() {
+                    self.error(at, missing.to_string());
+                }
+            }
         }
     }
 

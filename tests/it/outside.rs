@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use switchboard::auth::{Denied, OAuthConfig, Outside};
 use switchboard::caller::Scopes;
+use switchboard::credential::{Keyring, VaultConfig, Vouching};
 use switchboard::secret::Environment;
 use switchboard::upstream::Upstream;
 
@@ -30,7 +31,8 @@ fn outside(issuer: &Issuer, over: &Value) -> Outside {
 
 fn open(settings: &OAuthConfig) -> Result<Outside, Vec<String>> {
     let environment = Environment::new([("SECRET".to_owned(), "the secret".to_owned())]);
-    Outside::new(settings, RESOURCE, &Upstream::default(), &environment)
+    let keyring = Keyring::new(environment, &VaultConfig::default(), Err("nothing is kept".into()), Vouching::Nobody);
+    Outside::new(settings, RESOURCE, &Upstream::default(), &keyring)
 }
 
 fn now() -> u64 {

@@ -62,8 +62,14 @@ impl Head {
     }
 }
 
+/// What the answer means.
+pub(super) fn output(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Output {
+    let refused = head.status == StatusCode::UNAUTHORIZED;
+    Output { refused, ..interpret(head, body, rules, method).unwrap_or_else(Output::failure) }
+}
+
 /// What the answer means, or the words of its failure.
-pub(super) fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Result<Output, String> {
+fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Result<Output, String> {
     // A byte order mark is no JSON, and services on some platforms send one.
     let body = if body.starts_with(b"\xef\xbb\xbf") { body.slice(3..) } else { body };
     let media_type = head.media_type();

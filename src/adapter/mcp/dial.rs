@@ -1,6 +1,10 @@
 //! How a connector's connections are made.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,12 +14,13 @@ use super::link::{Eras, Link, Parts};
 use super::signal::Signals;
 use super::sse::Sse;
 use super::stdio::{Pipes, Program};
-use super::streamable::{Address, Streamable};
+use super::streamable::{Address, Shown, Streamable};
 use crate::adapter::process::{find, search_path, variables};
-use crate::adapter::{Surroundings, connect_timeout, plain_headers, references, web_address};
+use crate::adapter::{Surroundings, connect_timeout, plain_headers, web_address};
 use crate::call::Session;
+use crate::caller::Caller;
 use crate::catalog::Names;
-use crate::credential::Credential;
+use crate::credential::{Credential, CredentialSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, McpProtocol, McpSettings, McpTransport};
 use crate::secret::{Environment, Text};
@@ -29,7 +34,7 @@ pub(super) struct Dialer {
     eras: Eras,
     pub(super) timeout: Duration,
     checked: Checked,
-    environment: Environment,
+    source: Arc<dyn CredentialSource>,
     pub(super) names: Names,
     pub(super) signals: Signals,
 }
@@ -42,8 +47,13 @@ enum Way {
 
 impl Dialer {
     /// Reads the settings' references; the reason when one has no value.
-    pub(super) fn new(checked: &Checked, settings: &McpSettings, around: Surroundings<'_>) -> Result<Self, String> {
-        let environment = around.environment;
+    pub(super) fn new(
+        checked: &Checked,
+        settings: &McpSettings,
+        source: &Arc<dyn CredentialSource>,
+        around: Surroundings<'_>,
+    ) -> Result<Self, String> {
+        let environment = around.environment();
         let largest = Limit { bytes: around.max_result, setting: "limits.resultBytes" };
         let way = match (&settings.program, &settings.url) {
             (Some(program), _) => Way::Program(self::program(checked, settings, program, environment, largest)?),
@@ -72,7 +82,7 @@ impl Dialer {
             },
             timeout: Duration::from_millis(settings.start_timeout_ms.get()),
             checked: checked.clone(),
-            environment: environment.clone(),
+            source: Arc::clone(source),
             names: Names::of(connector),
             signals: Signals::new(around.bulletin.updates.clone()),
         })
@@ -93,7 +103,6 @@ impl Dialer {
 
     /// A new connection, of a caller's own if there is a session.
     pub(super) async fn dial(&self, session: Option<&Session>) -> Result<Link> {
-        let credential = references(&self.checked).resolve(&self.environment)?;
         let late = || {
             let message = format!(
                 "the upstream did not finish its start within {} ms (`startTimeoutMs`)",
@@ -101,8 +110,18 @@ impl Dialer {
             );
             Error::new(ErrorKind::Timeout, message)
         };
-        let opened = tokio::time::timeout(self.timeout, self.open(&credential, session)).await;
-        opened.map_err(|_| late())?.map_err(Error::from)
+        let opening = async {
+            // What connections are opened with is the operator's, whoever uses them.
+            let caller = &Caller::Local;
+            let credential = self.source.credential(caller).await?;
+            let opened = self.open(&credential, session).await.map_err(Error::from);
+            if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+                // Perhaps it was refused; then the next attempt should show another one.
+                self.source.refused(caller, &credential).await;
+            }
+            opened
+        };
+        tokio::time::timeout(self.timeout, opening).await.map_err(|_| late())?
     }
 
     async fn open(&self, credential: &Credential, session: Option<&Session>) -> Result<Link, Failure> {
@@ -120,35 +139,28 @@ impl Dialer {
     }
 
     async fn open_by(&self, credential: &Credential, session: Option<&Session>, sse: bool) -> Result<Link, Failure> {
+        let given = credential.clone();
+        let credential = Arc::new(Mutex::new(credential.clone()));
         let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
         // What the inbox started ends with the attempt.
         let guard = stop.clone().drop_guard();
         let (inbox, replies) = Inbox::new(session.cloned(), self.names.clone(), self.signals.clone(), stop.clone());
         let mut eras = self.eras;
-        let (given, reports) = (credential.clone(), Arc::clone(&inbox));
+        let reports = Arc::clone(&inbox);
         let (channel, over_http): (Arc<dyn Channel>, bool) = match &self.way {
             Way::Program(program) => {
                 (Arc::new(Pipes::start(program, given, reports, closed.clone()).map_err(Failure::NotSent)?), false)
             }
             Way::Address(address) if sse => {
                 eras.per_request = false;
-                (Arc::new(Sse::open(address, credential, reports, closed.clone()).await?), false)
+                (Arc::new(Sse::open(address, &given, reports, closed.clone()).await?), false)
             }
             Way::Address(address) => {
-                let channel = Streamable::new(address, given, reports, closed.clone()).map_err(Failure::NotSent)?;
-                (Arc::new(channel), true)
+                let shown = Shown { source: Arc::clone(&self.source), credential: Arc::clone(&credential) };
+                (Arc::new(Streamable::new(address, shown, reports, closed.clone())), true)
             }
         };
-        let parts = Parts {
-            channel,
-            inbox,
-            replies,
-            over_http,
-            session: session.cloned(),
-            credential: credential.clone(),
-            closed,
-            stop,
-        };
+        let parts = Parts { channel, inbox, replies, over_http, session: session.cloned(), credential, closed, stop };
         let link = Link::open(parts, eras).await?;
         guard.disarm();
         Ok(link)

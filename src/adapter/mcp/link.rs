@@ -61,7 +61,7 @@ pub(super) struct Link {
     wishes: RwLock<Wishes>,
     /// Whose it is, when it is one caller's own.
     session: Option<Session>,
-    credential: Credential,
+    credential: Arc<Mutex<Credential>>,
     ids: AtomicU64,
     closed: CancellationToken,
     used: Mutex<Instant>,
@@ -83,7 +83,8 @@ pub(super) struct Parts {
     pub(super) replies: tokio::sync::mpsc::Receiver<String>,
     pub(super) over_http: bool,
     pub(super) session: Option<Session>,
-    pub(super) credential: Credential,
+    /// What was shown last.
+    pub(super) credential: Arc<Mutex<Credential>>,
     pub(super) closed: CancellationToken,
     pub(super) stop: CancellationToken,
 }
@@ -229,8 +230,8 @@ impl Link {
 
     /// An upstream's error, in case it repeats what we showed it.
     fn without_secrets(&self, mut rejection: Rejection) -> Rejection {
-        let Credential { headers, query, env } = &self.credential;
-        let secrets = Secrets::of(headers.iter().chain(query).chain(env));
+        let shown = self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let secrets = Secrets::of(shown.secrets());
         rejection.message = secrets.hide(&rejection.message);
         rejection
     }

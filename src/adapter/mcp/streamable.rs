@@ -17,7 +17,8 @@ use super::events::Events;
 use super::inbox::Inbox;
 use super::link::{HANDSHAKE, PER_REQUEST};
 use crate::adapter::Secrets;
-use crate::credential::Credential;
+use crate::caller::Caller;
+use crate::credential::{Credential, CredentialSource};
 use crate::error::{Error, ErrorKind, Rejection};
 use crate::upstream::{Hop, Limit, never_sent};
 
@@ -56,12 +57,20 @@ impl Address {
     }
 }
 
+/// What an upstream is shown, and where the next comes from.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) source: Arc<dyn CredentialSource>,
+    /// What was shown last.
+    pub(super) credential: Arc<Mutex<Credential>>,
+}
+
 /// A connection over Streamable HTTP. Nothing is open while nothing is under way, but for the
 /// stream on which the upstream says things unasked.
 #[derive(Debug)]
 pub(super) struct Streamable {
     address: Address,
-    credential: Credential,
+    shown: Shown,
     inbox: Arc<Inbox>,
     closed: CancellationToken,
     session: Mutex<Option<HeaderValue>>,
@@ -70,21 +79,22 @@ pub(super) struct Streamable {
 }
 
 impl Streamable {
-    pub(super) fn new(
-        address: &Address,
-        credential: Credential,
-        inbox: Arc<Inbox>,
-        closed: CancellationToken,
-    ) -> Result<Self, Error> {
-        let address = address.with(&credential)?;
+    pub(super) fn new(address: &Address, shown: Shown, inbox: Arc<Inbox>, closed: CancellationToken) -> Self {
         let (session, version, why) = Default::default();
-        Ok(Self { address, credential, inbox, closed, session, version, why })
+        Self { address: address.clone(), shown, inbox, closed, session, version, why }
+    }
+
+    /// What was shown last.
+    fn last_shown(&self) -> Credential {
+        self.shown.credential.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn session(&self) -> Option<HeaderValue> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// One exchange, with what is good to show now. When that is refused, nothing was done (RFC 9110, 15.5.2), and it
+    /// is tried once more with another credential, if there is one.
     async fn exchange(
         &self,
         method: Method,
@@ -92,12 +102,34 @@ impl Streamable {
         extra: Vec<(HeaderName, HeaderValue)>,
         body: Option<String>,
     ) -> Result<Response, Failure> {
-        let mut headers = self.address.headers.clone();
+        let Shown { source, credential } = &self.shown;
+        let caller = &Caller::Local;
+        let mut tried = false;
+        loop {
+            // The connection is as good as it was: no other one would be better.
+            let now = source.credential(caller).await.map_err(Failure::Exchange)?;
+            let address = self.address.with(&now).map_err(Failure::Exchange)?;
+            credential.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
+            let asked = (method.clone(), accept.clone(), extra.clone(), body.clone());
+            let response = self.once(&address, asked).await?;
+            if tried || response.status() != StatusCode::UNAUTHORIZED || !source.refused(caller, &now).await {
+                return Ok(response);
+            }
+            tried = true;
+        }
+    }
+
+    async fn once(
+        &self,
+        address: &Address,
+        (method, accept, extra, body): (Method, HeaderValue, Vec<(HeaderName, HeaderValue)>, Option<String>),
+    ) -> Result<Response, Failure> {
+        let mut headers = address.headers.clone();
         headers.insert(ACCEPT, accept);
         headers.extend(self.session().map(|id| (SESSION_ID, id)));
         headers.extend(self.version.lock().unwrap_or_else(PoisonError::into_inner).clone().map(|it| (VERSION, it)));
         headers.extend(extra);
-        let mut builder = self.address.hop.request(method, self.address.url.clone()).headers(headers);
+        let mut builder = address.hop.request(method, address.url.clone()).headers(headers);
         if let Some(body) = body {
             builder = builder.header(CONTENT_TYPE, JSON).body(body);
         }
@@ -105,7 +137,7 @@ impl Streamable {
             let message = "the connector's address makes no valid request";
             Failure::NotSent(Error::new(ErrorKind::Unavailable, message).because(error.without_url()))
         })?;
-        self.address.hop.send(request).await.map_err(|error| {
+        address.hop.send(request).await.map_err(|error| {
             *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.message().to_owned());
             self.closed.cancel();
             if never_sent(&error) { Failure::NotSent(error) } else { Failure::Broken(error) }
@@ -182,8 +214,8 @@ impl Streamable {
             retry.map(|after| format!("; try again after {} s", crate::name::shown(&after))).unwrap_or_default();
         let error = Error::new(kind, format!("{what} (HTTP {}){retry}", status.as_u16()));
         let said = String::from_utf8_lossy(body.get(..body.len().min(1000)).unwrap_or_default()).into_owned();
-        let secrets = self.credential.headers.iter().chain(&self.credential.query);
-        Err(Failure::Exchange(error.because(Secrets::of(secrets).hide(&said))))
+        let shown = self.last_shown();
+        Err(Failure::Exchange(error.because(Secrets::of(shown.secrets()).hide(&said))))
     }
 }
 

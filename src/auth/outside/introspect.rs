@@ -1,6 +1,7 @@
 //! Asking the issuer about a token that cannot be read (RFC 7662).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
@@ -12,7 +13,8 @@ use url::{Url, form_urlencoded};
 use super::claims::Claims;
 use super::folder;
 use crate::auth::{Denied, Introspection};
-use crate::secret::{Environment, Missing, Reference};
+use crate::credential::Keyring;
+use crate::secret::{Missing, Reference};
 use crate::upstream::Fetcher;
 
 /// The largest answer we read.
@@ -27,7 +29,7 @@ pub(super) struct Asking {
     client_id: String,
     /// Read for each question, so that a changed secret is found.
     client_secret: Reference,
-    environment: Environment,
+    keyring: Arc<Keyring>,
     turns: Semaphore,
 }
 
@@ -43,7 +45,7 @@ impl Asking {
     pub(super) fn new(
         settings: &Introspection,
         fetcher: &Fetcher,
-        environment: &Environment,
+        keyring: &Arc<Keyring>,
     ) -> Result<Self, Vec<(&'static str, String)>> {
         let mut wrong = Vec::new();
         let url = settings.url.as_deref().and_then(|text| {
@@ -58,10 +60,10 @@ impl Asking {
             url,
             client_id: settings.client_id.clone(),
             client_secret: settings.client_secret.clone(),
-            environment: environment.clone(),
+            keyring: Arc::clone(keyring),
             turns: Semaphore::new(AT_ONCE),
         };
-        if let Err(missing) = asking.secret() {
+        if let Err(missing) = keyring.check(&settings.client_secret, folder()) {
             wrong.push(("clientSecret", missing.to_string()));
         }
         if wrong.is_empty() { Ok(asking) } else { Err(wrong) }
@@ -75,7 +77,7 @@ impl Asking {
     /// What the issuer says of a token that is alive.
     pub(super) async fn ask(&self, fetcher: &Fetcher, url: &Url, token: &str) -> Result<Claims, Denied> {
         let unavailable = |why: String| Denied::Unavailable(format!("the issuer cannot be asked about a token: {why}"));
-        let secret = self.secret().map_err(|missing| unavailable(missing.to_string()))?;
+        let secret = self.secret().await.map_err(|missing| unavailable(missing.to_string()))?;
         let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(unavailable("too many questions at once".into())) };
         let form = [("token", token), ("token_type_hint", "access_token")];
@@ -90,8 +92,8 @@ impl Asking {
     }
 
     /// The secret, as it is sent.
-    fn secret(&self) -> Result<SecretString, Missing> {
-        let secret = self.client_secret.resolve(&self.environment, folder())?;
+    async fn secret(&self) -> Result<SecretString, Missing> {
+        let secret = self.keyring.find(&self.client_secret, folder()).await?;
         Ok(SecretString::from(Zeroizing::new(encoded(secret.expose_secret())).as_str()))
     }
 }

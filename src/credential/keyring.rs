@@ -1,0 +1,138 @@
+//! Everything credentials are found with: the environment, files, Vault, and the sealed part of the store.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::safe::Safe;
+use super::vault::{Vault, VaultConfig};
+use crate::caller::Principal;
+use crate::secret::{Environment, Missing, Reference};
+
+/// Vouches for callers towards issuers elsewhere.
+#[async_trait]
+pub trait Voucher: fmt::Debug + Send + Sync {
+    /// Whether this caller is one of those it vouches for.
+    fn knows(&self, caller: &Principal) -> bool;
+
+    /// A signed token that names this caller, for `audience` and for a short time only. The error says why there is
+    /// none, in words for the operator.
+    async fn vouch(&self, caller: &Principal, audience: &str) -> Result<SecretString, String>;
+}
+
+/// Whether somebody here can vouch for callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouching {
+    /// Our own issuer, once it is open.
+    ByIssuer,
+    /// Nobody.
+    Nobody,
+}
+
+/// Everything credentials are found with.
+#[derive(Debug)]
+pub struct Keyring {
+    environment: Environment,
+    vault: Result<Arc<Vault>, String>,
+    safe: Result<Safe, String>,
+    vouching: Vouching,
+    voucher: OnceLock<Arc<dyn Voucher>>,
+    tasks: TaskTracker,
+}
+
+impl Keyring {
+    /// A keyring; `safe` is where secrets are kept, or why nowhere.
+    pub fn new(
+        environment: Environment,
+        vault: &VaultConfig,
+        safe: Result<Safe, String>,
+        vouching: Vouching,
+    ) -> Arc<Self> {
+        let vault = Vault::new(&environment, vault.clone()).map(Arc::new);
+        let (voucher, tasks) = (OnceLock::new(), TaskTracker::new());
+        Arc::new(Self { environment, vault, safe, vouching, voucher, tasks })
+    }
+
+    /// The variables that references name.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Where secrets are kept, or why nowhere.
+    pub fn safe(&self) -> Result<&Safe, String> {
+        self.safe.as_ref().map_err(Clone::clone)
+    }
+
+    /// Runs what has to come to its end although nobody waits for it. Each task ends by itself, in bounded time.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Who vouches for callers, once there is somebody.
+    pub fn vouch_by(&self, voucher: Arc<dyn Voucher>) {
+        let _ = self.voucher.set(voucher);
+    }
+
+    /// Who vouches for callers.
+    pub fn voucher(&self) -> Option<&Arc<dyn Voucher>> {
+        self.voucher.get()
+    }
+
+    /// Whether somebody will.
+    pub fn vouching(&self) -> Vouching {
+        self.vouching
+    }
+
+    /// A secret. `folder` is the one that files are relative to.
+    pub async fn find(&self, reference: &Reference, folder: &Path) -> Result<SecretString, Missing> {
+        let Reference::Vault(secret) = reference else { return reference.resolve(&self.environment, folder) };
+        let place = secret.place()?;
+        let missing = |why: String| Missing::Vault(secret.vault.clone(), why);
+        let vault = self.vault.as_ref().map_err(|why| missing(why.clone()))?;
+        let value = vault.read(place, &self.tasks).await.map_err(|error| missing(error.to_string()))?;
+        if secret.prefix.is_empty() {
+            return Ok(value);
+        }
+        Ok(format!("{}{}", secret.prefix, value.expose_secret()).into())
+    }
+
+    /// What is missing of a secret, as far as nobody has to be asked.
+    pub fn check(&self, reference: &Reference, folder: &Path) -> Result<(), Missing> {
+        let Reference::Vault(secret) = reference else {
+            return reference.resolve(&self.environment, folder).map(drop);
+        };
+        secret.place()?;
+        self.vault.as_ref().map(drop).map_err(|why| Missing::Vault(secret.vault.clone(), why.clone()))
+    }
+
+    /// Forgets what is kept of a secret, in case it changed.
+    pub(super) fn forget(&self, reference: &Reference) {
+        if let (Reference::Vault(secret), Ok(vault)) = (reference, &self.vault)
+            && let Ok(place) = secret.place()
+        {
+            vault.forget(place);
+        }
+    }
+
+    /// Keeps logins alive until `stop`.
+    pub async fn tend(&self, stop: CancellationToken) {
+        match &self.vault {
+            Ok(vault) => {
+                stop.run_until_cancelled(Arc::clone(vault).tend(self.tasks.clone())).await;
+            }
+            Err(_) => stop.cancelled().await,
+        }
+    }
+
+    /// Waits until nothing it started is under way.
+    pub async fn idle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
