@@ -1,6 +1,6 @@
 //! Adapters: one per kind of connector, each speaking for what stands behind it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ mod command;
 mod http;
 mod launch;
 mod mcp;
+mod openapi;
 mod process;
 mod status;
 
@@ -24,7 +25,7 @@ pub use status::{Phase, Status};
 use crate::call::{CallContext, Invocation, Outcome};
 use crate::catalog::Offer;
 use crate::credential::{CredentialSource, Keyring};
-use crate::error::Result;
+use crate::error::{Error, Problem, Result};
 use crate::manifest::{AdapterSettings, Checked};
 use crate::secret::{Environment, Text};
 use crate::store::Store;
@@ -63,6 +64,32 @@ pub trait Adapter: fmt::Debug + Send + Sync {
     fn offer(&self) -> Option<Arc<Offer>> {
         None
     }
+
+    /// Whether what is behind it has to be learned, so that [`Self::offer`] says nothing at first.
+    fn learns(&self) -> bool {
+        false
+    }
+
+    /// Why calls fail now, if they do.
+    fn refusal(&self) -> Option<Error> {
+        None
+    }
+
+    /// What is wrong with what it learned, for the person who wrote the manifest.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// The files beside the manifest that it reads.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Some file changed, perhaps one of those. Never waits.
+    fn look_again(&self) {}
+
+    /// Goes on offering what the connector offered until an edit of its manifest, while it has nothing of its own.
+    fn inherit(&self, _before: Arc<Offer>) {}
 
     /// Another MCP server, which has more than tools.
     fn mcp(self: Arc<Self>) -> Option<Arc<McpAdapter>> {
@@ -121,7 +148,7 @@ pub fn build(
         AdapterSettings::Collection(settings) => {
             Ok(Arc::new(collection::CollectionAdapter::new(checked, settings, around)?))
         }
-        AdapterSettings::OpenApi(_) => Err("nothing speaks for it yet".into()),
+        AdapterSettings::OpenApi(settings) => Ok(Arc::new(openapi::OpenApiAdapter::new(checked, settings, around)?)),
         AdapterSettings::Gateway(_) => Err("the gateway speaks for itself".into()),
     }
 }
@@ -137,6 +164,13 @@ fn web_address(name: &str, address: &Text, environment: &Environment) -> Result<
         |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
     let address = Url::parse(&address).ok().filter(plain);
     address.ok_or_else(|| format!("its {name} is no http or https address without a user name"))
+}
+
+/// An address below a base address.
+fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
 }
 
 /// Headers that are no secret; the reason when one has no value.

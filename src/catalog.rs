@@ -25,7 +25,7 @@ pub use access::SignIn;
 pub use build::Offered;
 pub use mirror::Mirrored;
 pub use names::Names;
-pub use offer::Offer;
+pub use offer::{Declared, Offer, Tally};
 pub use page::{PAGE_TYPE, Shown, ShownPages, Viewer, in_step};
 pub use tool::Entry;
 

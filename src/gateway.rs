@@ -127,7 +127,8 @@ impl Live {
         let (catalog, collisions) = Catalog::build(&offered, &shown, sign_in);
         let known = offered.iter().filter(|offered| offered.offer.is_some());
         let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
-        let problems = faults.iter().cloned().chain(collisions).collect();
+        let learned = connectors.values().flat_map(|connector| connector.problems());
+        let problems = faults.iter().cloned().chain(collisions).chain(learned).collect();
         let enabled = connectors.values().filter(|it| it.checked.connector.enabled);
         let named = enabled.filter_map(|it| it.checked.connector.auth.header_name.as_deref());
         let named = named.filter_map(|name| HeaderName::try_from(name).ok());
@@ -254,7 +255,13 @@ impl Gateway {
             let was = before.connectors.get(&checked.connector.id);
             let kept = was.filter(|kept| kept.serves(&checked)).map(Arc::clone);
             let health = || was.map(|was| Arc::clone(&was.health)).unwrap_or_default();
-            kept.unwrap_or_else(|| Arc::new(Connector::new(checked, health(), around, &self.me)))
+            kept.unwrap_or_else(|| {
+                let connector = Connector::new(checked, health(), around, &self.me);
+                if let Some(was) = was {
+                    connector.inherit(was);
+                }
+                Arc::new(connector)
+            })
         };
         let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
         let after = Arc::new(Live::new(connectors, problems, pages, Arc::new(shown), self.limits.sign_in));

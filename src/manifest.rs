@@ -9,7 +9,6 @@ use std::{
     sync::Arc,
 };
 
-use jsonschema::Validator;
 use serde_json::Value;
 
 mod built_in;
@@ -27,6 +26,7 @@ mod openapi;
 mod schema;
 mod service_map;
 mod template;
+mod validators;
 mod widget;
 
 pub use check::compile_items;
@@ -45,6 +45,7 @@ pub use model::{
 pub use openapi::{Choice as OperationChoice, Mend, MendParameter, OpenApiSettings, OutputPromise};
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};
+pub use validators::Validators;
 pub use widget::{Audience, ClientName, Domain, PageOptions, Widget};
 
 use crate::error::{Problem, Severity};
@@ -61,15 +62,6 @@ pub struct Checked {
     pub document: Arc<Document>,
     /// Where in the document: a JSON pointer.
     pub pointer: String,
-}
-
-/// A tool's schemas, compiled.
-#[derive(Debug, Clone)]
-pub struct Validators {
-    /// Of its arguments.
-    pub input: Arc<Validator>,
-    /// Of its structured results, when the manifest promises a form.
-    pub output: Option<Arc<Validator>>,
 }
 
 impl Checked {

@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use url::Url;
 
-mod answer;
+pub(super) mod answer;
 mod request;
 
-use super::{Adapter, Secrets, connect_timeout, plain_headers, web_address};
+pub(super) use request::method;
+
+use super::{Adapter, Secrets, below, connect_timeout, plain_headers, web_address};
 use crate::call::{CallContext, Invocation, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, HttpSettings, Request, Response};
@@ -39,11 +41,7 @@ impl HttpAdapter {
         let base = web_address("baseUrl", &settings.base_url, environment)?;
         let headers = plain_headers(&settings.headers, environment)?;
         let tools = checked.connector.tools.iter();
-        let probe = settings.probe.as_ref().map(|path| {
-            let mut probe = base.clone();
-            probe.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-            probe
-        });
+        let probe = settings.probe.as_ref().map(|path| below(&base, path));
         Ok(Self {
             base,
             probe,
@@ -81,29 +79,35 @@ impl Adapter for HttpAdapter {
         let rules = answer::Rules {
             response: request.response.as_ref().unwrap_or(&self.response),
             secrets: Secrets::of(credential.secrets()),
+            wrapped: false,
         };
         Ok(answer::output(&head, body, &rules, request.method).into())
     }
 
     /// Asks with the credentials of nobody; what the API says to strangers shows that it is there.
     async fn probe(&self) -> Result<()> {
-        let (method, url) = match &self.probe {
-            Some(probe) => (reqwest::Method::GET, probe),
-            None => (reqwest::Method::HEAD, &self.base),
-        };
-        let request = self.hop.request(method, url.clone()).headers(self.headers.clone()).build();
-        let request = request.map_err(|error| {
-            Error::new(ErrorKind::Internal, "the check makes no valid request").because(error.without_url())
-        })?;
-        let status = self.hop.send(request).await?.status();
-        let broken = status.is_server_error() && status != reqwest::StatusCode::NOT_IMPLEMENTED;
-        if broken || (self.probe.is_some() && !status.is_success()) {
-            return Err(Error::new(ErrorKind::Upstream, format!("it answers {status}")));
-        }
-        Ok(())
+        probe(&self.hop, &self.base, self.probe.as_ref(), &self.headers).await
     }
 
     fn endpoint(&self) -> Option<String> {
         self.base.host_str().map(str::to_owned)
     }
+}
+
+/// Asks an API whether it is there: at the address that says so, or else at its base, where any answer will do.
+pub(super) async fn probe(hop: &Hop, base: &Url, probe: Option<&Url>, headers: &HeaderMap) -> Result<()> {
+    let (method, url) = match probe {
+        Some(probe) => (reqwest::Method::GET, probe),
+        None => (reqwest::Method::HEAD, base),
+    };
+    let request = hop.request(method, url.clone()).headers(headers.clone()).build();
+    let request = request.map_err(|error| {
+        Error::new(ErrorKind::Internal, "the check makes no valid request").because(error.without_url())
+    })?;
+    let status = hop.send(request).await?.status();
+    let broken = status.is_server_error() && status != reqwest::StatusCode::NOT_IMPLEMENTED;
+    if broken || (probe.is_some() && !status.is_success()) {
+        return Err(Error::new(ErrorKind::Upstream, format!("it answers {status}")));
+    }
+    Ok(())
 }

@@ -165,12 +165,6 @@ impl McpAdapter {
         }
     }
 
-    /// Why calls fail now, if they do.
-    pub fn refusal(&self) -> Option<Error> {
-        let status = self.present.borrow().status.clone();
-        (status.phase == Phase::Down).then(|| self.down(&status))
-    }
-
     fn down(&self, status: &Status) -> Error {
         let reason = status.reason.as_deref().unwrap_or("it cannot be reached");
         let again = match status.retry_in() {
@@ -254,6 +248,15 @@ impl Adapter for McpAdapter {
 
     fn offer(&self) -> Option<Arc<Offer>> {
         self.offer.borrow().clone()
+    }
+
+    fn learns(&self) -> bool {
+        true
+    }
+
+    fn refusal(&self) -> Option<Error> {
+        let status = self.present.borrow().status.clone();
+        (status.phase == Phase::Down).then(|| self.down(&status))
     }
 
     /// Asks a connection that is there; one that is not is for `tend` to make.

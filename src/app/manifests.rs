@@ -70,15 +70,15 @@ impl Sources {
         stamp
     }
 
-    /// The folders a change may happen in, and whether it may in those below. `pages` are the files beside manifests.
-    fn folders<'a>(&'a self, pages: &'a Pages) -> impl Iterator<Item = (&'a Path, RecursiveMode)> {
+    /// The folders a change may happen in, and whether it may in those below. `beside` are the files beside manifests.
+    fn folders<'a>(&'a self, beside: &'a [PathBuf]) -> impl Iterator<Item = (&'a Path, RecursiveMode)> {
         let folder = |path: &'a Path| {
             if path.is_dir() {
                 return path;
             }
             path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
         };
-        let beside = pages.beside.keys().filter_map(|page| page.parent());
+        let beside = beside.iter().filter_map(|file| file.parent());
         let single = std::iter::once(folder(&self.manifests)).chain(beside);
         let bundle = self.bundle.iter().map(|bundle| (bundle.as_path(), RecursiveMode::Recursive));
         single.map(|folder| (folder, RecursiveMode::NonRecursive)).chain(bundle)
@@ -150,19 +150,28 @@ pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp)
     let mut hangups = hangups.map(SignalStream::new);
     // What changed between the first reading and the watch would never be noticed.
     let mut changed_before = None;
+    let mut snapshots = gateway.watch();
     loop {
-        for (folder, mode) in sources.folders(gateway.live().pages()) {
+        let live = Arc::clone(&snapshots.borrow_and_update());
+        let theirs = live.connectors.values().flat_map(|connector| connector.files());
+        let beside: Vec<PathBuf> = live.pages().beside.keys().cloned().chain(theirs).collect();
+        for (folder, mode) in sources.folders(&beside) {
             if let Some(watcher) = watcher.as_mut().filter(|_| seen.insert(folder.to_owned()))
                 && let Err(error) = watcher.watch(folder, mode)
             {
                 unwatched(&error);
             }
         }
+        for connector in live.connectors.values() {
+            connector.look_again();
+        }
         let changed_before = changed_before.get_or_insert_with(|| sources.stamp() != read);
         if !std::mem::take(changed_before) {
             tokio::select! {
                 Some(()) = notices.recv() => {}
                 Some(()) = next(&mut hangups) => {}
+                // What connectors learned may have come from other files.
+                Ok(()) = snapshots.changed() => continue,
                 else => return,
             }
         }

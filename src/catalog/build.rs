@@ -8,7 +8,7 @@ use super::access::SignIn;
 use super::list::Draft;
 use super::page::{self, ShownPages, Viewer};
 use super::tool::{Looks, Said};
-use super::{Catalog, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, sent};
+use super::{Catalog, Declared, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, sent};
 use crate::caller::{Access, Caller};
 use crate::error::{Problem, Severity};
 use crate::manifest::{AdapterSettings, Checked, Connector, Tool};
@@ -73,7 +73,8 @@ impl Builder<'_> {
                     let own = tool.get("name").and_then(Value::as_str).unwrap_or_default();
                     let Some(public) = self.publish(offered, &names, own, "/adapter") else { continue };
                     let declared = connector.tools.iter().enumerate().find(|(_, declared)| declared.name == own);
-                    let looks = self.looks(offered.checked, declared);
+                    let declared = declared.map(|(index, tool)| (format!("/tools/{index}"), tool));
+                    let looks = self.looks(offered.checked, declared.as_ref().map(|(at, tool)| (at.as_str(), *tool)));
                     let unnamed;
                     let said = if let Some((_, declared)) = declared {
                         declared
@@ -84,6 +85,7 @@ impl Builder<'_> {
                     let said = self.said(connector, said, &looks);
                     self.push(sent::entry(public, &names, &said, tool), &looks);
                 }
+                self.add_learned(offered, &names, offer);
                 self.add_rest(offered, &names, offer);
                 self.add_aliases(&names, offer);
             }
@@ -118,9 +120,20 @@ impl Builder<'_> {
             } else {
                 // What an MCP server takes, it judges itself.
                 let validators = (!matches!(connector.adapter, AdapterSettings::Mcp(_))).then(|| validators.clone());
-                let looks = self.looks(checked, Some((index, tool)));
+                let looks = self.looks(checked, Some((&format!("/tools/{index}"), tool)));
                 self.push(Entry::new(public, &self.said(connector, tool, &looks), validators), &looks);
             }
+        }
+    }
+
+    /// Tools that a document describes.
+    fn add_learned(&mut self, offered: &Offered<'_>, names: &Names, offer: &Offer) {
+        let connector = &offered.checked.connector;
+        for Declared { tool, validators, at } in &offer.declared {
+            let Some(public) = self.publish(offered, names, &tool.name, at) else { continue };
+            let looks = self.looks(offered.checked, Some((at, tool)));
+            let said = self.said(connector, tool, &looks);
+            self.push(Entry::new(public, &said, Some(validators.clone())), &looks);
         }
     }
 
@@ -131,11 +144,11 @@ impl Builder<'_> {
     }
 
     /// How a tool shows itself. A page that is not there is said once for all tools that want it.
-    fn looks(&mut self, checked: &Checked, declared: Option<(usize, &Tool)>) -> Looks {
+    fn looks(&mut self, checked: &Checked, declared: Option<(&str, &Tool)>) -> Looks {
         let connector = &checked.connector;
-        let own = declared.and_then(|(index, tool)| Some((index, tool.widget.as_ref()?)));
+        let own = declared.and_then(|(at, tool)| Some((at, tool.widget.as_ref()?)));
         let at = own.filter(|(_, widget)| widget.page.is_some() || widget.template.is_some());
-        let at = at.map_or_else(|| "/widget".to_owned(), |(index, _)| format!("/tools/{index}/widget"));
+        let at = at.map_or_else(|| "/widget".to_owned(), |(at, _)| format!("{at}/widget"));
         let widget = own.map(|(_, widget)| widget.clone()).unwrap_or_default().or(connector.widget.as_ref());
         if let Some(template) = &widget.template {
             let message = format!("no resource has the address `{template}`");

@@ -1,12 +1,15 @@
-//! What another MCP server has, in its own words.
+//! What a connector turns out to have: another MCP server in its own words, a described API in ours.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::manifest::{Tool, Validators};
 use crate::name::shown;
 
-/// The lists of an MCP server. Descriptors are kept whole, members nobody knows included.
+/// The lists of an MCP server, or the tools that a document describes. Descriptors of a server are kept whole, members
+/// nobody knows included.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Offer {
     /// Its tools.
@@ -23,6 +26,48 @@ pub struct Offer {
     pub instructions: Option<String>,
     /// What had to be left out of the lists, and why.
     pub omitted: Vec<String>,
+    /// Tools as a manifest would say them.
+    pub declared: Vec<Declared>,
+    /// What became of the document they come from.
+    pub tally: Option<Tally>,
+}
+
+/// A tool as a manifest would say it.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// What it is.
+    pub tool: Tool,
+    /// Its schemas, compiled when they are needed.
+    pub validators: Validators,
+    /// Where the manifest says something of it: a JSON pointer.
+    pub at: String,
+}
+
+impl PartialEq for Declared {
+    fn eq(&self, other: &Self) -> bool {
+        // What judges follows from the schemas.
+        self.tool == other.tool && self.at == other.at
+    }
+}
+
+/// What became of a document's operations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// All of them.
+    pub operations: usize,
+    /// Those that are tools.
+    pub tools: usize,
+    /// Those that nobody wanted, by a choice or because they are deprecated.
+    pub unwanted: usize,
+    /// Those that cannot be tools.
+    pub impossible: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operations, tools, unwanted, impossible } = self;
+        write!(f, "{tools} of {operations} operations; {unwanted} left out as wanted, {impossible} cannot be tools")
+    }
 }
 
 impl Offer {

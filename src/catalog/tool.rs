@@ -100,8 +100,9 @@ impl Entry {
         }
         let arguments = Value::Object(arguments);
         let violations: Vec<(String, String)> = validators
-            .input
-            .iter_errors(&arguments)
+            .input(&self.schema)
+            .into_iter()
+            .flat_map(|validator| validator.iter_errors(&arguments))
             .flat_map(|error| explain(&error, &self.schema))
             .take(MOST_VIOLATIONS + 1)
             .collect();
@@ -119,7 +120,8 @@ impl Entry {
     /// How a structured result breaks the output schema: pointers and messages, none when it
     /// does not, or when the tool promises nothing.
     pub fn check_output(&self, structured: Option<&Value>) -> Vec<(String, String)> {
-        let Some(validator) = self.validators.as_ref().and_then(|validators| validators.output.as_ref()) else {
+        let schema = self.descriptor.get("outputSchema");
+        let Some(validator) = self.validators.as_ref().and_then(|validators| validators.output(schema)) else {
             return Vec::new();
         };
         let Some(structured) = structured else { return vec![(String::new(), "is not JSON".into())] };

@@ -72,8 +72,12 @@ fn connectors(live: &Live) -> Table {
         };
         let id = connector.checked.connector.id.to_string();
         let declared = connector.checked.connector.tools.len();
-        let count = if names.is_empty() { format!("0 of {declared}") } else { names.len().to_string() };
+        let missing = names.is_empty() && declared > 0;
+        let count = if missing { format!("0 of {declared}") } else { names.len().to_string() };
         table.add_row([id, count, format!("~{tokens}"), state]);
+        if let Some(tally) = connector.offer().and_then(|offer| offer.tally) {
+            table.add_row([format!("  ({tally})")]);
+        }
         for name in names {
             table.add_row([format!("  {name}")]);
         }

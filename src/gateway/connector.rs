@@ -1,6 +1,7 @@
 //! A live connector: its adapter, or why there is none, and how many calls it takes at once.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Weak},
     time::SystemTime,
 };
@@ -13,7 +14,7 @@ use super::{Gateway, Health};
 use crate::adapter::{self, Adapter, McpAdapter, Phase, Status, Surroundings};
 use crate::catalog::{Names, Offer, Offered};
 use crate::credential::{self, CredentialSource};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::manifest::{AdapterSettings, Checked, GatewayOperation, Operation};
 
 /// Calls of one connector at once, when its manifest does not say.
@@ -115,7 +116,7 @@ impl Connector {
     pub fn state(&self) -> State {
         match &self.adapter {
             _ if !self.checked.connector.enabled => State::Disabled,
-            Ok(adapter) if self.mcp().is_some() => State::Live(adapter.status()),
+            Ok(adapter) if adapter.learns() => State::Live(adapter.status()),
             // Nothing happens to the others between calls.
             Ok(adapter) => State::Live(Status { since: self.made, ..adapter.status() }),
             Err(reason) => State::Unavailable(reason.clone()),
@@ -157,9 +158,40 @@ impl Connector {
         }
     }
 
+    /// What is wrong with what it learned.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        if !self.checked.connector.enabled {
+            return Vec::new();
+        }
+        self.adapter.as_ref().map(|adapter| adapter.problems()).unwrap_or_default()
+    }
+
+    /// The files beside its manifest that it reads.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.adapter.as_ref().map(|adapter| adapter.files()).unwrap_or_default()
+    }
+
+    /// Some file changed, perhaps one of those.
+    pub fn look_again(&self) {
+        if let Ok(adapter) = &self.adapter {
+            adapter.look_again();
+        }
+    }
+
+    /// Takes the place of a connector whose manifest was edited.
+    pub(super) fn inherit(&self, before: &Self) {
+        if let (Ok(adapter), Some(offer)) = (&self.adapter, before.offer()) {
+            adapter.inherit(offer);
+        }
+    }
+
     /// Whether its server says of a tool, in so many words, that it is not read-only.
     pub(super) fn says_it_writes(&self, tool: &str) -> bool {
         let offer = self.offer();
+        let mut declared = offer.iter().flat_map(|offer| &offer.declared);
+        if let Some(declared) = declared.find(|declared| declared.tool.name == tool) {
+            return declared.tool.annotations.read_only != Some(true);
+        }
         let found =
             offer.iter().flat_map(|offer| &offer.tools).find(|it| it.get("name").is_some_and(|name| name == tool));
         found.and_then(|tool| tool.pointer("/annotations/readOnlyHint")) == Some(&Value::Bool(false))

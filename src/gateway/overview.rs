@@ -48,6 +48,9 @@ impl Live {
             "tools": mine.map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
             "tokens": self.catalog.cost(id).tokens,
         });
+        if let (Some(tally), Value::Object(report)) = (connector.offer().and_then(|offer| offer.tally), &mut report) {
+            report.insert("document".into(), json!(tally));
+        }
         if let (State::Live(status), Value::Object(report)) = (state, &mut report) {
             let since = status.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
             report.insert("since".into(), json!(since));

@@ -70,8 +70,9 @@ impl Gateway {
             if !live.is_starting(may_have) {
                 let named =
                     live.connectors.values().find(|connector| connector.is_named_in(public) && shown(connector));
-                let never_came_up = named.filter(|named| named.offer().is_none()).and_then(|named| named.mcp());
-                return Err(never_came_up.and_then(|mcp| mcp.refusal()).unwrap_or(error));
+                let never_came_up = named.filter(|named| named.offer().is_none()).and_then(|named| named.usable());
+                let refusal = never_came_up.and_then(|adapter| adapter.refusal());
+                return Err(refusal.map_or(error, |refusal| told(caller, refusal)));
             }
             let changed = tokio::time::timeout(self.limits.call_timeout, snapshots.changed()).await;
             if !matches!(changed, Ok(Ok(()))) {

@@ -112,9 +112,8 @@ impl Live {
                 adapter.offer().is_some() || adapter.status().phase == Phase::Starting
             };
             which(connector)
-                && connector.mcp().is_some()
                 && !self.known.contains(id)
-                && connector.usable().as_ref().is_some_and(is_starting)
+                && connector.usable().as_ref().is_some_and(|adapter| adapter.learns() && is_starting(adapter))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What the schema cannot say: checks between the parts of a connector.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use ::http::HeaderName;
 use jsonschema::{Draft, Validator};
@@ -10,6 +10,7 @@ mod collection;
 mod credentials;
 mod http;
 mod links;
+mod openapi;
 
 pub use collection::compile_items;
 
@@ -57,7 +58,7 @@ pub(super) fn check(document: &Document, root: &str, connector: &mut Connector) 
         let input = checker.input_schema(&at, &tool.input_schema);
         let output =
             tool.output_schema.as_ref().and_then(|schema| checker.schema(&format!("{at}/outputSchema"), schema));
-        validators.extend(input.map(|input| Validators { input, output }));
+        validators.extend(input.map(|input| Validators::ready(input, output)));
         checker.tool(&at, tool, &connector.adapter);
     }
     checker.links(connector);
@@ -153,7 +154,8 @@ impl Checker<'_> {
             }
             AdapterSettings::Mcp(settings) => self.mcp(settings),
             AdapterSettings::Collection(settings) => self.collection(settings),
-            AdapterSettings::Gateway(_) | AdapterSettings::OpenApi(_) => {}
+            AdapterSettings::OpenApi(settings) => self.openapi(settings),
+            AdapterSettings::Gateway(_) => {}
         }
     }
 
@@ -220,15 +222,15 @@ impl Checker<'_> {
         }
     }
 
-    fn schema(&mut self, at: &str, schema: &Map<String, Value>) -> Option<Arc<Validator>> {
+    fn schema(&mut self, at: &str, schema: &Map<String, Value>) -> Option<Validator> {
         if schema.get("type").and_then(Value::as_str) != Some("object") {
             self.error(at, "its root must say `\"type\": \"object\"`");
         }
         let compiled = compile(&Value::Object(schema.clone()));
-        compiled.map_err(|message| self.error(at, format!("not a usable JSON Schema: {message}"))).ok().map(Arc::new)
+        compiled.map_err(|message| self.error(at, format!("not a usable JSON Schema: {message}"))).ok()
     }
 
-    fn input_schema(&mut self, at: &str, schema: &Map<String, Value>) -> Option<Arc<Validator>> {
+    fn input_schema(&mut self, at: &str, schema: &Map<String, Value>) -> Option<Validator> {
         let at = format!("{at}/inputSchema");
         for keyword in ["oneOf", "anyOf", "allOf"] {
             if schema.contains_key(keyword) {

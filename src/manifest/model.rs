@@ -102,7 +102,16 @@ pub struct Connector {
 impl Connector {
     /// Everything its tools are shown with.
     pub fn widgets(&self) -> impl Iterator<Item = &Widget> {
-        self.tools.iter().filter_map(|tool| tool.widget.as_ref()).chain(&self.widget)
+        let mends = match &self.adapter {
+            AdapterSettings::OpenApi(settings) => Some(settings.operations.values()),
+            AdapterSettings::Http(_)
+            | AdapterSettings::Command(_)
+            | AdapterSettings::Mcp(_)
+            | AdapterSettings::Collection(_)
+            | AdapterSettings::Gateway(_) => None,
+        };
+        let mends = mends.into_iter().flatten().filter_map(|mend| mend.widget.as_ref());
+        self.tools.iter().filter_map(|tool| tool.widget.as_ref()).chain(mends).chain(&self.widget)
     }
 }
 

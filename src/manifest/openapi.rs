@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    file::FileArgument,
     http::{Method, Response},
     model::{Annotations, Ordered, SecurityScheme},
     widget::Widget,
@@ -179,6 +180,9 @@ pub struct MendParameter {
     /// Whether it has to be given.
     #[serde(default)]
     pub required: Option<bool>,
+    /// It is a file of the person who asks, which is fetched from the client and sent on.
+    #[serde(default)]
+    pub file: Option<FileArgument>,
 }
 
 fn an_hour() -> NonZeroU64 {

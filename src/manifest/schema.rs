@@ -15,6 +15,7 @@ use super::{
     http::HttpSettings,
     mcp::McpSettings,
     model::{Connector, GatewaySettings},
+    openapi::OpenApiSettings,
     service_map::{ServiceMap, ServiceMapConnector},
 };
 
@@ -87,6 +88,8 @@ fn connector_schema() -> Value {
         ("command", generate::<CommandSettings>(), Some(("run", any()))),
         // An MCP server says itself what tools it has.
         ("mcp", generate::<McpSettings>(), None),
+        // A document says what tools there are, and `operations` what is mended in them.
+        ("openapi", generate::<OpenApiSettings>(), None),
         ("collection", generate::<CollectionSettings>(), Some(("operation", of_collections))),
         ("gateway", generate::<GatewaySettings>(), Some(("operation", of_the_gateway))),
     ];
@@ -99,6 +102,9 @@ fn connector_schema() -> Value {
         let its_own = wanted.as_ref().map(|(way, _)| *way);
         for way in ["request", "run", "operation"].into_iter().filter(|way| Some(*way) != its_own) {
             overlay(&mut then, json!({ "properties": { "tools": { "items": { "properties": { way: false } } } } }));
+        }
+        if kind == "openapi" {
+            overlay(&mut then, json!({ "properties": { "tools": { "maxItems": 0 } } }));
         }
         if let Some((way, allowed)) = wanted {
             let items = json!({ "required": [way], "properties": { way: allowed } });

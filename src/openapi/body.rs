@@ -9,6 +9,7 @@ use super::{
     node::Node,
     operation::Operation,
     parameter::{Field, Spot},
+    request::is_text,
 };
 use crate::manifest::Mend;
 
@@ -47,15 +48,7 @@ pub(super) fn form(media_type: &str) -> Form {
         "*/*" | "application/*" | "" => Form::Json,
         it if it == "application/json" || it == "text/json" || it.ends_with("+json") => Form::Json,
         it if it.starts_with("multipart/") => Form::Multipart,
-        it if it.starts_with("text/") || it.ends_with("xml") || it.contains("yaml") || it.ends_with("+text") => {
-            Form::Text
-        }
-        "application/graphql"
-        | "application/jsonl"
-        | "application/x-ndjson"
-        | "application/ndjson"
-        | "application/javascript"
-        | "application/sql" => Form::Text,
+        it if is_text(it) => Form::Text,
         _ => Form::Bytes,
     }
 }

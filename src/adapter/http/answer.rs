@@ -27,22 +27,24 @@ const LONGEST_MESSAGE: usize = 1000;
 
 /// How an answer is to be read.
 #[derive(Debug)]
-pub(super) struct Rules<'a> {
+pub(in crate::adapter) struct Rules<'a> {
     /// What the manifest says.
-    pub(super) response: &'a manifest::Response,
+    pub(in crate::adapter) response: &'a manifest::Response,
     /// What must not come back in words of the upstream.
-    pub(super) secrets: Secrets<'a>,
+    pub(in crate::adapter) secrets: Secrets<'a>,
+    /// Whether the result is `{"result": …}` whatever it is, because the tool promises so.
+    pub(in crate::adapter) wrapped: bool,
 }
 
 /// A response without its body.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(in crate::adapter) struct Head {
     status: StatusCode,
     headers: HeaderMap,
 }
 
 impl Head {
-    pub(super) fn of(response: &Response) -> Self {
+    pub(in crate::adapter) fn of(response: &Response) -> Self {
         Self { status: response.status(), headers: response.headers().clone() }
     }
 
@@ -63,7 +65,7 @@ impl Head {
 }
 
 /// What the answer means.
-pub(super) fn output(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Output {
+pub(in crate::adapter) fn output(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Output {
     let refused = head.status == StatusCode::UNAUTHORIZED;
     Output { refused, ..interpret(head, body, rules, method).unwrap_or_else(Output::failure) }
 }
@@ -112,7 +114,7 @@ fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &Rules<'_>) -> 
         let picked = value.pointer_mut(pick).map(Value::take);
         value = picked.ok_or_else(|| format!("the upstream's answer has nothing at `{pick}`"))?;
     }
-    Ok(Output::json(value))
+    Ok(Output::json(if rules.wrapped { json!({ "result": value }) } else { value }))
 }
 
 fn matches_mark(value: &Value, mark: &manifest::FailureMark) -> bool {

@@ -20,7 +20,7 @@ use crate::manifest::{
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The method as the client wants it.
-pub(super) fn method(method: Method) -> reqwest::Method {
+pub(in crate::adapter) fn method(method: Method) -> reqwest::Method {
     match method {
         Method::Get => reqwest::Method::GET,
         Method::Head => reqwest::Method::HEAD,

@@ -70,9 +70,7 @@ impl Checker<'_> {
             }
         }
         for name in connector.pages.keys() {
-            let shows = |tool: &Tool| tool.widget.as_ref().is_some_and(|widget| widget.page.as_ref() == Some(name));
-            let by_default = connector.widget.as_ref().is_some_and(|widget| widget.page.as_ref() == Some(name));
-            if !by_default && !connector.tools.iter().any(shows) {
+            if !connector.widgets().any(|widget| widget.page.as_ref() == Some(name)) {
                 self.warn(&format!("/pages/{}", escape(name)), "no widget of this connector shows this page");
             }
         }
@@ -86,9 +84,9 @@ impl Checker<'_> {
         }
     }
 
-    /// A tool of the connector, and arguments it declares. An MCP server says itself what it has.
+    /// A tool of the connector, and arguments it declares. An MCP server or a document says itself what there is.
     fn names_tool(&mut self, at: &str, connector: &Connector, tool: &str, arguments: &Map<String, Value>) {
-        if matches!(connector.adapter, AdapterSettings::Mcp(_)) {
+        if matches!(connector.adapter, AdapterSettings::Mcp(_) | AdapterSettings::OpenApi(_)) {
             return;
         }
         let Some(found) = connector.tools.iter().find(|it| it.name == tool) else {

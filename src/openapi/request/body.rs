@@ -44,18 +44,17 @@ pub fn is_text(media_type: &str) -> bool {
     const TEXT: &[&str] = &[
         "application/graphql",
         "application/javascript",
-        "application/json-seq",
         "application/jsonl",
         "application/ndjson",
         "application/sql",
-        "application/toml",
         "application/x-ndjson",
-        "application/x-yaml",
-        "application/xml",
-        "application/yaml",
     ];
     let essence = essence(media_type);
-    essence.starts_with("text/") || essence.ends_with("+xml") || essence.ends_with("+yaml") || TEXT.contains(&&*essence)
+    essence.starts_with("text/")
+        || essence.ends_with("xml")
+        || essence.ends_with("+text")
+        || essence.contains("yaml")
+        || TEXT.contains(&&*essence)
 }
 
 fn essence(media_type: &str) -> String {

@@ -1,0 +1,218 @@
+//! A document → what the connector offers, and how each of its operations is called.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use serde_json::Value;
+use url::Url;
+
+use super::document::Read;
+use crate::catalog::{Declared, Offer, Tally};
+use crate::error::{Problem, Severity};
+use crate::manifest::{Annotations, Checked, FileArgument, Mend, Method, OpenApiSettings, Response, Tool, Validators};
+use crate::openapi::{self, ApiTool, Converted, Plan, Shape, Source};
+
+/// Problems that are named one by one.
+const MOST_PROBLEMS: usize = 1000;
+
+/// What the manifest says of the document.
+#[derive(Debug)]
+pub(super) struct Learner {
+    pub(super) settings: OpenApiSettings,
+    /// Where every path begins, when the manifest says so.
+    pub(super) base: Option<Url>,
+    /// Where the document is, when it is at an address.
+    pub(super) address: Option<Url>,
+    /// The document as problems name it.
+    pub(super) shown: PathBuf,
+    /// Whether the API is given anything that not everybody may have.
+    pub(super) gives: bool,
+    /// All that the manifest says.
+    pub(super) checked: Checked,
+}
+
+/// What a document says.
+#[derive(Debug)]
+pub(super) struct Learned {
+    pub(super) base: Url,
+    /// How tools are called, by their own names.
+    pub(super) operations: HashMap<String, Operation>,
+    pub(super) offer: Arc<Offer>,
+    /// What is odd about it, and what became no tool.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// How one operation is called.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) plan: Plan,
+    /// Where its path begins, when that is not where the others begin.
+    pub(super) base: Option<Url>,
+    pub(super) response: Option<Response>,
+    pub(super) wrapped: bool,
+}
+
+impl Learner {
+    /// What a document says, as the manifest wants it; the reason when nothing can be made of it. Large documents
+    /// take a while.
+    pub(super) fn learn(&self, read: &Read) -> Result<Learned, String> {
+        let source = Source { document: &read.document, at: self.address.as_ref(), others: &read.others };
+        let converted = openapi::convert(&source, &self.settings)?;
+        let mut problems = Problems { file: self.shown.clone(), found: Vec::new(), more: 0 };
+        for (place, tools) in openapi::unfilled(&converted, &self.checked.connector.credentials) {
+            let message = format!("{tools} of its tools need `{place}`, which is not there");
+            problems.found.push(self.checked.problem(Severity::Warning, "/credentials", message));
+        }
+        let Converted { base, operations, tools, skipped, remarks, .. } = converted;
+        let base = self.trusted_base(base)?;
+        for (name, reason) in &read.refused {
+            problems.warn("", format!("{name}: {reason}"));
+        }
+        for (pointer, words) in remarks {
+            problems.warn(&pointer, words);
+        }
+        let mut tally = Tally { operations, ..Tally::default() };
+        for skip in skipped {
+            if skip.wanted {
+                tally.unwanted += 1;
+            } else {
+                tally.impossible += 1;
+                problems.warn(&skip.place, format!("`{}` became no tool: {}", skip.operation, skip.reason));
+            }
+        }
+        let (mut declared, mut calls) = (Vec::new(), HashMap::new());
+        for mut api in tools {
+            if let Some(own) = api.base.as_ref().filter(|own| !self.trusts(own, &base)) {
+                tally.impossible += 1;
+                let own = own.origin().ascii_serialization();
+                problems.warn(&api.place, format!("`{}` became no tool: it is at {own}, and only the manifest may say where credentials and private addresses are used", api.id));
+                continue;
+            }
+            let id = mended(&self.settings, &api);
+            let mend = id.and_then(|id| self.settings.operations.get(id));
+            complete(&mut api, mend);
+            let at = id.map_or_else(|| "/adapter/spec".to_owned(), |id| format!("/adapter/operations/{}", escape(id)));
+            let ApiTool { mut tool, plan, base, response, mut wrapped, .. } = api;
+            if response.as_ref().unwrap_or(&self.settings.response).pick.is_some() {
+                // Of a part of the answer, the document promises nothing.
+                (tool.output_schema, wrapped) = (None, false);
+            }
+            calls.insert(tool.name.clone(), Operation { plan, base, response, wrapped });
+            declared.push(Declared { tool, validators: Validators::default(), at });
+        }
+        tally.tools = declared.len();
+        if declared.is_empty() {
+            problems.warn("", format!("none of its {operations} operations became a tool"));
+        }
+        let offer = Arc::new(Offer { declared, tally: Some(tally), ..Offer::default() });
+        Ok(Learned { base, operations: calls, offer, problems: problems.all() })
+    }
+
+    /// Where paths begin: where the manifest says, else where the document says. A document from an address may change
+    /// at any time, and shall not lead credentials elsewhere, or calls into a private network.
+    fn trusted_base(&self, said: Option<Result<Url, String>>) -> Result<Url, String> {
+        if let Some(base) = &self.base {
+            return Ok(base.clone());
+        }
+        let base = said.unwrap_or_else(|| Err("it names no server; say `baseUrl`".into()))?;
+        match self.address.as_ref().filter(|_| self.gives) {
+            Some(address) if address.origin() != base.origin() => Err(format!(
+                "it says that the API is at {}, which is not where it is itself; where credentials or private addresses are used, the manifest has to say so: `\"baseUrl\": \"{base}\"`",
+                base.origin().ascii_serialization()
+            )),
+            _ => Ok(base),
+        }
+    }
+
+    /// Whether an operation may be elsewhere than the others.
+    fn trusts(&self, own: &Url, base: &Url) -> bool {
+        let said_by_others = self.address.is_some() && self.gives;
+        !said_by_others || own.origin() == base.origin()
+    }
+}
+
+/// The name under which the manifest mends an operation.
+fn mended<'a>(settings: &'a OpenApiSettings, api: &ApiTool) -> Option<&'a str> {
+    let written = format!("{} {}", word(api.plan.method), api.plan.path);
+    let (id, _) = settings.operations.iter().find(|(id, _)| **id == api.id || **id == written)?;
+    Some(id)
+}
+
+fn word(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// What follows from the method, and arguments that are files.
+fn complete(api: &mut ApiTool, mend: Option<&Mend>) {
+    let ApiTool { tool, plan, .. } = api;
+    let Annotations { read_only, idempotent, .. } = &mut tool.annotations;
+    let read_only = *read_only.get_or_insert(matches!(plan.method, Method::Get | Method::Head));
+    idempotent.get_or_insert(read_only || matches!(plan.method, Method::Put | Method::Delete));
+    let parameters = mend.into_iter().flat_map(|mend| &mend.parameters);
+    for (name, file) in parameters.filter_map(|(name, parameter)| Some((name, parameter.file.as_ref()?))) {
+        if let Some(argument) = argument(plan, name) {
+            takes_file(tool, argument, file);
+        }
+    }
+}
+
+/// The argument that stands for what the document calls so.
+fn argument(plan: &Plan, wire: &str) -> Option<String> {
+    let beside = plan.parameters.iter().map(|parameter| (&parameter.wire, &parameter.argument));
+    let (whole, members) = match plan.body.as_ref().map(|body| &body.shape) {
+        Some(Shape::Whole(argument)) => (Some((argument, argument)), None),
+        Some(Shape::Spread(members)) => (None, Some(members)),
+        None => (None, None),
+    };
+    let members = members.into_iter().flatten().map(|member| (&member.wire, &member.argument));
+    let mut all = members.chain(whole).chain(beside);
+    all.find(|(known, _)| *known == wire).map(|(_, argument)| argument.clone())
+}
+
+fn takes_file(tool: &mut Tool, argument: String, file: &FileArgument) {
+    let Some(Value::Object(properties)) = tool.input_schema.get_mut("properties") else { return };
+    let Some(property) = properties.get_mut(&argument) else { return };
+    let description = property.get("description").cloned();
+    *property = FileArgument::schema();
+    if let (Some(description), Value::Object(property)) = (description, property) {
+        property.insert("description".into(), description);
+    }
+    tool.files.insert(argument, file.clone());
+}
+
+/// What is said of a document, as far as anybody reads it.
+struct Problems {
+    file: PathBuf,
+    found: Vec<Problem>,
+    more: usize,
+}
+
+impl Problems {
+    fn warn(&mut self, pointer: &str, message: impl Into<String>) {
+        if self.found.len() == MOST_PROBLEMS {
+            self.more += 1;
+            return;
+        }
+        let problem = Problem::in_file(&self.file, message);
+        self.found.push(Problem { severity: Severity::Warning, pointer: pointer.to_owned(), ..problem });
+    }
+
+    fn all(mut self) -> Vec<Problem> {
+        if self.more > 0 {
+            let more = Problem::in_file(&self.file, format!("and {} more of such warnings", self.more));
+            self.found.push(Problem { severity: Severity::Warning, ..more });
+        }
+        self.found
+    }
+}
+
+/// A key as it stands in a JSON pointer.
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

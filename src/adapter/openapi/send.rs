@@ -1,0 +1,141 @@
+//! Draft → request on the wire, and the reading of what comes back.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Request, Response, multipart};
+use serde_json::{Value, json};
+
+use crate::adapter::http::method;
+use crate::call::{Content, Output};
+use crate::catalog::Entry;
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::OutputPromise;
+use crate::openapi::{Draft, DraftBody, DraftPart};
+use crate::upstream::{Hop, Limit};
+
+/// What is left of a call's time when a stream that does not end is cut.
+const SPARE: Duration = Duration::from_secs(1);
+/// Rounds in which a result is cut to what the document promises.
+const MOST_ROUNDS: usize = 32;
+
+/// The request with its credentials.
+pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, credential: &Credential) -> Result<Request> {
+    let Draft { method: verb, mut url, headers: said, body } = draft;
+    let mut headers = plain.clone();
+    for (name, value) in said {
+        let unfit = |_| invalid(format!("the value for the header {name} holds a character that no header can have"));
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(unfit)?;
+        let header = HeaderName::try_from(&name);
+        headers.insert(
+            header.map_err(|error| Error::new(ErrorKind::Internal, "a bad header name").because(error))?,
+            value,
+        );
+    }
+    credential.apply(&mut url, &mut headers)?;
+    let builder = hop.request(method(verb), url).headers(headers);
+    let mut kind = None;
+    let builder = match body {
+        DraftBody::None => builder,
+        DraftBody::Bytes(media_type, bytes) => builder.header(CONTENT_TYPE, media_type).body(bytes),
+        DraftBody::Multipart(media_type, parts) => {
+            let form = form(parts)?;
+            let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let other = essence != "multipart/form-data";
+            kind = other.then(|| format!("{essence}; boundary={}", form.boundary()));
+            builder.multipart(form)
+        }
+    };
+    let mut request = builder.build().map_err(|error| {
+        Error::new(ErrorKind::InvalidArguments, "the arguments make no valid request").because(error.without_url())
+    })?;
+    if let Some(kind) = kind.and_then(|kind| HeaderValue::try_from(kind).ok()) {
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+    Ok(request)
+}
+
+fn form(parts: Vec<DraftPart>) -> Result<multipart::Form> {
+    // Servers know names by their bytes, not by the form that RFC 5987 gives them.
+    let mut form = multipart::Form::new().percent_encode_noop();
+    for DraftPart { name, file_name, media_type, bytes } in parts {
+        let length = bytes.len() as u64;
+        let mut part = multipart::Part::stream_with_length(bytes, length);
+        if let Some(file_name) = file_name {
+            part = part.file_name(file_name);
+        }
+        if let Some(kind) = media_type {
+            part = part.mime_str(&kind).map_err(|_| invalid(format!("`{kind}` is no media type")))?;
+        }
+        form = form.part(name, part);
+    }
+    Ok(form)
+}
+
+/// The body of an answer. Of a stream of events that does not end, what came in time and fits.
+pub(super) async fn body(response: Response, limit: Limit, deadline: Instant) -> Result<Bytes> {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream") {
+        return limit.read(response).await;
+    }
+    let end = deadline.checked_sub(SPARE).unwrap_or(deadline);
+    let mut body = BytesMut::new();
+    let mut chunks = response.bytes_stream();
+    while let Ok(Some(Ok(chunk))) = tokio::time::timeout_at(end.into(), chunks.next()).await {
+        if body.len() + chunk.len() > limit.bytes {
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Clients refuse a result that breaks the tool's output schema, and real services do not keep to their documents. So
+/// `structuredContent` is cut to what the document promises, unless the manifest holds the service to it; the text has
+/// everything.
+pub(super) fn kept_promise(entry: &Entry, mut output: Output, promise: OutputPromise, wrapped: bool) -> Output {
+    if output.is_error || promise != OutputPromise::Loose || entry.descriptor.get("outputSchema").is_none() {
+        return output;
+    }
+    let mut structured = output.structured.take().unwrap_or_else(|| match output.content.first() {
+        Some(Content::Text(text)) if wrapped => json!({ "result": text }),
+        Some(Content::Text(_) | Content::Image(..) | Content::Audio(..) | Content::Blob { .. }) | None => json!({}),
+    });
+    for _ in 0..MOST_ROUNDS {
+        let broken = entry.check_output(Some(&structured));
+        if broken.is_empty() {
+            break;
+        }
+        tracing::debug!(tool = entry.name, places = broken.len(), "the answer differs from what the document promises");
+        for (pointer, _) in &broken {
+            cut(&mut structured, pointer);
+        }
+    }
+    output.structured = Some(structured);
+    output
+}
+
+/// Takes out what stands at a pointer.
+fn cut(value: &mut Value, pointer: &str) {
+    let Some((holder, last)) = pointer.rsplit_once('/') else {
+        *value = json!({});
+        return;
+    };
+    let key = last.replace("~1", "/").replace("~0", "~");
+    match value.pointer_mut(holder) {
+        Some(Value::Object(members)) => drop(members.shift_remove(&key)),
+        Some(Value::Array(items)) => {
+            if let Some(index) = key.parse::<usize>().ok().filter(|index| *index < items.len()) {
+                items.remove(index);
+            }
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidArguments, message)
+}
