@@ -11,6 +11,7 @@ use url::Url;
 
 mod collection;
 mod command;
+mod errand;
 mod http;
 mod launch;
 mod mcp;
@@ -18,6 +19,7 @@ mod openapi;
 mod process;
 mod status;
 
+pub use errand::{Errand, is_installed};
 pub use launch::{LAUNCH, launch};
 pub use mcp::{McpAdapter, Watching};
 pub use status::{Phase, Status};

@@ -14,11 +14,12 @@ pub use shutdown::Signals;
 
 use crate::auth::Mode;
 use crate::caller::{Caller, Scopes};
-use crate::catalog::ShownPages;
+use crate::catalog::{ShownPages, SignIn};
 use crate::config::Config;
 use crate::credential::{Keyring, SEAL_KEY, Safe, Seal, Vouching};
 use crate::error::Problem;
 use crate::gateway::{Gateway, Upkeep};
+use crate::manifest::BuiltIn;
 use crate::protocol::{Audience, Server};
 use crate::secret::Environment;
 use crate::store::{Embedded, Store};
@@ -108,16 +109,20 @@ impl App {
             // As far as is known before we listen.
             base: config.base().or_else(|| Some(reached_at(SocketAddr::new(config.host, config.port)))),
             is_public: config.public_url.is_some(),
-            with_profile: config.sign_in(mode).is_oauth(),
+            built_in: BuiltIn {
+                profile: config.sign_in(mode).is_oauth(),
+                registry: config.sign_in(mode) != SignIn::Nobody,
+            },
         };
         let stamp = sources.stamp();
-        let (manifests, pages) = sources.read([]).map_err(|problem| AppError::Problems(vec![problem]))?;
+        let (manifests, pages) = sources.read([], |_| {}).map_err(|problem| AppError::Problems(vec![problem]))?;
         let store = open_store(config.data_dir.as_deref());
         if let Err(reason) = &store {
             tracing::warn!("nothing is kept for later: {reason}");
         }
         let keyring = keyring(&config, &environment, mode, &store)?;
-        let gateway = Gateway::new(keyring, Upstream::default(), store, config.gateway(mode));
+        let limits = config.gateway(mode, &environment);
+        let gateway = Gateway::new(keyring, Upstream::default(), store, limits);
         let shown = ShownPages::new(&manifests.connectors, &pages);
         let (_, live) = gateway.load(manifests, pages, shown);
         if config.strict && live.problems.iter().any(Problem::is_error) {
@@ -134,6 +139,7 @@ impl App {
     /// Does something with every connector started, as far as it can be.
     pub async fn with_connectors<T>(&self, work: impl Future<Output = T>) -> T {
         let stop = CancellationToken::new();
+        self.read_added().await;
         let settled = async {
             self.gateway.settled().await;
             let done = work.await;
@@ -158,6 +164,7 @@ impl App {
         let address = listener.local_addr().map_err(failed)?;
         let base = self.config.base().unwrap_or_else(|| reached_at(address));
         self.find_at(Some(base.clone()));
+        self.read_added().await;
         self.keep_pages().await;
         let auth = Arc::new(self.auth(&base).await?);
         ready(address);
@@ -172,12 +179,20 @@ impl App {
     /// Serves the client that started us, until it closes our input or a signal comes.
     pub async fn stdio(mut self) -> Result<(), AppError> {
         self.find_at(self.config.base());
+        self.read_added().await;
         self.keep_pages().await;
         let signals = Signals::new().map_err(AppError::Signals)?;
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Local, &shutdown);
         let serving = Box::pin(serve_stdio(server, shutdown.clone()));
         self.run(signals, shutdown, serving).await
+    }
+
+    /// Reads what was added while an earlier server ran.
+    async fn read_added(&self) {
+        if self.gateway.registry().has_any().await {
+            manifests::read_again(&self.sources, &self.gateway).await;
+        }
     }
 
     /// Says where clients find what pages load.

@@ -123,6 +123,10 @@ pub enum Access {
     Open,
     /// A caller who proved who they are, with all scopes of one of these lists.
     Proven(Vec<Vec<String>>),
+    /// A caller who holds all of these scopes already: nobody else is told that there is such a thing.
+    Held(Vec<String>),
+    /// A caller of this tenant, or of none, and what it takes besides.
+    Of(Option<Arc<str>>, Box<Access>),
 }
 
 /// Whether a caller may use something.
@@ -139,29 +143,45 @@ pub enum Verdict {
 impl Access {
     /// Lets in whom `other` lets in, too.
     pub fn widen(&mut self, other: &Self) {
+        if self == other {
+            return;
+        }
         match (&mut *self, other) {
-            (Self::Proven(ways), Self::Proven(more)) => {
-                let new: Vec<_> = more.iter().filter(|way| !ways.contains(way)).cloned().collect();
-                ways.extend(new);
-            }
             (_, Self::Open) => *self = Self::Open,
-            (Self::Open, Self::Proven(_)) => {}
+            (Self::Of(_, rest), Self::Of(_, more)) => rest.widen(more),
+            // What is open stays so, and a connector belongs to a tenant whole or not at all.
+            (Self::Open | Self::Of(..), _) | (_, Self::Of(..)) => {}
+            (Self::Proven(_) | Self::Held(_), Self::Proven(_) | Self::Held(_)) => {
+                let mut ways = self.ways().to_vec();
+                let new: Vec<_> = other.ways().iter().filter(|way| !ways.contains(way)).cloned().collect();
+                ways.extend(new);
+                *self = Self::Proven(ways);
+            }
+        }
+    }
+
+    /// The lists of scopes of which one has to be held whole.
+    fn ways(&self) -> &[Vec<String>] {
+        match self {
+            Self::Open => &[],
+            Self::Proven(ways) => ways,
+            Self::Held(way) => std::slice::from_ref(way),
+            Self::Of(_, rest) => rest.ways(),
         }
     }
 
     /// Every scope that one of its ways takes.
     pub fn scopes(&self) -> impl Iterator<Item = &String> {
-        let ways = match self {
-            Self::Open => &[],
-            Self::Proven(ways) => ways.as_slice(),
-        };
-        ways.iter().flatten()
+        self.ways().iter().flatten()
     }
 
     fn opens_to(&self, scopes: &Scopes) -> bool {
         match self {
             Self::Open => true,
-            Self::Proven(ways) => ways.iter().any(|way| scopes.cover(way.iter().map(String::as_str))),
+            Self::Of(_, rest) => rest.opens_to(scopes),
+            Self::Proven(_) | Self::Held(_) => {
+                self.ways().iter().any(|way| scopes.cover(way.iter().map(String::as_str)))
+            }
         }
     }
 }
@@ -169,14 +189,20 @@ impl Access {
 impl Caller {
     /// Whether this caller may use what takes `access`.
     pub fn may(&self, access: &Access) -> Verdict {
+        match access {
+            Access::Open => return Verdict::Yes,
+            Access::Of(tenant, rest) if self.is_of(tenant.as_deref()) => return self.may(rest),
+            Access::Of(..) => return Verdict::Never,
+            Access::Held(_) | Access::Proven(_) => {}
+        }
         let (held, reach) = match self {
-            _ if *access == Access::Open => return Verdict::Yes,
             Self::Local => return Verdict::Yes,
             Self::Anonymous { reach } => (None, reach),
             Self::Known(principal) => (Some(&principal.scopes), &principal.reach),
         };
         match held {
             Some(held) if access.opens_to(held) => Verdict::Yes,
+            Some(_) | None if matches!(access, Access::Held(_)) => Verdict::Never,
             // Who has proved nothing and can reach nothing cannot prove anything.
             Some(_) | None if access.opens_to(reach) && (held.is_some() || *reach != Scopes::none()) => Verdict::StepUp,
             Some(_) | None => Verdict::Never,
@@ -187,7 +213,10 @@ impl Caller {
     /// those held already, which are lost when they are not asked for again.
     pub fn wants(&self, access: &Access) -> Vec<String> {
         let held = if let Self::Known(principal) = self { &principal.scopes } else { &Scopes::none() };
-        let Access::Proven(ways) = access else { return Vec::new() };
+        let ways = access.ways();
+        if ways.is_empty() {
+            return Vec::new();
+        }
         let reach = match self {
             Self::Local => &Scopes::All,
             Self::Anonymous { reach } => reach,
@@ -218,12 +247,59 @@ impl Caller {
         }
     }
 
-    /// Whether nothing is closed to this caller.
+    /// Whether nothing is closed to this caller, no tenant's things either.
     pub fn is_unlimited(&self) -> bool {
         match self {
             Self::Local => true,
             Self::Anonymous { .. } => false,
-            Self::Known(principal) => principal.scopes == Scopes::All,
+            Self::Known(principal) => principal.scopes == Scopes::All && principal.tenant.is_none(),
+        }
+    }
+
+    /// Whom this caller belongs to.
+    pub fn tenant(&self) -> Option<&str> {
+        match self {
+            Self::Local | Self::Anonymous { .. } => None,
+            Self::Known(principal) => principal.tenant.as_deref(),
+        }
+    }
+
+    /// Whether what is this tenant's, or nobody's, is there for this caller.
+    fn is_of(&self, tenant: Option<&str>) -> bool {
+        self.is_unlimited() || self.tenant() == tenant
+    }
+
+    /// This caller in the name of a tenant: their own, or any one for who is limited by nothing.
+    pub fn acting_for(&self, tenant: &str) -> Option<Self> {
+        if self.tenant() == Some(tenant) {
+            return Some(self.clone());
+        }
+        if !self.is_unlimited() {
+            return None;
+        }
+        let tenant = Some(tenant.to_owned());
+        let principal = match self {
+            Self::Known(principal) => Principal { tenant, ..Principal::clone(principal) },
+            Self::Local | Self::Anonymous { .. } => Principal {
+                issuer: "local".into(),
+                subject: "local".into(),
+                tenant,
+                client: None,
+                scopes: Scopes::All,
+                reach: Scopes::All,
+                name: None,
+                email: None,
+            },
+        };
+        Some(Self::Known(Arc::new(principal)))
+    }
+
+    /// Who it is, for the log.
+    pub fn said(&self) -> String {
+        match self {
+            Self::Local => "the person at this machine".into(),
+            Self::Anonymous { .. } => "somebody unknown".into(),
+            Self::Known(principal) => format!("{} of {}", principal.subject, principal.issuer),
         }
     }
 }

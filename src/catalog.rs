@@ -21,7 +21,7 @@ mod page;
 mod sent;
 mod tool;
 
-pub use access::SignIn;
+pub use access::{ADMIN, SignIn};
 pub use build::Offered;
 pub use mirror::Mirrored;
 pub use names::Names;

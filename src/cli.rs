@@ -6,11 +6,13 @@ use std::{io, net::IpAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
+mod add;
 mod call;
 mod check;
 mod doctor;
 mod keys;
 mod list;
+mod remote;
 mod serve;
 mod status;
 mod users;
@@ -45,6 +47,10 @@ enum Command {
     Call(CallArgs),
     /// Show how the connectors of a running server are
     Status(StatusArgs),
+    /// Add a connector to a running server, and wait until it runs; SWITCHBOARD_KEY holds the key that is shown
+    Add(Box<add::AddArgs>),
+    /// Remove a connector that was added to a running server
+    Remove(add::RemoveArgs),
     /// Make, list and revoke API keys
     Keys(keys::KeysArgs),
     /// Add, list and remove the people who may sign in, with `auth.mode: built-in`
@@ -117,6 +123,11 @@ struct StatusArgs {
     /// Port of the server [env: PORT] [default: 3026]
     #[arg(long)]
     port: Option<u16>,
+    /// Show how the adding of connectors went instead, by the HTTP API
+    #[arg(long)]
+    deployments: bool,
+    #[command(flatten)]
+    server: remote::ServerArgs,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -206,7 +217,12 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Check(args) => check::check(config, environment, args.format),
         Command::List(args) => list::list(config, environment, args.format),
         Command::Call(args) => call::call(config, environment, &args),
+        Command::Status(args) if args.deployments => {
+            add::deployments(&remote::Remote::new(&args.server, &config, &environment), args.format.format)
+        }
         Command::Status(args) => status::status(&config, args.format.format),
+        Command::Add(args) => add::add(&config, &environment, &args),
+        Command::Remove(args) => add::remove(&config, &environment, &args),
         Command::Keys(args) => keys::run(&config, &args),
         Command::Users(args) => users::users(&config, args),
         Command::Doctor(args) => doctor::doctor(config, &environment, &args),
@@ -257,6 +273,11 @@ fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
+}
+
+/// Somebody else's text may hold commands for the terminal.
+fn for_terminal(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// Shows problems on standard error.

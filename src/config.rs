@@ -16,8 +16,10 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 mod callers;
+mod registry;
 
 pub use callers::Seen;
+pub use registry::RegistryConfig;
 
 use crate::auth::{AuthConfig, Mode};
 use crate::credential::VaultConfig;
@@ -67,6 +69,8 @@ pub struct Config {
     pub strict: bool,
     /// What is logged.
     pub log: LogConfig,
+    /// What may be added while the server runs.
+    pub registry: RegistryConfig,
     /// Sizes and times.
     pub limits: LimitsConfig,
 }
@@ -137,6 +141,7 @@ impl Default for Config {
             vault: VaultConfig::default(),
             strict: false,
             log: LogConfig::default(),
+            registry: RegistryConfig::default(),
             limits: LimitsConfig::default(),
         }
     }
@@ -235,11 +240,12 @@ impl Config {
     }
 
     /// The gateway's part, when callers show what `mode` says.
-    pub fn gateway(&self, mode: Mode) -> gateway::Limits {
+    pub fn gateway(&self, mode: Mode, environment: &Environment) -> gateway::Limits {
         gateway::Limits {
             call_timeout: Duration::from_millis(self.limits.call_timeout_ms),
             max_result: self.limits.result_bytes,
             sign_in: self.sign_in(mode),
+            registry: self.registry.rules(self.data_dir.clone(), environment),
         }
     }
 

@@ -17,8 +17,10 @@ mod desk;
 mod feeds;
 mod files;
 mod health;
+mod inventory;
 mod overview;
 mod pages;
+mod registry;
 mod road;
 mod shape;
 mod tend;
@@ -26,7 +28,11 @@ mod tend;
 pub use authorize::Subject;
 pub use connector::{Connector, State};
 pub use health::{Check, Facts, Health};
+pub use inventory::ToolQuery;
 pub use overview::Reader;
+pub use registry::{
+    Deployment, NewConnector, Program, Record, Registry, RegistryError, Rules, Source, Stage, Whose, tenant_of, whose,
+};
 pub use road::Request;
 pub use tend::Upkeep;
 
@@ -54,7 +60,7 @@ const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 const PASSING: &[&str] = &["io.modelcontextprotocol/tasks", "io.modelcontextprotocol/ui"];
 
 /// What holds for every connector.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// How long a call may take when its manifest does not say.
     pub call_timeout: Duration,
@@ -62,6 +68,8 @@ pub struct Limits {
     pub max_result: usize,
     /// How callers can prove who they are.
     pub sign_in: SignIn,
+    /// What may be added while the server runs.
+    pub registry: Rules,
 }
 
 /// Everything that answers calls. Cheap to share, never edited: manifests that change make the
@@ -76,6 +84,7 @@ pub struct Gateway {
     upstream: Upstream,
     /// What outlives the process, or why there is none.
     store: Result<Arc<dyn Store>, String>,
+    registry: Registry,
     limits: Limits,
     prober: Prober,
     /// The pages that are kept for the time when they are old, by their address.
@@ -147,6 +156,11 @@ impl Live {
         caller.sees(&self.access_to(connector)) || self.catalog.shows(&connector.checked.connector.id, caller)
     }
 
+    /// Whether what a connector has is in the catalog, as far as that has to be learned.
+    fn has_offer_of(&self, connector: &Connector) -> bool {
+        connector.mcp().is_none() || self.known.contains(&connector.checked.connector.id)
+    }
+
     /// The headers, besides `Authorization`, in which callers may show keys.
     pub fn key_headers(&self) -> &Arc<[HeaderName]> {
         &self.key_headers
@@ -196,6 +210,7 @@ impl Gateway {
             bulletin,
             keyring,
             upstream,
+            registry: Registry::new(limits.registry.clone(), &store, &keyring),
             store,
             limits,
             prober,
@@ -220,6 +235,11 @@ impl Gateway {
     /// What outlives the process, or why there is none.
     pub fn store(&self) -> Result<Arc<dyn Store>, String> {
         self.store.clone()
+    }
+
+    /// Connectors that are added and taken away.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The present snapshot.

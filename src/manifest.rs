@@ -23,12 +23,15 @@ mod http;
 mod mcp;
 mod model;
 mod openapi;
+mod operation;
+mod owner;
 mod schema;
 mod service_map;
 mod template;
 mod validators;
 mod widget;
 
+pub use built_in::BuiltIn;
 pub use check::compile_items;
 pub use collection::{CollectionSettings, Scope};
 pub use command::{Arg, Choice, CommandSettings, OutputFormat, Run};
@@ -39,10 +42,12 @@ pub use file::FileArgument;
 pub use http::{Body, Encoding, FailureMark, FilePart, HttpSettings, Method, Multipart, Request, Response};
 pub use mcp::{McpProtocol, McpSettings, McpStart, McpTransport};
 pub use model::{
-    AdapterSettings, Annotations, Auth, AuthKind, Connector, GatewayOperation, GatewaySettings, ItemsOperation,
-    Operation, Quotas, Sample, SecurityScheme, Timeouts, Tool,
+    AdapterSettings, Annotations, Auth, AuthKind, Connector, GatewaySettings, Quotas, Sample, SecurityScheme, Timeouts,
+    Tool,
 };
 pub use openapi::{Choice as OperationChoice, Mend, MendParameter, OpenApiSettings, OutputPromise};
+pub use operation::{GatewayOperation, ItemsOperation, Operation};
+pub use owner::Owner;
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};
 pub use validators::Validators;
@@ -128,6 +133,19 @@ impl Manifests {
             }
         }
         self.connectors.sort_by(|a, b| a.connector.id.cmp(&b.connector.id));
+    }
+
+    /// Adds what somebody added while the server ran, one connector with its document. What a person wrote in a file
+    /// goes before.
+    pub fn add_owned(&mut self, file: &Path, text: &str, owner: &Owner) {
+        let before = self.connectors.len();
+        match Document::parse(file, text) {
+            Ok(document) => self.add_document(&Arc::new(document)),
+            Err(problem) => self.problems.push(problem),
+        }
+        for added in self.connectors.iter_mut().skip(before) {
+            added.connector.owner = Some(owner.clone());
+        }
     }
 
     fn add_document(&mut self, document: &Arc<Document>) {

@@ -16,6 +16,7 @@ mod http;
 mod listen;
 mod oauth;
 mod reply;
+mod sdk;
 mod session;
 mod sse;
 mod stdio;
@@ -47,6 +48,8 @@ pub struct HttpOptions {
     pub session_idle: Duration,
     /// Who may see how the connectors are.
     pub desk: DeskAccess,
+    /// Whether requests of this machine itself may add connectors where nobody can prove anything.
+    pub registry_open: bool,
     /// What shows `OpenAI` whose this address is.
     pub challenge: Option<String>,
     /// Who judges what callers show.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{App, AppError};
 use crate::auth::{Auth, Issuer, IssuerOptions, Mode, Offers, Outside, Tokens};
-use crate::caller::{Caller, Scopes};
+use crate::caller::{Access, Caller, Scopes};
 use crate::error::Problem;
 use crate::gateway::{Connector, Live};
 
@@ -86,7 +86,9 @@ fn announce(line: &str) {
 /// What a person can open, by the scopes it takes.
 fn offers(live: &Live) -> Offers {
     let mut offers = Offers::default();
-    let enabled = live.connectors.values().filter(|it| it.checked.connector.enabled && !it.checked.is_built_in());
+    // What a tenant added is nobody else's business.
+    let theirs = |it: &Connector| it.checked.is_built_in() || it.checked.connector.owner.is_some();
+    let enabled = live.connectors.values().filter(|it| it.checked.connector.enabled && !theirs(it));
     for connector in enabled {
         let manifest = &connector.checked.connector;
         let mine = live.catalog.entries().iter().filter(|entry| entry.connector == manifest.id);
@@ -105,6 +107,10 @@ fn offers(live: &Live) -> Offers {
         if free {
             offers.open.push(manifest.name.clone());
         }
+    }
+    let held = live.catalog.entries().iter().filter(|entry| matches!(entry.access, Access::Held(_)));
+    for scope in held.flat_map(|entry| entry.access.scopes()) {
+        offers.scoped.entry(scope.clone()).or_insert_with(|| vec!["Adding and removing connectors".into()]);
     }
     offers
 }

@@ -19,7 +19,7 @@ use super::pages;
 use crate::catalog::{List, ShownPages};
 use crate::error::Problem;
 use crate::gateway::{Gateway, State};
-use crate::manifest::{Checked, Manifests};
+use crate::manifest::{BuiltIn, Checked, Manifests};
 use crate::widget::Pages;
 
 /// The largest manifest, in bytes.
@@ -38,19 +38,22 @@ pub(super) struct Sources {
     pub(super) base: Option<String>,
     /// Whether that is the address the world knows.
     pub(super) is_public: bool,
-    /// Whether callers sign in, and clients want to know as whom.
-    pub(super) with_profile: bool,
+    /// What there are reasons for beside what anybody wrote.
+    pub(super) built_in: BuiltIn,
 }
 
 impl Sources {
     /// Reads it all. What is broken now stays as it was `before`.
+    /// `add` puts beside it what stands in no file.
     pub(super) fn read<'a>(
         &self,
         before: impl IntoIterator<Item = &'a Checked>,
+        add: impl FnOnce(&mut Manifests),
     ) -> Result<(Manifests, Pages), Problem> {
         let mut manifests = read(&self.manifests)?;
+        add(&mut manifests);
         manifests.keep_last_good(before);
-        let manifests = manifests.with_built_in(self.with_profile);
+        let manifests = manifests.with_built_in(self.built_in);
         let pages = pages::read(self.bundle.as_deref(), &manifests)?;
         let pages = Pages { base: self.base.clone(), is_public: self.is_public, ..pages };
         Ok((manifests, pages))
@@ -169,16 +172,20 @@ pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp)
         if !std::mem::take(changed_before) {
             tokio::select! {
                 Some(()) = notices.recv() => {}
+                () = gateway.registry().changed() => {}
                 Some(()) = next(&mut hangups) => {}
                 // What connectors learned may have come from other files.
                 Ok(()) = snapshots.changed() => continue,
-                else => return,
             }
         }
-        let (sources, gateway) = (sources.clone(), Arc::clone(&gateway));
-        // Reading and compiling schemas would hold up calls.
-        let _ = tokio::task::spawn_blocking(move || reload(&sources, &gateway)).await;
+        read_again(&sources, &gateway).await;
     }
+}
+
+/// Reads everything again. Reading and compiling schemas would hold up calls, so it is done beside them.
+pub(super) async fn read_again(sources: &Sources, gateway: &Arc<Gateway>) {
+    let (sources, gateway) = (sources.clone(), Arc::clone(gateway));
+    let _ = tokio::task::spawn_blocking(move || reload(&sources, &gateway)).await;
 }
 
 async fn next(hangups: &mut Option<SignalStream>) -> Option<()> {
@@ -187,13 +194,15 @@ async fn next(hangups: &mut Option<SignalStream>) -> Option<()> {
 
 fn reload(sources: &Sources, gateway: &Gateway) {
     let before = gateway.live();
-    let (manifests, pages) = match sources.read(before.connectors.values().map(|connector| &connector.checked)) {
+    // On a thread that may wait.
+    let wait = tokio::runtime::Handle::current();
+    let add = |manifests: &mut Manifests| wait.block_on(gateway.registry().read_into(manifests));
+    let (manifests, pages) = match sources.read(before.connectors.values().map(|connector| &connector.checked), add) {
         Ok(read) => read,
         Err(problem) => return tracing::error!("manifests and pages stay as they are: {problem}"),
     };
     let next = ShownPages::new(&manifests.connectors, &pages);
-    // On a thread that may wait.
-    tokio::runtime::Handle::current().block_on(gateway.keep_next(&next, &pages.bundle));
+    wait.block_on(gateway.keep_next(&next, &pages.bundle));
     let (before, live) = gateway.load(manifests, pages, next);
     for problem in live.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         if problem.is_error() {

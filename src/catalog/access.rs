@@ -1,7 +1,10 @@
 //! What it takes to use a connector's things, and the words that tell clients so.
 
 use crate::caller::Access;
-use crate::manifest::{AuthKind, Connector, SecurityScheme, Tool};
+use crate::manifest::{AuthKind, Connector, Operation, SecurityScheme, Tool};
+
+/// The scope of who may add connectors and take them away while the server runs.
+pub const ADMIN: &str = "connectors:admin";
 
 /// How callers can prove who they are, as far as a catalog depends on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,14 +28,20 @@ impl SignIn {
 
     /// What it takes to use what a connector has beside tools.
     pub fn to_connector(self, connector: &Connector) -> Access {
-        self.unless_open(connector, scopes(connector, &[]))
+        if !connector.tools.is_empty() && connector.tools.iter().all(registers) {
+            return Access::Held(union([&[ADMIN.to_owned()], connector.scopes.as_slice()]));
+        }
+        self.owned(connector, self.unless_open(connector, scopes(connector, &[])))
     }
 
     /// What it takes to call a tool: its own word, else its connector's.
     pub(super) fn to_tool(self, connector: &Connector, tool: &Tool) -> Access {
+        if registers(tool) {
+            return Access::Held(union([&[ADMIN.to_owned()], connector.scopes.as_slice(), &tool.scopes]));
+        }
         let own = own(tool);
         if own.is_empty() {
-            return self.unless_open(connector, scopes(connector, &tool.scopes));
+            return self.owned(connector, self.unless_open(connector, scopes(connector, &tool.scopes)));
         }
         let ways = own.iter().map(|scheme| match scheme {
             // A tool that names scopes of its own is not for everybody, where somebody can hold them.
@@ -41,7 +50,15 @@ impl SignIn {
             SecurityScheme::OAuth2 { scopes } => Some(union([scopes, &connector.scopes, &tool.scopes])),
         });
         // One way that takes nothing opens it.
-        ways.collect::<Option<Vec<_>>>().map_or(Access::Open, Access::Proven)
+        self.owned(connector, ways.collect::<Option<Vec<_>>>().map_or(Access::Open, Access::Proven))
+    }
+
+    /// What somebody added is there for their tenant, and never for who could say who they are and has not.
+    fn owned(self, connector: &Connector, access: Access) -> Access {
+        let Some(owner) = &connector.owner else { return access };
+        let asks = access == Access::Open && self != Self::Nobody;
+        let access = if asks { Access::Proven(vec![Vec::new()]) } else { access };
+        Access::Of(owner.tenant.clone(), Box::new(access))
     }
 
     fn unless_open(self, connector: &Connector, scopes: Vec<String>) -> Access {
@@ -66,8 +83,15 @@ impl SignIn {
             (_, Access::Proven(ways)) => {
                 ways.iter().map(|scopes| SecurityScheme::OAuth2 { scopes: scopes.clone() }).collect()
             }
+            (_, Access::Held(scopes)) => vec![SecurityScheme::OAuth2 { scopes: scopes.clone() }],
+            (_, Access::Of(_, rest)) => self.words(connector, tool, rest),
         }
     }
+}
+
+/// Whether a tool adds connectors or takes them away, or tells of that.
+fn registers(tool: &Tool) -> bool {
+    matches!(tool.operation, Some(Operation::Gateway(operation)) if operation.registers())
 }
 
 /// What a tool says itself; nothing leaves it to its connector.

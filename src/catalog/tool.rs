@@ -170,7 +170,11 @@ fn annotations(tool: &Tool) -> Value {
     let Annotations { read_only, destructive, idempotent, open_world } = tool.annotations;
     let method = tool.request.as_ref().map(|request| request.method);
     let reads = matches!(method, Some(Method::Get | Method::Head))
-        || matches!(tool.operation, Some(Operation::Items(ItemsOperation::List) | Operation::Gateway(_)));
+        || match tool.operation {
+            Some(Operation::Items(operation)) => operation == ItemsOperation::List,
+            Some(Operation::Gateway(operation)) => !operation.writes(),
+            None => false,
+        };
     let read_only = read_only.unwrap_or(reads);
     let adds = tool.operation == Some(Operation::Items(ItemsOperation::Add));
     let repeats = matches!(method, Some(Method::Put | Method::Delete))

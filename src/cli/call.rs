@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
-use super::{CallArgs, Failure, Format, print};
+use super::{CallArgs, Failure, Format, for_terminal, print};
 use crate::app::{App, Signals};
 use crate::call::{Downstream, Notice, Output, Step, ToolCall};
 use crate::caller::Caller;
@@ -68,11 +68,6 @@ async fn show(mut notices: Receiver<Notice>) {
             let _ = writeln!(io::stderr(), "… {}", for_terminal(&message));
         }
     }
-}
-
-/// An upstream's text may hold commands for the terminal.
-fn for_terminal(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 fn readable(content: &Value) -> String {

@@ -155,6 +155,7 @@ impl Config {
             } else {
                 DeskAccess::Nobody
             },
+            registry_open: self.registry.open && self.mode(&self.keys(environment)) == Mode::None,
             challenge: self.openai_apps_challenge.clone(),
             public_url: self.public_url.clone(),
             allowed_hosts: self.allowed_hosts.clone(),

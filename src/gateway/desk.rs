@@ -72,6 +72,12 @@ impl Adapter for Desk {
             Some(GatewayOperation::Fetch) => gateway.fetch(text(arguments, "id")?, cx).await?,
             Some(GatewayOperation::Connectors) => self.connectors(&gateway, &cx.caller),
             Some(GatewayOperation::Profile) => profile(&cx.caller)?,
+            Some(
+                operation @ (GatewayOperation::ConnectorAdd
+                | GatewayOperation::ConnectorStatus
+                | GatewayOperation::ConnectorRemove
+                | GatewayOperation::ConnectorList),
+            ) => gateway.register(*operation, arguments, &cx.caller).await?,
             None => return Err(Error::new(ErrorKind::Internal, "the tool has no operation")),
         };
         Ok(output.into())

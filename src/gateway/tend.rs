@@ -28,10 +28,11 @@ impl Gateway {
         let mut tended: BTreeMap<ConnectorId, (Arc<Connector>, CancellationToken)> = BTreeMap::new();
         let mut tasks = JoinSet::new();
         if upkeep == Upkeep::Everything {
-            let (keeper, stop, stop_logins) = (Arc::clone(&self), stop.clone(), stop.clone());
-            tasks.spawn(async move { keeper.keep_all_pages(&stop).await });
-            let (keyring, stop) = (Arc::clone(&self.keyring), stop_logins);
-            tasks.spawn(async move { keyring.tend(stop).await });
+            let (keeper, keyring) = (Arc::clone(&self), Arc::clone(&self.keyring));
+            let (stop_pages, stop_logins) = (stop.clone(), stop.clone());
+            tasks.spawn(async move { keeper.keep_all_pages(&stop_pages).await });
+            tasks.spawn(async move { keyring.tend(stop_logins).await });
+            tasks.spawn(Arc::clone(&self).deploy_all(stop.clone()));
         }
         loop {
             let now = Arc::clone(&live.borrow_and_update());

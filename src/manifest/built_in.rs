@@ -1,5 +1,5 @@
-//! Connectors that nobody has to write: the tools `search` and `fetch`, as soon as some connector feeds them, and the
-//! one that says who signed in.
+//! Connectors that nobody has to write: the tools `search` and `fetch`, as soon as some connector feeds them, the one
+//! that says who signed in, and those that add connectors while the server runs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,17 +10,30 @@ use super::{Document, GatewayOperation, Manifests, Operation};
 pub(super) const FOLDER: &str = "<built-in>";
 const SEARCH: &str = include_str!("built_in/search.json");
 const PROFILE: &str = include_str!("built_in/profile.json");
+const REGISTRY: &str = include_str!("built_in/registry.json");
+
+/// Which of them there are reasons for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuiltIn {
+    /// Callers sign in, and clients want to know as whom.
+    pub profile: bool,
+    /// Callers can prove that they may add connectors.
+    pub registry: bool,
+}
 
 impl Manifests {
-    /// These, with the connectors that follow from them, and the one that says who signed in.
+    /// These, with the connectors that follow from them, and those that are wanted beside them.
     #[must_use]
-    pub fn with_built_in(mut self, with_profile: bool) -> Self {
+    pub fn with_built_in(mut self, wanted: BuiltIn) -> Self {
         let feeds = self.connectors.iter().any(|it| it.connector.enabled && it.connector.feeds.is_some());
         if feeds && !self.has(GatewayOperation::Search) {
             self.add_built_in("search.json", SEARCH);
         }
-        if with_profile && !self.has(GatewayOperation::Profile) {
+        if wanted.profile && !self.has(GatewayOperation::Profile) {
             self.add_built_in("profile.json", PROFILE);
+        }
+        if wanted.registry && !self.has(GatewayOperation::ConnectorAdd) {
+            self.add_built_in("registry.json", REGISTRY);
         }
         self.drop_duplicates();
         self

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::model::ItemsOperation;
+use super::operation::ItemsOperation;
 
 /// Items that are kept here, in the data directory.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

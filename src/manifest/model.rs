@@ -16,6 +16,8 @@ use super::{
     http::{HttpSettings, Request},
     mcp::McpSettings,
     openapi::OpenApiSettings,
+    operation::Operation,
+    owner::Owner,
     widget::{PageOptions, Widget},
 };
 use crate::name::ConnectorId;
@@ -97,6 +99,9 @@ pub struct Connector {
     /// What it can do. An MCP server says so itself; here a tool of it may be given scopes, hints and times.
     #[serde(default)]
     pub tools: Vec<Tool>,
+    /// Who added it while the server ran. No manifest says so.
+    #[serde(skip)]
+    pub owner: Option<Owner>,
 }
 
 impl Connector {
@@ -177,48 +182,6 @@ pub struct Sample {
     /// What it is called with.
     #[serde(default)]
     pub arguments: Map<String, Value>,
-}
-
-/// What a tool does, where an adapter knows all that can be done. The words differ, so the word says which is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum Operation {
-    /// On a collection.
-    Items(ItemsOperation),
-    /// On the gateway itself.
-    Gateway(GatewayOperation),
-}
-
-/// What a tool does to a collection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ItemsOperation {
-    /// Puts items into it.
-    Add,
-    /// Changes items of it.
-    Update,
-    /// Takes items out of it.
-    Remove,
-    /// Shows it.
-    List,
-    /// Empties it.
-    Clear,
-}
-
-/// What a tool does with what the gateway knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum GatewayOperation {
-    /// Shows how every connector is.
-    Connectors,
-    /// Makes a connector's sample call.
-    Sample,
-    /// Searches every connector that feeds it.
-    Search,
-    /// Fetches what a search found.
-    Fetch,
-    /// Says who signed in.
-    Profile,
 }
 
 /// What callers must show to use a connector.

@@ -80,7 +80,8 @@ fn without_null(schema: &mut Schema) {
 fn connector_schema() -> Value {
     let mut schema = generate::<Connector>();
     let of_collections = json!({ "enum": ["add", "update", "remove", "list", "clear"] });
-    let of_the_gateway = json!({ "enum": ["connectors", "sample", "search", "fetch", "profile"] });
+    let of_the_gateway = json!({ "enum": ["connectors", "sample", "search", "fetch", "profile", "connectorAdd",
+        "connectorStatus", "connectorRemove", "connectorList"] });
     let any = || json!({});
     // How each tool of the kind says what it does.
     let kinds = [

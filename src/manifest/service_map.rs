@@ -201,6 +201,7 @@ impl ServiceMapConnector {
             instructions: None,
             pass_meta: Vec::new(),
             tools: self.remote_tools.into_iter().map(RemoteTool::into_tool).collect(),
+            owner: None,
         }
     }
 }

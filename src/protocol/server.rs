@@ -113,6 +113,11 @@ impl Server {
         Self { joined: Arc::default(), ..self.clone() }
     }
 
+    /// What answers calls.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
     /// How every connector is.
     pub fn status(&self) -> Value {
         json!({ "version": env!("CARGO_PKG_VERSION"), "connectors": self.gateway.live().report() })

@@ -1,6 +1,11 @@
 //! The HTTP server: routes, sizes, and an orderly end.
 
-use std::{error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::extract::{ConnectInfo, Extension, OriginalUri, Path, Query, Request, State, rejection::QueryRejection};
 use axum::{
@@ -27,6 +32,7 @@ use uuid::Uuid;
 use super::access::Access;
 use super::guard::{Guard, Prefix, Visitor, watch};
 use super::reply::{self, Code};
+use super::sdk::{self, Sdk};
 use super::session::Owner;
 use super::sse::Streams;
 use super::strangers::Strangers;
@@ -86,8 +92,16 @@ pub async fn serve(
         readers: Arc::new(Semaphore::new(desk::READERS)),
         draining: shutdown.draining.clone(),
     });
+    let sdk = Arc::new(Sdk {
+        server: front.streamable.server().clone(),
+        access: front.access.clone(),
+        max_body: options.max_body,
+        open: options.registry_open,
+        started: Instant::now(),
+        draining: shutdown.draining.clone(),
+    });
     let guard = Arc::new(Guard::new(options.clone(), listener.local_addr()?.ip(), strangers));
-    let router = router(front, &options)
+    let router = router(front, sdk, &options)
         .layer(CatchPanicLayer::custom(|_| {
             reply::error(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "an internal error")
         }))
@@ -105,12 +119,13 @@ pub async fn serve(
     Ok(())
 }
 
-fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
+fn router(front: Arc<Front>, sdk: Arc<Sdk>, options: &HttpOptions) -> Router {
     let endpoint = Router::new()
         .route("/mcp", any(mcp))
         // Some clients put a slash behind every address, and a redirect would lose their headers.
         .route("/mcp/", any(mcp))
-        .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }));
+        .route("/mcp/messages", post(messages).fallback(|| async { not_allowed("POST, OPTIONS") }))
+        .merge(sdk::routes(Arc::clone(&sdk)).with_state(()));
     let endpoint = match &options.secret_path {
         Some(secret) => Router::new().nest(&format!("/{}", secret.expose_secret()), endpoint),
         None => endpoint,
@@ -127,6 +142,7 @@ fn router(front: Arc<Front>, options: &HttpOptions) -> Router {
         .route("/v1/connectors/stream", get(stream))
         .route("/assets/{*address}", get(asset))
         .route("/.well-known/openai-apps-challenge", get(challenge))
+        .merge(sdk::watched(sdk).with_state(()))
         .merge(issuer.unwrap_or_default());
     let all = if prefix.is_empty() {
         routes
@@ -341,7 +357,7 @@ async fn messages(
     }
 }
 
-async fn read(body: body::Body, limit: usize) -> Result<Bytes, Response> {
+pub(super) async fn read(body: body::Body, limit: usize) -> Result<Bytes, Response> {
     match tokio::time::timeout(BODY_TIMEOUT, body::to_bytes(body, limit)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) if error.source().and_then(|cause| cause.downcast_ref::<LengthLimitError>()).is_some() => {

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::{Checker, compile, properties};
 use crate::error::Severity;
 use crate::manifest::collection::CollectionSettings;
-use crate::manifest::model::{ItemsOperation, Operation, Tool};
+use crate::manifest::model::Tool;
+use crate::manifest::operation::{ItemsOperation, Operation};
 use crate::manifest::template::escape;
 
 /// The largest collection, in bytes: what the store takes as one value.

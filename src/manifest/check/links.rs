@@ -6,7 +6,8 @@ use super::{Checker, properties};
 use crate::manifest::feeds::{Feeds, Field};
 use crate::manifest::file::FileArgument;
 use crate::manifest::http::Method;
-use crate::manifest::model::{AdapterSettings, Connector, ItemsOperation, Operation, Tool};
+use crate::manifest::model::{AdapterSettings, Connector, Tool};
+use crate::manifest::operation::{ItemsOperation, Operation};
 use crate::manifest::template::{Part, escape};
 use crate::name::did_you_mean;
 

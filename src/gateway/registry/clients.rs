@@ -1,0 +1,132 @@
+//! Who a tenant is at an integration's issuer: a client of its own there, kept sealed and never told again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::record::of_tenant;
+use super::{Registry, RegistryError};
+use crate::caller::Caller;
+use crate::gateway::Gateway;
+use crate::name::{ConnectorId, shown};
+use crate::store::Expected;
+
+/// Where clients are kept.
+const CLIENTS: &str = "oauth-client/";
+/// The longest text of one, in bytes.
+const LONGEST: usize = 4096;
+/// Scopes of one.
+const MOST_SCOPES: usize = 100;
+
+/// A client at an issuer. `Debug` shows no secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OAuthClient {
+    client_id: String,
+    client_secret: String,
+    #[serde(default)]
+    redirect_uri: Option<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    integration: String,
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthClient").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl OAuthClient {
+    fn read(body: &Value) -> Result<Self, RegistryError> {
+        let invalid = |words: &str| RegistryError::Invalid(words.to_owned());
+        let client = Self::deserialize(body)
+            .map_err(|_| invalid("it has to be {clientId, clientSecret, redirectUri?, scopes?}"))?;
+        let fits = |text: &str| text.len() <= LONGEST && !text.chars().any(char::is_control);
+        let texts = [Some(&client.client_id), Some(&client.client_secret), client.redirect_uri.as_ref()];
+        let texts = texts.into_iter().flatten().chain(&client.scopes);
+        if client.client_id.is_empty() || client.client_secret.is_empty() {
+            return Err(invalid("`clientId` and `clientSecret` are empty"));
+        }
+        if client.scopes.len() > MOST_SCOPES || !texts.into_iter().all(|text| fits(text)) {
+            return Err(invalid("one of its texts is too long, or holds what no text of a client can"));
+        }
+        let web = |uri: &String| Url::parse(uri).is_ok_and(|uri| matches!(uri.scheme(), "http" | "https"));
+        if !client.redirect_uri.iter().all(web) {
+            return Err(invalid("`redirectUri` has to be a web address"));
+        }
+        Ok(client)
+    }
+
+    /// What may be told of it.
+    fn told(&self) -> Value {
+        json!({
+            "integration": self.integration,
+            "clientId": self.client_id,
+            "redirectUri": self.redirect_uri,
+            "scopes": self.scopes,
+            "configured": true,
+        })
+    }
+}
+
+/// Where a tenant's client is kept. An integration goes by its own name or its connector's id.
+fn key(tenant: Option<&str>, integration: &str) -> Result<String, RegistryError> {
+    let id = ConnectorId::try_from(integration.to_owned());
+    let id = id.map_err(|_| RegistryError::Unknown(format!("there is no integration `{}`", shown(integration))))?;
+    Ok(format!("{}{id}", of_tenant(CLIENTS, tenant)))
+}
+
+impl Registry {
+    /// What may be told of a tenant's client at an integration's issuer.
+    pub async fn oauth_config(&self, tenant: Option<&str>, integration: &str) -> Result<Value, RegistryError> {
+        let found = self.drawer()?.get::<OAuthClient>(&key(tenant, integration)?).await?;
+        let unknown = || RegistryError::Unknown(format!("nothing is kept for `{}`", shown(integration)));
+        found.map(|(client, _)| client.told()).ok_or_else(unknown)
+    }
+
+    /// The integrations a tenant has set up: connectors it added, and those at whose issuers it is a client.
+    pub async fn integrations(&self, tenant: Option<&str>) -> Result<Vec<String>, RegistryError> {
+        let clients = self.drawer()?.all::<OAuthClient>(&of_tenant(CLIENTS, tenant)).await?;
+        let added = self.added(super::Whose::Of(tenant)).await?;
+        let mut names: Vec<String> = clients.into_iter().map(|client| client.integration).collect();
+        names.extend(added.into_iter().map(|record| record.name));
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+impl Gateway {
+    /// Keeps a tenant's client at an integration's issuer; gives what may be told of it.
+    pub async fn set_oauth_config(
+        &self,
+        tenant: Option<&str>,
+        integration: &str,
+        body: &Value,
+        by: &Caller,
+    ) -> Result<Value, RegistryError> {
+        let client = OAuthClient { integration: integration.to_owned(), ..OAuthClient::read(body)? };
+        let key = key(tenant, integration)?;
+        self.registry.drawer()?.put(&key, &client, Expected::Any).await?;
+        tracing::info!(integration, tenant, by = by.said(), "a tenant's client at an issuer is kept");
+        Ok(client.told())
+    }
+
+    /// Forgets it; whether there was one.
+    pub async fn drop_oauth_config(
+        &self,
+        tenant: Option<&str>,
+        integration: &str,
+        by: &Caller,
+    ) -> Result<bool, RegistryError> {
+        let was = self.registry.drawer()?.delete(&key(tenant, integration)?).await?;
+        if was {
+            tracing::info!(integration, tenant, by = by.said(), "a tenant's client at an issuer is forgotten");
+        }
+        Ok(was)
+    }
+}

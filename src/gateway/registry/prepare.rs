@@ -1,0 +1,75 @@
+//! What a source needs before it can be started, fetched to this machine.
+
+use std::path::{Path, PathBuf};
+
+use super::Source;
+use super::rules::Rules;
+use super::source::{INHERITED, clone_address};
+use crate::adapter::{Errand, is_installed};
+use crate::secret::Environment;
+
+/// Programs that run containers, the first one that is there.
+const ENGINES: &[&str] = &["docker", "podman"];
+/// Where a repository is cloned to, in its connector's folder.
+const CHECKOUT: &str = "repository";
+
+/// The program that runs containers here, if there is one.
+pub(super) fn engine(environment: &Environment) -> Option<&'static str> {
+    ENGINES.iter().copied().find(|engine| is_installed(engine, environment))
+}
+
+/// Where the package of a repository is, once it was cloned.
+pub(super) fn checkout(folder: &Path, path: Option<&str>) -> PathBuf {
+    let checkout = folder.join(CHECKOUT);
+    path.map_or_else(|| checkout.clone(), |path| checkout.join(path))
+}
+
+/// Fetches what a source needs; the reason, in words, when this machine cannot run such a source.
+pub(super) async fn prepare(source: &Source, rules: &Rules, folder: &Path) -> Result<(), String> {
+    if source.program().is_none() {
+        return Ok(());
+    }
+    let environment = &rules.environment;
+    let made = tokio::fs::create_dir_all(folder).await;
+    made.map_err(|error| format!("its folder cannot be made: {error}"))?;
+    let run = async |program: &str, args: &[&str]| {
+        Errand { program, args, folder, inherit: INHERITED }.run(environment).await
+    };
+    let needs = |program: &str, what: &str| {
+        let missing = || Err(format!("{what} needs the program {program}, which is not on this machine's PATH"));
+        if is_installed(program, environment) { Ok(()) } else { missing() }
+    };
+    match source {
+        Source::OpenApi { .. } | Source::Http { .. } | Source::Sse { .. } | Source::Stdio { .. } => Ok(()),
+        Source::Npm { package, .. } => {
+            needs("npx", "a package of npm")?;
+            // It does nothing with the package but fetch it to where the connector finds it.
+            run("npx", &["--yes", "--package", package, "--", "node", "--eval", ""]).await
+        }
+        Source::Docker { image, .. } => {
+            let missing = "there is no container engine: neither docker nor podman is on this machine's PATH";
+            let engine = engine(environment).ok_or(missing)?;
+            // An image that was built here need not be anywhere else.
+            match run(engine, &["image", "inspect", image]).await {
+                Ok(()) => Ok(()),
+                Err(_) => run(engine, &["pull", "--quiet", image]).await,
+            }
+        }
+        Source::Github { repository, path } => {
+            needs("git", "a repository")?;
+            needs("npx", "the package in a repository")?;
+            let address = clone_address(repository).ok_or("`repository` has to be `owner/name`")?;
+            // An earlier try may have been interrupted.
+            let _ = tokio::fs::remove_dir_all(folder.join(CHECKOUT)).await;
+            run("git", &["clone", "--quiet", "--depth", "1", &address, CHECKOUT]).await?;
+            let package = checkout(folder, path.as_deref());
+            let real = tokio::fs::canonicalize(&package).await.map_err(|_| "the repository has no such folder")?;
+            let inside = tokio::fs::canonicalize(folder.join(CHECKOUT)).await.is_ok_and(|root| real.starts_with(root));
+            if !inside || !real.join("package.json").is_file() {
+                return Err("there is no package of npm in the repository at this place: no package.json".into());
+            }
+            let package = package.to_string_lossy();
+            run("npm", &["install", "--no-audit", "--no-fund", "--prefix", &package]).await
+        }
+    }
+}
