@@ -114,6 +114,10 @@ impl App {
                 registry: config.sign_in(mode) != SignIn::Nobody,
             },
         };
+        let (pins, faults) = config.pins().map_err(AppError::Problems)?;
+        for fault in faults {
+            tracing::error!("no tool is compared with what was agreed to: {fault}");
+        }
         let stamp = sources.stamp();
         let (manifests, pages) = sources.read([], |_| {}).map_err(|problem| AppError::Problems(vec![problem]))?;
         let store = open_store(config.data_dir.as_deref());
@@ -122,7 +126,7 @@ impl App {
         }
         let keyring = keyring(&config, &environment, mode, &store)?;
         let limits = config.gateway(mode, &environment);
-        let gateway = Gateway::new(keyring, Upstream::default(), store, limits);
+        let gateway = Gateway::new(keyring, Upstream::default(), store, limits, pins);
         let shown = ShownPages::new(&manifests.connectors, &pages);
         let (_, live) = gateway.load(manifests, pages, shown);
         if config.strict && live.problems.iter().any(Problem::is_error) {

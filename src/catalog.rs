@@ -13,12 +13,16 @@ use serde_json::{Value, json};
 
 mod access;
 mod build;
+pub mod diff;
 mod list;
 pub mod mirror;
 mod names;
 mod offer;
 mod page;
+pub mod pin;
+pub mod poison;
 mod sent;
+pub mod surface;
 mod tool;
 
 pub use access::{ADMIN, SignIn};
@@ -111,8 +115,17 @@ pub struct Place {
 #[derive(Debug, Clone)]
 struct Unavailable {
     connector: ConnectorId,
-    reason: String,
+    why: Why,
     access: Access,
+}
+
+/// Why a tool cannot be called.
+#[derive(Debug, Clone)]
+enum Why {
+    /// Its connector cannot be used, for this reason, which may name files and variables.
+    Down(String),
+    /// Nobody agreed to what its server says of it now.
+    Withheld(String),
 }
 
 /// A tool whose published name differs from what its manifest would give.
@@ -281,9 +294,16 @@ impl Catalog {
             return Ok(entry);
         }
         let unavailable = self.unavailable.get(name).filter(|it| caller.sees(&it.access));
-        if let Some(Unavailable { connector, reason, .. }) = unavailable {
-            let message =
-                format!("the connector {connector} is unavailable; its operator sees why with `switchboard check`");
+        if let Some(Unavailable { connector, why, .. }) = unavailable {
+            let (message, reason) = match why {
+                Why::Down(reason) => (
+                    format!("the connector {connector} is unavailable; its operator sees why with `switchboard check`"),
+                    reason,
+                ),
+                Why::Withheld(reason) => {
+                    (format!("`{}` of {connector} is withheld until its operator agrees to it", shown(name)), reason)
+                }
+            };
             return Err(Error::new(ErrorKind::Unavailable, message).because(reason.clone()));
         }
         let sees = |index: &usize| self.entries.get(*index).is_some_and(|entry| caller.sees(&entry.access));

@@ -7,11 +7,13 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use serde_json::{Map, Value, json};
 
 mod add;
+mod approve;
 mod call;
 mod check;
 mod doctor;
 mod keys;
 mod list;
+mod plan;
 mod remote;
 mod serve;
 mod status;
@@ -51,6 +53,10 @@ enum Command {
     Add(Box<add::AddArgs>),
     /// Remove a connector that was added to a running server
     Remove(add::RemoveArgs),
+    /// Show what upstreams say of their tools now beside what was agreed to, and agree to it
+    Approve(approve::ApproveArgs),
+    /// Show what manifests as they are now would change for clients, before a server loads them
+    Plan(plan::PlanArgs),
     /// Make, list and revoke API keys
     Keys(keys::KeysArgs),
     /// Add, list and remove the people who may sign in, with `auth.mode: built-in`
@@ -223,6 +229,8 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Status(args) => status::status(&config, args.format.format),
         Command::Add(args) => add::add(&config, &environment, &args),
         Command::Remove(args) => add::remove(&config, &environment, &args),
+        Command::Approve(args) => approve::approve(&config, &args),
+        Command::Plan(args) => plan::plan(config, &environment, &args),
         Command::Keys(args) => keys::run(&config, &args),
         Command::Users(args) => users::users(&config, args),
         Command::Doctor(args) => doctor::doctor(config, &environment, &args),

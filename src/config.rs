@@ -16,9 +16,11 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 mod callers;
+mod pins;
 mod registry;
 
 pub use callers::Seen;
+pub use pins::PinsConfig;
 pub use registry::RegistryConfig;
 
 use crate::auth::{AuthConfig, Mode};
@@ -65,6 +67,8 @@ pub struct Config {
     pub credentials: CredentialsConfig,
     /// How secrets of Vault are kept; where it is, the environment says (`VAULT_ADDR`).
     pub vault: VaultConfig,
+    /// How tools of upstreams are pinned.
+    pub pins: PinsConfig,
     /// Whether a problem in a manifest stops the program.
     pub strict: bool,
     /// What is logged.
@@ -139,6 +143,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             credentials: CredentialsConfig::default(),
             vault: VaultConfig::default(),
+            pins: PinsConfig::default(),
             strict: false,
             log: LogConfig::default(),
             registry: RegistryConfig::default(),
@@ -184,6 +189,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("OAUTH_ISSUER", "auth/oauth/issuer"),
     ("OAUTH_AUDIENCE", "auth/oauth/audience"),
     ("OAUTH_SCOPES", "auth/oauth/scopes"),
+    ("PINS_POLICY", "pins/policy"),
+    ("PINS_FILE", "pins/file"),
     ("LOG_LEVEL", "log/level"),
     ("LOG_FORMAT", "log/format"),
 ];
@@ -293,6 +300,7 @@ const PATHS: &[&str] = &[
     "/manifests",
     "/dataDir",
     "/appsBundleDir",
+    "/pins/file",
     "/auth/keysFile",
     "/credentials/sealKeyFile",
     "/auth/builtIn/client/secret/file",
@@ -321,7 +329,7 @@ fn from_environment(environment: &Environment) -> Value {
                 "false" | "0" => false.into(),
                 other => other.into(),
             },
-            "log/level" | "log/format" => text.to_ascii_lowercase().into(),
+            "pins/policy" | "log/level" | "log/format" => text.to_ascii_lowercase().into(),
             _ => text.into(),
         };
         let wrapped =

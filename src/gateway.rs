@@ -20,9 +20,11 @@ mod health;
 mod inventory;
 mod overview;
 mod pages;
+pub mod pins;
 mod registry;
 mod road;
 mod shape;
+mod surface;
 mod tend;
 
 pub use authorize::Subject;
@@ -30,15 +32,18 @@ pub use connector::{Connector, State};
 pub use health::{Check, Facts, Health};
 pub use inventory::ToolQuery;
 pub use overview::Reader;
+pub use pins::{PinOptions, Pins};
 pub use registry::{
     Deployment, NewConnector, Program, Record, Registry, RegistryError, Rules, Source, Stage, Whose, tenant_of, whose,
 };
 pub use road::Request;
+pub use surface::loaded_surface;
 pub use tend::Upkeep;
 
 use crate::adapter::{Bulletin, Surroundings, Watching};
 use crate::call::Session;
 use crate::caller::{Access, Caller};
+use crate::catalog::pin::Policy;
 use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages, SignIn};
 use crate::credential::Keyring;
 use crate::error::Problem;
@@ -49,6 +54,7 @@ use crate::store::Store;
 use crate::upstream::Upstream;
 use crate::widget::Pages;
 use health::Prober;
+use pins::Found;
 
 /// Resource updates waiting for a slow reader; older ones are lost to it.
 const UPDATES: usize = 256;
@@ -87,6 +93,9 @@ pub struct Gateway {
     registry: Registry,
     limits: Limits,
     prober: Prober,
+    pins: Pins,
+    /// What was kept of what is published, so that it is not kept again.
+    surface: Mutex<String>,
     /// The pages that are kept for the time when they are old, by their address.
     kept: tokio::sync::Mutex<BTreeSet<String>>,
     /// Room for the files of calls, in KiB.
@@ -117,6 +126,9 @@ pub struct Live {
     /// The headers in which manifests let callers show keys.
     key_headers: Arc<[HeaderName]>,
     sign_in: SignIn,
+    /// What was found in tools, and which of them wait for somebody's consent.
+    found: Found,
+    policy: Policy,
 }
 
 impl Live {
@@ -125,25 +137,30 @@ impl Live {
         faults: Vec<Problem>,
         pages: Pages,
         shown: Arc<ShownPages>,
-        sign_in: SignIn,
+        (sign_in, pins): (SignIn, &Pins),
     ) -> Self {
         // Nobody sees tools that can find nothing. What nobody wrote comes last, so that it takes no name from anybody.
         let fed = connectors.values().any(|connector| connector.feeds_now());
         let enabled = connectors.values().filter(|connector| connector.checked.connector.enabled);
         let (built_in, written): (Vec<_>, Vec<_>) = enabled.partition(|connector| connector.checked.is_built_in());
         let enabled = written.into_iter().chain(built_in.into_iter().filter(|it| fed || !it.searches()));
-        let offered: Vec<Offered<'_>> = enabled.map(|connector| connector.offered()).collect();
+        let mut offered: Vec<(&Arc<Connector>, Offered<'_>)> =
+            enabled.map(|connector| (connector, connector.offered())).collect();
+        let found = Found::of(pins, &mut offered);
+        let suspicions = found.problems(&offered);
+        let offered: Vec<Offered<'_>> = offered.into_iter().map(|(_, offered)| offered).collect();
         let (catalog, collisions) = Catalog::build(&offered, &shown, sign_in);
         let known = offered.iter().filter(|offered| offered.offer.is_some());
         let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
         let learned = connectors.values().flat_map(|connector| connector.problems());
-        let problems = faults.iter().cloned().chain(collisions).chain(learned).collect();
+        let problems = faults.iter().cloned().chain(collisions).chain(learned).chain(suspicions).collect();
+        let policy = pins.policy();
         let enabled = connectors.values().filter(|it| it.checked.connector.enabled);
         let named = enabled.filter_map(|it| it.checked.connector.auth.header_name.as_deref());
         let named = named.filter_map(|name| HeaderName::try_from(name).ok());
         let key_headers: BTreeSet<_> = named.chain([KEY_HEADER]).map(|name| name.as_str().to_owned()).collect();
         let key_headers = key_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
-        Self { catalog, connectors, problems, faults, known, pages, shown, key_headers, sign_in }
+        Self { catalog, connectors, problems, faults, known, pages, shown, key_headers, sign_in, found, policy }
     }
 
     /// What it takes to use a connector, be it in use or not.
@@ -197,6 +214,7 @@ impl Gateway {
         upstream: Upstream,
         store: Result<Arc<dyn Store>, String>,
         limits: Limits,
+        pins: PinOptions,
     ) -> Arc<Self> {
         let bulletin = Bulletin {
             changed: Arc::new(Notify::new()),
@@ -208,12 +226,14 @@ impl Gateway {
             live: watch::Sender::new(Arc::default()),
             building: Mutex::default(),
             bulletin,
+            registry: Registry::new(limits.registry.clone(), &store, &keyring),
             keyring,
             upstream,
-            registry: Registry::new(limits.registry.clone(), &store, &keyring),
             store,
             limits,
             prober,
+            pins: Pins::new(pins),
+            surface: Mutex::default(),
             kept: tokio::sync::Mutex::default(),
             file_room: Arc::new(Semaphore::new(files::ROOM as usize)),
             calls: TaskTracker::new(),
@@ -284,7 +304,8 @@ impl Gateway {
             })
         };
         let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
-        let after = Arc::new(Live::new(connectors, problems, pages, Arc::new(shown), self.limits.sign_in));
+        let after =
+            Arc::new(Live::new(connectors, problems, pages, Arc::new(shown), (self.limits.sign_in, &self.pins)));
         self.live.send_replace(Arc::clone(&after));
         (before, after)
     }
@@ -308,7 +329,13 @@ impl Gateway {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
         let (pages, shown) = pages(&before);
-        let after = Live::new(before.connectors.clone(), before.faults.clone(), pages, shown, self.limits.sign_in);
+        let after = Live::new(
+            before.connectors.clone(),
+            before.faults.clone(),
+            pages,
+            shown,
+            (self.limits.sign_in, &self.pins),
+        );
         for problem in after.problems.iter().filter(|problem| !before.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }

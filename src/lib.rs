@@ -50,6 +50,7 @@
 //! | invocation → output | a checked call → what it gave |
 //! | widget, page | how a tool shows itself; the HTML it does that with, a `ui://` resource |
 //! | collection | items kept here, for tools and their widgets |
+//! | pin, lock | what somebody agreed to of an upstream's tool; all of them, a file |
 //! | feed | how the tools `search` and `fetch` find things in a connector |
 //! | offer | what another MCP server says it has: tools, resources, prompts |
 //! | sent | another MCP server's result, passed on as the bytes it was |

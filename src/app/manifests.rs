@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use notify_debouncer_full::{DebounceEventResult, new_debouncer, notify::RecursiveMode};
+use notify_debouncer_full::{DebounceEventResult, DebouncedEvent, new_debouncer, notify::RecursiveMode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::SignalStream};
@@ -18,6 +18,7 @@ use tokio_stream::{StreamExt as _, wrappers::SignalStream};
 use super::pages;
 use crate::catalog::{List, ShownPages};
 use crate::error::Problem;
+use crate::gateway::pins::is_lock;
 use crate::gateway::{Gateway, State};
 use crate::manifest::{BuiltIn, Checked, Manifests};
 use crate::widget::Pages;
@@ -139,7 +140,11 @@ pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp)
     let (notify, mut notices) = mpsc::channel::<()>(1);
     // When one notice waits already, it covers this change too.
     let notice = move |events: DebounceEventResult| {
-        if events.is_ok_and(|events| events.iter().any(|event| !event.kind.is_access())) {
+        // What tools are pinned to changes no manifest.
+        let concerns = |event: &DebouncedEvent| {
+            !event.kind.is_access() && (event.paths.is_empty() || !event.paths.iter().all(|path| is_lock(path)))
+        };
+        if events.is_ok_and(|events| events.iter().any(concerns)) {
             let _ = notify.try_send(());
         }
     };

@@ -8,7 +8,7 @@ use super::access::SignIn;
 use super::list::Draft;
 use super::page::{self, ShownPages, Viewer};
 use super::tool::{Looks, Said};
-use super::{Catalog, Declared, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, sent};
+use super::{Catalog, Declared, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, Why, sent};
 use crate::caller::{Access, Caller};
 use crate::error::{Problem, Severity};
 use crate::manifest::{AdapterSettings, Checked, Connector, Tool};
@@ -83,9 +83,14 @@ impl Builder<'_> {
                         &unnamed
                     };
                     let said = self.said(connector, said, &looks);
-                    self.push(sent::entry(public, &names, &said, tool), &looks);
+                    let mut entry = sent::entry(public, &names, &said, tool);
+                    if offer.held.contains(own) {
+                        entry.hold();
+                    }
+                    self.push(entry, &looks);
                 }
                 self.add_learned(offered, &names, offer);
+                self.withhold(connector, &names, offer);
                 self.add_rest(offered, &names, offer);
                 self.add_aliases(&names, offer);
             }
@@ -106,6 +111,19 @@ impl Builder<'_> {
         }
     }
 
+    /// Tools that are there and not served: calls of them are told why.
+    fn withhold(&mut self, connector: &Connector, names: &Names, offer: &Offer) {
+        for (own, reason) in &offer.withheld {
+            let declared = connector.tools.iter().find(|declared| declared.name == *own);
+            let access = declared.map_or_else(
+                || self.sign_in.to_connector(connector),
+                |declared| self.sign_in.to_tool(connector, declared),
+            );
+            let withheld = Unavailable { connector: connector.id.clone(), why: Why::Withheld(reason.clone()), access };
+            self.catalog.unavailable.entry(names.public_name(own)).or_insert(withheld);
+        }
+    }
+
     fn add_declared(&mut self, offered: &Offered<'_>, names: &Names) {
         let Offered { checked, unavailable, .. } = offered;
         let connector = &checked.connector;
@@ -115,7 +133,7 @@ impl Builder<'_> {
             };
             if let Some(reason) = unavailable {
                 let access = self.sign_in.to_tool(connector, tool);
-                let why = Unavailable { connector: connector.id.clone(), reason: (*reason).to_owned(), access };
+                let why = Unavailable { connector: connector.id.clone(), why: Why::Down((*reason).to_owned()), access };
                 self.catalog.unavailable.insert(public, why);
             } else {
                 // What an MCP server takes, it judges itself.

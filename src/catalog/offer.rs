@@ -1,6 +1,9 @@
 //! What a connector turns out to have: another MCP server in its own words, a described API in ours.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fmt,
+};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -30,6 +33,10 @@ pub struct Offer {
     pub declared: Vec<Declared>,
     /// What became of the document they come from.
     pub tally: Option<Tally>,
+    /// Tools whose descriptor is not what the server says now, but what was agreed to.
+    pub held: BTreeSet<String>,
+    /// Tools that are not served, and why.
+    pub withheld: BTreeMap<String, String>,
 }
 
 /// A tool as a manifest would say it.

@@ -80,6 +80,12 @@ impl Entry {
         }
     }
 
+    /// Checks what it is called with by its descriptor: its server has another one now.
+    pub(super) fn hold(&mut self) {
+        self.schema = self.descriptor.get("inputSchema").cloned().unwrap_or_default();
+        self.validators = Some(Validators::default());
+    }
+
     /// The arguments with the schema's defaults filled in, when they fit; else every violation,
     /// so that the model can mend them all at once.
     ///

@@ -21,7 +21,12 @@ pub(super) fn status(config: &Config, format: Format) -> Result<(), Failure> {
     let connectors = report.get("connectors").and_then(Value::as_array).cloned().unwrap_or_default();
     match format {
         Format::Json => print(&format!("{report:#}"))?,
-        Format::Text => print(&table(&connectors).to_string())?,
+        Format::Text => {
+            print(&table(&connectors).to_string())?;
+            for line in connectors.iter().flat_map(warnings) {
+                print(&line)?;
+            }
+        }
     }
     let works = |connector: &Value| matches!(connector.get("state").and_then(Value::as_str), Some("up" | "disabled"));
     if connectors.iter().all(works) { Ok(()) } else { Err(Failure::No) }
@@ -61,6 +66,24 @@ fn table(connectors: &[Value]) -> Table {
         ]);
     }
     table
+}
+
+/// What upstreams changed, and what stands out in what they say.
+fn warnings(connector: &Value) -> Vec<String> {
+    let id = connector.get("id").and_then(Value::as_str).unwrap_or_default();
+    let list = |pointer: &str| connector.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let changes = list("/pins/changes");
+    let mut lines: Vec<String> = changes.iter().map(|change| format!("{id}: {}", text(change, "said"))).collect();
+    if !changes.is_empty() {
+        lines.push(format!("{id}: `switchboard approve {id} --list` shows what changed, without --list agrees to it"));
+    }
+    lines.extend(list("/findings").iter().map(|finding| {
+        let [tool, place, reason, excerpt] = ["tool", "place", "reason", "excerpt"].map(|key| text(finding, key));
+        let what = if tool.is_empty() { String::new() } else { format!("the tool `{tool}`, ") };
+        format!("{id}: beware: {what}{place}: {reason}: “{excerpt}”")
+    }));
+    lines
 }
 
 fn span(seconds: u64) -> String {

@@ -57,6 +57,11 @@ impl Live {
             report.insert("retryInMs".into(), json!(status.retry_in().map(|wait| wait.as_millis())));
             report.insert("connections".into(), json!(status.connections));
         }
+        if let Value::Object(report) = &mut report {
+            report.extend(self.report_of_pins(id, self.policy).map(|pins| ("pins".to_owned(), pins)));
+            let findings = self.findings(id);
+            report.extend((!findings.is_empty()).then(|| ("findings".to_owned(), json!(findings))));
+        }
         report
     }
 

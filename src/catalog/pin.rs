@@ -1,0 +1,396 @@
+//! Pinned tools: what upstreams said of their tools when somebody agreed to it, and what is served when they say
+//! something else now.
+//!
+//! The lock holds hashes only, so that it can be read and reviewed. What was agreed to word by word is kept elsewhere,
+//! by [`Pin::form`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::Offer;
+use super::diff::{Class, Difference, differences, worst};
+use crate::manifest::Tool;
+use crate::widget::sha256_hex;
+
+/// The members of a descriptor that a model or a person goes by.
+const PINNED: [&str; 6] = ["name", "title", "description", "inputSchema", "outputSchema", "annotations"];
+/// Pages of one tool that are pinned. No tool shows itself by more.
+const MOST_PAGES: usize = 8;
+/// The form of the lock that is written here.
+pub const LOCK_VERSION: u32 = 1;
+/// What stands for the hash of a page that could not be read.
+pub const UNREAD: &str = "unread";
+
+/// What happens when an upstream says something else of a tool than was agreed to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Policy {
+    /// It is served, and told of.
+    #[default]
+    Warn,
+    /// What was agreed to goes on being served; what is new waits.
+    Hold,
+    /// Only what is in the lock, and as it is there, is served at all.
+    Block,
+}
+
+impl Policy {
+    /// It in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Hold => "hold",
+            Self::Block => "block",
+        }
+    }
+}
+
+/// A tool as it was agreed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The SHA-256 of its name, title, description, schemas and annotations, as RFC 8785 writes them.
+    #[schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$"))]
+    pub hash: String,
+    /// The upstream's pages it shows itself by, each with the SHA-256 of its contents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pages: BTreeMap<String, String>,
+}
+
+impl Pin {
+    /// The pin of a tool whose pages have these hashes, as far as they are known.
+    pub fn of(tool: &Value, page: impl Fn(&str) -> Option<String>) -> Self {
+        let hash = |uri: String| {
+            let hash = page(&uri).unwrap_or_else(|| UNREAD.to_owned());
+            (uri, hash)
+        };
+        Self { hash: digest(&pinned(tool)), pages: pages_of(tool).into_iter().map(hash).collect() }
+    }
+
+    /// Names the descriptor it is of: everything but what its pages say.
+    pub fn form(&self) -> String {
+        let pages: Vec<&String> = self.pages.keys().collect();
+        sha256_hex(&format!("{}{}", self.hash, json!(pages)))
+    }
+}
+
+/// What was agreed to, of all upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// The form it has.
+    pub version: u32,
+    /// The digest of the lock that this one goes on from, where that one could not be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// By the connectors' ids.
+    #[serde(default)]
+    pub connectors: BTreeMap<String, Locked>,
+}
+
+impl Default for Lock {
+    fn default() -> Self {
+        Self { version: LOCK_VERSION, base: None, connectors: BTreeMap::new() }
+    }
+}
+
+/// What was agreed to of one upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Locked {
+    /// By the tools' own names.
+    #[serde(default)]
+    pub tools: BTreeMap<String, Pin>,
+}
+
+/// The digest of a value as RFC 8785 writes it.
+pub fn digest(value: &Value) -> String {
+    let canonical = serde_json_canonicalizer::to_string(value).unwrap_or_else(|_| value.to_string());
+    format!("sha256:{}", sha256_hex(&canonical))
+}
+
+/// What of a descriptor is pinned.
+pub fn pinned(tool: &Value) -> Value {
+    let said = |member: &str| tool.get(member).filter(|value| !value.is_null());
+    let members = PINNED.iter().filter_map(|member| Some(((*member).to_owned(), said(member)?.clone())));
+    Value::Object(members.collect())
+}
+
+/// The digest of what was read at a page's address: what is shown, and what it may do.
+pub fn page_digest(read: &Value) -> String {
+    let of = |item: &Value| {
+        let members = ["mimeType", "text", "blob", "_meta"];
+        let members = members.iter().filter_map(|name| Some(((*name).to_owned(), item.get(*name)?.clone())));
+        Value::Object(members.collect())
+    };
+    let contents = read.get("contents").and_then(Value::as_array).into_iter().flatten();
+    digest(&Value::Array(contents.map(of).collect()))
+}
+
+/// The upstream's own pages that a tool shows itself by.
+pub fn pages_of(tool: &Value) -> BTreeSet<String> {
+    let meta = tool.get("_meta");
+    let places = ["/ui/resourceUri", "/ui~1resourceUri", "/openai~1outputTemplate"];
+    let named = places.iter().filter_map(|place| meta?.pointer(place)?.as_str());
+    named.filter(|uri| uri.starts_with("ui://")).take(MOST_PAGES).map(str::to_owned).collect()
+}
+
+/// A tool that was learned and not sent, in the form in which tools are pinned.
+pub fn descriptor_of(tool: &Tool) -> Value {
+    let mut members = Map::from_iter([("name".to_owned(), json!(tool.name))]);
+    members.extend(tool.title.iter().map(|title| ("title".to_owned(), json!(title))));
+    members.insert("description".into(), json!(tool.description));
+    members.insert("inputSchema".into(), json!(tool.input_schema));
+    members.extend(tool.output_schema.iter().map(|schema| ("outputSchema".to_owned(), json!(schema))));
+    let hints = [
+        ("readOnlyHint", tool.annotations.read_only),
+        ("destructiveHint", tool.annotations.destructive),
+        ("idempotentHint", tool.annotations.idempotent),
+        ("openWorldHint", tool.annotations.open_world),
+    ];
+    let hints: Map<String, Value> =
+        hints.into_iter().filter_map(|(name, hint)| Some((name.to_owned(), json!(hint?)))).collect();
+    members.insert("annotations".into(), Value::Object(hints));
+    Value::Object(members)
+}
+
+/// What became of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Served {
+    /// It is served as it is now.
+    Now,
+    /// What was agreed to is served.
+    Before,
+    /// It is not served.
+    Not,
+}
+
+/// How a tool differs from what was agreed to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// The tool, by its own name.
+    pub tool: String,
+    /// What kind of change it is.
+    pub change: Change,
+    /// What it means.
+    pub class: Class,
+    /// What changed, the worst first.
+    pub differences: Vec<Difference>,
+    /// What is served.
+    pub served: Served,
+}
+
+/// Kinds of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// It was not there.
+    New,
+    /// It is another.
+    Changed,
+    /// It is gone.
+    Gone,
+}
+
+impl Drift {
+    /// A tool that came or went: there is nothing to compare it with.
+    fn plain(policy: Policy, tool: &str, change: Change) -> Self {
+        let class = if change == Change::Gone { Class::Breaking } else { Class::Risky };
+        let served = if policy == Policy::Warn && change == Change::New { Served::Now } else { Served::Not };
+        Self { tool: tool.to_owned(), change, class, differences: Vec::new(), served }
+    }
+
+    /// It in a line.
+    pub fn said(&self) -> String {
+        let served = match (self.change, self.served) {
+            (Change::Gone, _) => "",
+            (_, Served::Now) => "; it is served as it is now",
+            (Change::Changed, Served::Before) => "; what was agreed to goes on being served",
+            (_, Served::Before | Served::Not) => "; it is withheld",
+        };
+        let change = match self.change {
+            Change::New => "is new",
+            Change::Changed => "changed",
+            Change::Gone => "is gone",
+        };
+        let reasons: Vec<&str> = self.differences.iter().map(|it| it.reason.as_str()).take(3).collect();
+        let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+        format!("`{}` {change} ({}){reasons}{served}", super::poison::visible_line(&self.tool), self.class.word())
+    }
+}
+
+/// An upstream's offer as it may be served.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// What is served.
+    pub offer: Arc<Offer>,
+    /// How it differs from what was agreed to.
+    pub drifts: Vec<Drift>,
+    /// Whether nothing was agreed to yet.
+    pub first_sight: bool,
+}
+
+/// What is known when an offer is judged.
+pub trait Known {
+    /// The descriptor of this form that was agreed to, if it is kept.
+    fn descriptor(&self, form: &str) -> Option<Value>;
+    /// What the page at this address said when it was last read: its digest.
+    fn page(&self, uri: &str) -> Option<String>;
+}
+
+/// Judges an upstream's offer by what was agreed to.
+pub fn judge(policy: Policy, locked: Option<&Locked>, offer: &Arc<Offer>, known: &dyn Known) -> Judged {
+    let Some(locked) = locked else { return first_sight(policy, offer) };
+    let mut judged = without_tools(offer);
+    let mut drifts = Vec::new();
+    let mut seen = BTreeSet::new();
+    for tool in &offer.tools {
+        let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
+        seen.insert(name);
+        let drift = match locked.tools.get(name) {
+            None => Drift::plain(policy, name, Change::New),
+            Some(pin) => match changed(policy, name, (pin, tool), known) {
+                None => {
+                    judged.tools.push(tool.clone());
+                    continue;
+                }
+                Some((drift, before)) => {
+                    if drift.served == Served::Before {
+                        judged.held.insert(name.to_owned());
+                        judged.tools.extend(before);
+                    }
+                    drift
+                }
+            },
+        };
+        match drift.served {
+            Served::Now => judged.tools.push(tool.clone()),
+            Served::Before => {}
+            Served::Not => drop(judged.withheld.insert(name.to_owned(), withheld(drift.change))),
+        }
+        drifts.push(drift);
+    }
+    let gone = locked.tools.keys().filter(|name| !seen.contains(name.as_str()));
+    drifts.extend(gone.map(|name| Drift::plain(policy, name, Change::Gone)));
+    let offer = if judged == **offer { Arc::clone(offer) } else { Arc::new(judged) };
+    Judged { offer, drifts, first_sight: false }
+}
+
+/// An upstream that nobody agreed to anything of: it is believed, unless only what is in the lock counts.
+fn first_sight(policy: Policy, offer: &Arc<Offer>) -> Judged {
+    if policy != Policy::Block {
+        return Judged { offer: Arc::clone(offer), drifts: Vec::new(), first_sight: true };
+    }
+    let mut judged = without_tools(offer);
+    let names = offer.tools.iter().filter_map(|tool| tool.get("name").and_then(Value::as_str));
+    judged.withheld.extend(names.map(|name| (name.to_owned(), withheld(Change::New))));
+    let drifts = judged.withheld.keys().map(|name| Drift::plain(policy, name, Change::New)).collect();
+    Judged { offer: Arc::new(judged), drifts, first_sight: true }
+}
+
+fn without_tools(offer: &Offer) -> Offer {
+    Offer { tools: Vec::new(), ..offer.clone() }
+}
+
+fn withheld(change: Change) -> String {
+    let what = if change == Change::New { "it is new" } else { "it changed" };
+    format!("{what} and nobody agreed to it yet; `switchboard approve --list` shows it")
+}
+
+/// How a tool differs from its pin, with the descriptor that is served instead.
+fn changed(
+    policy: Policy,
+    name: &str,
+    (pin, tool): (&Pin, &Value),
+    known: &dyn Known,
+) -> Option<(Drift, Option<Value>)> {
+    // A page that was not read since we started says nothing new.
+    let page = |uri: &str| known.page(uri).or_else(|| pin.pages.get(uri).cloned());
+    let now = Pin::of(tool, page);
+    if now == *pin {
+        return None;
+    }
+    let same_form = now.form() == pin.form();
+    let before = if same_form { Some(tool.clone()) } else { known.descriptor(&pin.form()) };
+    Some((drift(policy, name, (pin, before.as_ref()), (&now, Some(tool))), before))
+}
+
+/// How what is seen of an upstream differs from what was agreed to, and what the policy makes of it.
+pub fn waiting(
+    policy: Policy,
+    locked: Option<&Locked>,
+    seen: &BTreeMap<String, Pin>,
+    descriptor: impl Fn(&Pin) -> Option<Value>,
+) -> Vec<Drift> {
+    let nothing = Locked::default();
+    let locked = locked.unwrap_or(&nothing);
+    let mut drifts = Vec::new();
+    for (name, now) in seen {
+        match locked.tools.get(name) {
+            None => drifts.push(Drift::plain(policy, name, Change::New)),
+            Some(pin) if pin == now => {}
+            Some(pin) => {
+                let (before, after) = (descriptor(pin), descriptor(now));
+                drifts.push(drift(policy, name, (pin, before.as_ref()), (now, after.as_ref())));
+            }
+        }
+    }
+    let gone = locked.tools.keys().filter(|name| !seen.contains_key(*name));
+    drifts.extend(gone.map(|name| Drift::plain(policy, name, Change::Gone)));
+    drifts
+}
+
+fn drift(
+    policy: Policy,
+    name: &str,
+    (pin, before): (&Pin, Option<&Value>),
+    (now, tool): (&Pin, Option<&Value>),
+) -> Drift {
+    let served = match (policy, &before) {
+        (Policy::Warn, _) => Served::Now,
+        (Policy::Hold, Some(_)) => Served::Before,
+        (Policy::Hold, None) | (Policy::Block, _) => Served::Not,
+    };
+    let mut differences = match tool {
+        Some(tool) => explain(before, tool),
+        None => Vec::new(),
+    };
+    for (uri, hash) in &now.pages {
+        if pin.pages.get(uri).is_some_and(|agreed| agreed != hash) {
+            let reason = format!("the page {} says something else", super::poison::visible_line(uri));
+            differences.push(Difference { class: Class::Risky, place: "/_meta".into(), reason });
+        }
+    }
+    let class = worst(&differences);
+    Drift { tool: name.to_owned(), change: Change::Changed, class, differences, served }
+}
+
+/// What changed in a tool, as far as what was agreed to is still known.
+pub fn explain(before: Option<&Value>, now: &Value) -> Vec<Difference> {
+    match before {
+        Some(before) => differences(&shaped(before), &shaped(now)),
+        None => vec![Difference {
+            class: Class::Risky,
+            place: String::new(),
+            reason: "what was agreed to is not kept here word by word, so it cannot be said how".into(),
+        }],
+    }
+}
+
+/// What is pinned of a tool, with the addresses of its pages.
+pub fn shaped(tool: &Value) -> Value {
+    let mut shaped = pinned(tool);
+    let pages = pages_of(tool);
+    if let (Value::Object(members), false) = (&mut shaped, pages.is_empty()) {
+        members.insert("_meta".into(), json!({ "ui/pages": pages }));
+    }
+    shaped
+}

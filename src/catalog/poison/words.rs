@@ -1,0 +1,304 @@
+//! Words that tell a model what to do beyond the tool they describe.
+//!
+//! Phrases are looked for word by word, with a few words of any kind allowed between; case, line breaks, marks between
+//! words, characters that show nothing and letters that only look like Latin ones make no difference.
+
+use std::borrow::Cow;
+
+use unicode_security::skeleton;
+
+/// Phrases of one reason that are told; the others say the same.
+const MOST: usize = 3;
+/// Words that are looked at in one text.
+const LONGEST: usize = 20_000;
+
+/// A phrase: for each step, how many words may stand before it and which words it may be.
+type Phrase = &'static [(usize, &'static [&'static str])];
+
+const OVERRIDE: &str = "it tells the model to set its instructions aside";
+const SECRET: &str = "it tells the model to keep something from the person";
+const FIRST: &str = "it puts itself before other tools";
+const HANDS_OVER: &str = "it asks for what the model knows of the person or of the conversation";
+const ROLE: &str = "it tells the model to be somebody else";
+
+const INSTRUCTIONS: &[&str] = &[
+    "instruction",
+    "instructions",
+    "prompt",
+    "prompts",
+    "directive",
+    "directives",
+    "guideline",
+    "guidelines",
+    "guardrails",
+];
+const EARLIER: &[&str] = &["previous", "prior", "above", "earlier", "preceding", "former"];
+const NOT: &[&str] = &["not", "never"];
+const TELL: &[&str] = &[
+    "tell",
+    "inform",
+    "mention",
+    "reveal",
+    "disclose",
+    "notify",
+    "alert",
+    "ask",
+    "telling",
+    "informing",
+    "mentioning",
+    "revealing",
+    "disclosing",
+    "notifying",
+    "alerting",
+    "asking",
+];
+const PERSON: &[&str] = &["user", "human", "person", "operator"];
+const USE: &[&str] = &["using", "calling", "invoking", "running", "executing", "use", "call", "invoke"];
+const EVERY: &[&str] = &["any", "other", "all", "every"];
+const TOOLS: &[&str] = &["tool", "tools", "function", "functions"];
+const HAND: &[&str] = &[
+    "send",
+    "include",
+    "pass",
+    "put",
+    "copy",
+    "append",
+    "attach",
+    "forward",
+    "write",
+    "provide",
+    "upload",
+    "paste",
+    "insert",
+    "transmit",
+    "post",
+    "share",
+    "exfiltrate",
+    "leak",
+    "summarize",
+    "summarise",
+];
+const SECRETS: &[&str] = &[
+    "password",
+    "passwords",
+    "credential",
+    "credentials",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "key",
+    "keys",
+    "cookies",
+];
+
+const PHRASES: &[(&str, Phrase)] = &[
+    (OVERRIDE, &[(0, &["ignore", "disregard", "forget", "override", "bypass"]), (2, EARLIER), (3, INSTRUCTIONS)]),
+    (
+        OVERRIDE,
+        &[
+            (0, &["ignore", "disregard", "forget", "override", "bypass"]),
+            (2, &["all", "any", "your", "system", "developer", "safety"]),
+            (2, INSTRUCTIONS),
+        ],
+    ),
+    (
+        OVERRIDE,
+        &[
+            (0, &["ignore", "disregard", "forget"]),
+            (2, EARLIER),
+            (1, &["rules", "messages", "context", "conversation"]),
+        ],
+    ),
+    (OVERRIDE, &[(0, &["ignore", "disregard", "forget"]), (1, &["everything", "anything"]), (2, EARLIER)]),
+    (
+        OVERRIDE,
+        &[(0, &["new", "updated", "real", "actual"]), (1, &["system"]), (0, &["instructions", "prompt", "message"])],
+    ),
+    (SECRET, &[(0, &["do", "must", "should", "don't", "dont", "shall"]), (1, NOT), (1, TELL), (3, PERSON)]),
+    (SECRET, &[(0, &["don't", "dont", "never"]), (0, TELL), (3, PERSON)]),
+    (
+        SECRET,
+        &[
+            (0, &["without"]),
+            (1, &["telling", "informing", "mentioning", "revealing", "disclosing", "notifying", "alerting", "asking"]),
+            (2, PERSON),
+        ],
+    ),
+    (
+        SECRET,
+        &[
+            (0, PERSON),
+            (0, &["must", "should", "may", "can"]),
+            (0, NOT),
+            (1, &["see", "know", "notice", "learn", "find"]),
+        ],
+    ),
+    (SECRET, &[(0, PERSON), (1, NOT), (0, &["need"]), (0, &["to"]), (0, &["know", "see"])]),
+    (SECRET, &[(0, &["hide", "conceal"]), (2, &["this", "these", "it", "that"]), (2, &["from"]), (2, PERSON)]),
+    (FIRST, &[(0, &["before"]), (1, USE), (2, EVERY), (2, TOOLS)]),
+    (FIRST, &[(0, &["instead", "rather", "ahead"]), (0, &["of", "than"]), (1, EVERY), (2, TOOLS)]),
+    (FIRST, &[(0, NOT), (1, &["use", "call", "invoke", "trust"]), (1, &["any"]), (0, &["other"]), (1, TOOLS)]),
+    (
+        HANDS_OVER,
+        &[
+            (0, HAND),
+            (4, &["conversation", "chat", "dialogue"]),
+            (1, &["history", "log", "transcript", "context", "messages"]),
+        ],
+    ),
+    (
+        HANDS_OVER,
+        &[(0, HAND), (3, &["entire", "whole", "full", "complete"]), (1, &["conversation", "chat", "context"])],
+    ),
+    (HANDS_OVER, &[(0, HAND), (3, &["system", "developer"]), (0, &["prompt", "message", "instructions"])]),
+    (HANDS_OVER, &[(0, HAND), (1, &["any", "all"]), (3, SECRETS)]),
+    (HANDS_OVER, &[(0, HAND), (3, &["environment", "env"]), (0, &["variables", "vars"])]),
+    (
+        ROLE,
+        &[
+            (0, &["you"]),
+            (0, &["are"]),
+            (0, &["now"]),
+            (3, &["assistant", "agent", "mode", "admin", "administrator", "unrestricted", "developer", "root"]),
+        ],
+    ),
+    (ROLE, &[(0, &["you"]), (0, &["are"]), (0, &["no"]), (0, &["longer"])]),
+];
+
+/// Marks that clothe text as somebody else's word: the beginning, and what has to stand behind it anywhere.
+const MARKS: &[(&str, &str)] = &[
+    ("<important", ""),
+    ("<system", "</system"),
+    ("<instructions", "</instructions"),
+    ("<hidden", "</hidden"),
+    ("<secret", "</secret"),
+    ("<assistant", "</assistant"),
+    ("<|im_start|>", ""),
+    ("<|system|>", ""),
+    ("<|user|>", ""),
+    ("<|assistant|>", ""),
+    ("[inst]", ""),
+    ("<<sys>>", ""),
+    ("[system message", ""),
+    ("</tool", ""),
+];
+
+/// Files in which people keep what opens other doors.
+const FILES: &[&str] = &[
+    ".ssh/",
+    "id_rsa",
+    "id_ed25519",
+    ".aws/credentials",
+    ".kube/config",
+    ".git-credentials",
+    ".netrc",
+    "/etc/passwd",
+    "/etc/shadow",
+    "mcp.json",
+    "claude_desktop_config",
+    "wallet.dat",
+];
+
+/// Where a text speaks to the model (in bytes), and what it says.
+pub(super) fn find(text: &str) -> Vec<(usize, &'static str)> {
+    let words = words(text);
+    let mut found = Vec::new();
+    let mut told: Vec<(&str, usize)> = Vec::new();
+    for start in 0..words.len() {
+        let Some((_, rest)) = words.split_at_checked(start) else { break };
+        let hit = PHRASES.iter().find(|(_, phrase)| fits(rest, phrase));
+        let (Some((reason, _)), Some((at, _))) = (hit, rest.first()) else { continue };
+        match told.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, count)) if *count >= MOST => continue,
+            Some((_, count)) => *count += 1,
+            None => told.push((reason, 1)),
+        }
+        found.push((*at, *reason));
+    }
+    // ASCII letters keep their places when they are made small.
+    let small = text.to_ascii_lowercase();
+    for (mark, end) in MARKS {
+        if let Some(at) = small.find(mark).filter(|at| small.get(*at..).is_some_and(|rest| rest.contains(end))) {
+            found.push((at, "it is marked as the word of somebody else than its author"));
+        }
+    }
+    if let Some(at) = small.find("<!--") {
+        found.push((at, "a comment that is not shown where text is shown as Markdown or HTML"));
+    }
+    for file in FILES {
+        if let Some(at) = small.find(file) {
+            found.push((at, "it names a file in which people keep secrets"));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Whether words begin with a phrase.
+fn fits(words: &[(usize, Cow<'_, str>)], phrase: Phrase) -> bool {
+    let Some(((_, first), steps)) = phrase.split_first() else { return false };
+    let Some(((_, word), mut rest)) = words.split_first() else { return false };
+    if !first.contains(&word.as_ref()) {
+        return false;
+    }
+    for (gap, wanted) in steps {
+        let at = rest.iter().take(gap + 1).position(|(_, word)| wanted.contains(&word.as_ref()));
+        let Some((_, after)) = at.and_then(|at| rest.split_at_checked(at + 1)) else { return false };
+        rest = after;
+    }
+    true
+}
+
+/// The words of a text in small Latin letters, as far as they look like that, each with its place.
+fn words(text: &str) -> Vec<(usize, Cow<'_, str>)> {
+    let inside = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '’' | '\u{ad}') || is_nothing(c);
+    let mut words = Vec::new();
+    let mut at = 0;
+    for piece in text.split_inclusive(|c: char| !inside(c)) {
+        let word = piece.trim_matches(|c: char| !inside(c) || c == '\'');
+        if !word.is_empty() {
+            words.push((at + (piece.len() - piece.trim_start_matches(|c: char| !inside(c)).len()), plain(word)));
+        }
+        at += piece.len();
+        if words.len() >= LONGEST {
+            break;
+        }
+    }
+    words
+}
+
+fn is_nothing(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}')
+}
+
+fn plain(word: &str) -> Cow<'_, str> {
+    if word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return word.into();
+    }
+    if word.is_ascii() {
+        return word.to_ascii_lowercase().into();
+    }
+    // In small letters first: a capital may look like a small letter of another kind.
+    let word = word.to_lowercase();
+    let latin = word.chars().filter(|c| !is_nothing(*c) && *c != '\u{ad}').flat_map(|c| {
+        let mut letter = [0; 4];
+        let looks: String = if c == '’' { "'".into() } else { skeleton(c.encode_utf8(&mut letter)).collect() };
+        let looks = if c.is_ascii() || !looks.is_ascii() { c.to_string() } else { looks };
+        looks.chars().collect::<Vec<_>>()
+    });
+    latin.collect::<String>().into()
+}
+
+/// Words of a text that may be published names of tools, each with its place.
+pub(super) fn names(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let mut at = 0;
+    text.split_inclusive(move |c: char| !inside(c)).filter_map(move |piece| {
+        let word = piece.trim_matches(|c: char| !inside(c));
+        let place = at;
+        at += piece.len();
+        word.contains('_').then_some((place, word))
+    })
+}

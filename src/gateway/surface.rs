@@ -1,0 +1,71 @@
+//! What clients see is kept whenever it changes, so that a plan can say what an edit would change.
+
+use std::sync::PoisonError;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Gateway;
+use super::pins::recall;
+use crate::catalog::surface::{Facade, Surface};
+use crate::store::{MAX_VALUE, Put, Store, StoreError};
+use crate::widget::sha256_hex;
+
+/// Where the list of what was loaded last is kept.
+const LOADED: &str = "plan/loaded";
+
+/// A tool in the list.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    connector: String,
+    own: String,
+    descriptor: String,
+}
+
+impl Gateway {
+    /// Keeps what clients see now, once every connector had its say.
+    pub(super) async fn keep_surface(&self) {
+        let Ok(store) = &self.store else { return };
+        let live = self.live();
+        if live.is_starting(|_| true) {
+            return;
+        }
+        // Servers of other manifests may use the same store.
+        let prefix = format!("plan/{}/tool/", self.pins.scope());
+        let (mut lines, mut texts) = (Vec::new(), Vec::new());
+        for tool in Surface::of(&live.catalog).tools {
+            let text = tool.descriptor.to_string();
+            let key = format!("{prefix}{}", sha256_hex(&text));
+            lines.push(Line { connector: tool.connector, own: tool.own, descriptor: key.clone() });
+            texts.push((key, text.into()));
+        }
+        let keys = lines.iter().map(|line| line.descriptor.clone()).collect();
+        let list = serde_json::to_string(&lines).unwrap_or_default();
+        let digest = sha256_hex(&list);
+        if *self.surface.lock().unwrap_or_else(PoisonError::into_inner) == digest || list.len() > MAX_VALUE {
+            return;
+        }
+        let kept = async {
+            self.pins.shelf().keep(store.as_ref(), texts).await?;
+            store.put(LOADED, list.into(), Put::default()).await?;
+            self.pins.shelf().sweep(store.as_ref(), &prefix, &keys).await
+        };
+        match kept.await {
+            Ok(()) => *self.surface.lock().unwrap_or_else(PoisonError::into_inner) = digest,
+            Err(error) => tracing::debug!(%error, "what clients see is not kept for plans"),
+        }
+    }
+}
+
+/// What the server that used this store last showed its clients; nothing, when there was none.
+pub async fn loaded_surface(store: &dyn Store) -> Result<Option<Surface>, StoreError> {
+    let Some(list) = store.get(LOADED).await? else { return Ok(None) };
+    let Ok(lines) = serde_json::from_slice::<Vec<Line>>(&list.value) else { return Ok(None) };
+    let keys = lines.iter().map(|line| line.descriptor.clone()).collect();
+    let texts: std::collections::HashMap<String, String> = recall(store, keys).await?.into_iter().collect();
+    let facade = |line: Line| {
+        let descriptor: Value = serde_json::from_str(texts.get(&line.descriptor)?).ok()?;
+        Some(Facade { connector: line.connector, own: line.own, descriptor })
+    };
+    Ok(Some(Surface { tools: lines.into_iter().filter_map(facade).collect() }))
+}
