@@ -32,7 +32,7 @@ mod validators;
 mod widget;
 
 pub use built_in::BuiltIn;
-pub use check::{compile, compile_items};
+pub use check::compile_items;
 pub use collection::{CollectionSettings, Scope};
 pub use command::{Arg, Choice, CommandSettings, OutputFormat, Run};
 pub use credentials::{Basic, ClientAuth, Credentials, Grant, OAuth};

@@ -13,9 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::Offer;
 use super::diff::{Class, Difference, differences, worst};
-use crate::manifest::Tool;
+use super::{Declared, Offer};
+use crate::manifest::{Annotations, Tool, Validators};
 use crate::widget::sha256_hex;
 
 /// The members of a descriptor that a model or a person goes by.
@@ -252,28 +252,37 @@ pub fn judge(policy: Policy, locked: Option<&Locked>, offer: &Arc<Offer>, known:
     let mut judged = without_tools(offer);
     let mut drifts = Vec::new();
     let mut seen = BTreeSet::new();
+    let look = |name: &str, tool: &Value| match locked.tools.get(name) {
+        None => Some((Drift::plain(policy, name, Change::New), None)),
+        Some(pin) => changed(policy, name, (pin, tool), known),
+    };
     for tool in &offer.tools {
         let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
         seen.insert(name);
-        let drift = match locked.tools.get(name) {
-            None => Drift::plain(policy, name, Change::New),
-            Some(pin) => match changed(policy, name, (pin, tool), known) {
-                None => {
-                    judged.tools.push(tool.clone());
-                    continue;
-                }
-                Some((drift, before)) => {
-                    if drift.served == Served::Before {
-                        judged.held.insert(name.to_owned());
-                        judged.tools.extend(before);
-                    }
-                    drift
-                }
-            },
+        let Some((drift, before)) = look(name, tool) else {
+            judged.tools.push(tool.clone());
+            continue;
         };
         match drift.served {
             Served::Now => judged.tools.push(tool.clone()),
-            Served::Before => {}
+            Served::Before => {
+                judged.held.insert(name.to_owned());
+                judged.tools.extend(before);
+            }
+            Served::Not => drop(judged.withheld.insert(name.to_owned(), withheld(drift.change))),
+        }
+        drifts.push(drift);
+    }
+    for declared in &offer.declared {
+        let name = declared.tool.name.as_str();
+        seen.insert(name);
+        let Some((drift, before)) = look(name, &descriptor_of(&declared.tool)) else {
+            judged.declared.push(declared.clone());
+            continue;
+        };
+        match drift.served {
+            Served::Now => judged.declared.push(declared.clone()),
+            Served::Before => judged.declared.extend(before.map(|before| as_agreed(declared, &before))),
             Served::Not => drop(judged.withheld.insert(name.to_owned(), withheld(drift.change))),
         }
         drifts.push(drift);
@@ -291,13 +300,35 @@ fn first_sight(policy: Policy, offer: &Arc<Offer>) -> Judged {
     }
     let mut judged = without_tools(offer);
     let names = offer.tools.iter().filter_map(|tool| tool.get("name").and_then(Value::as_str));
+    let names = names.chain(offer.declared.iter().map(|declared| declared.tool.name.as_str()));
     judged.withheld.extend(names.map(|name| (name.to_owned(), withheld(Change::New))));
     let drifts = judged.withheld.keys().map(|name| Drift::plain(policy, name, Change::New)).collect();
     Judged { offer: Arc::new(judged), drifts, first_sight: true }
 }
 
 fn without_tools(offer: &Offer) -> Offer {
-    Offer { tools: Vec::new(), ..offer.clone() }
+    Offer { tools: Vec::new(), declared: Vec::new(), ..offer.clone() }
+}
+
+/// A learned tool in the words that were agreed to. How it is called follows from what is known now.
+fn as_agreed(declared: &Declared, before: &Value) -> Declared {
+    let text = |member: &str| before.get(member).and_then(Value::as_str).map(str::to_owned);
+    let object = |member: &str| before.get(member).and_then(Value::as_object).cloned();
+    let hint = |name: &str| before.get("annotations").and_then(|hints| hints.get(name)).and_then(Value::as_bool);
+    let tool = Tool {
+        title: text("title"),
+        description: text("description").unwrap_or_default(),
+        input_schema: object("inputSchema").unwrap_or_default(),
+        output_schema: object("outputSchema"),
+        annotations: Annotations {
+            read_only: hint("readOnlyHint"),
+            destructive: hint("destructiveHint"),
+            idempotent: hint("idempotentHint"),
+            open_world: hint("openWorldHint"),
+        },
+        ..declared.tool.clone()
+    };
+    Declared { tool, validators: Validators::default(), at: declared.at.clone() }
 }
 
 fn withheld(change: Change) -> String {

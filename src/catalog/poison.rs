@@ -19,7 +19,7 @@ use crate::name::cut;
 /// Findings in one tool; more say nothing new.
 const MOST: usize = 20;
 /// Words in one tool that may be names of tools.
-const MOST_MENTIONS: usize = 100;
+const MOST_MENTIONS: usize = 30;
 /// The longest description of a tool that says no more than a model needs, in characters.
 const LONGEST: usize = 4096;
 /// The same for anything within its schemas.

@@ -27,6 +27,7 @@ use crate::catalog::{Offer, Offered};
 use crate::error::{Problem, Severity};
 use crate::manifest::{self, AdapterSettings};
 use crate::name::ConnectorId;
+use crate::secret::Environment;
 use shelf::Shelf;
 
 /// Findings of one connector that are told.
@@ -48,6 +49,7 @@ pub struct PinOptions {
 pub struct Pins {
     policy: Policy,
     file: LockFile,
+    environment: Environment,
     shelf: Shelf,
     state: Mutex<State>,
 }
@@ -118,9 +120,10 @@ impl Known for View<'_> {
 }
 
 impl Pins {
-    pub(super) fn new(options: PinOptions) -> Self {
+    pub(super) fn new(options: PinOptions, environment: Environment) -> Self {
         let PinOptions { policy, file, lock } = options;
-        Self { policy, file, shelf: Shelf::default(), state: Mutex::new(State { lock, ..State::default() }) }
+        let state = Mutex::new(State { lock, ..State::default() });
+        Self { policy, file, environment, shelf: Shelf::default(), state }
     }
 
     /// What happens when an upstream says something else.
@@ -131,6 +134,20 @@ impl Pins {
     /// Tells what is kept for these manifests from what is kept for others.
     pub(super) fn scope(&self) -> &str {
         self.file.scope()
+    }
+
+    /// Whether a connector's tools are somebody else's word: another server's, or of a document that is elsewhere.
+    pub(super) fn covers(&self, connector: &Connector) -> bool {
+        match &connector.checked.connector.adapter {
+            AdapterSettings::Mcp(_) => true,
+            AdapterSettings::OpenApi(settings) => {
+                settings.spec.resolve(&self.environment).is_ok_and(|spec| spec.contains("://"))
+            }
+            AdapterSettings::Http(_)
+            | AdapterSettings::Command(_)
+            | AdapterSettings::Collection(_)
+            | AdapterSettings::Gateway(_) => false,
+        }
     }
 
     /// What this process has kept already.
@@ -163,7 +180,7 @@ impl Pins {
         if let Some(memo) = known.filter(|memo| memo.revision == state.revision) {
             return Arc::clone(&memo.judgement);
         }
-        let pinned = offer.filter(|_| is_pinned(connector));
+        let pinned = offer.filter(|_| self.covers(connector));
         let locked = state.lock.connectors.get(manifest.id.as_str());
         let judged = pinned.map(|offer| judge(self.policy, locked, offer, &View(state, &manifest.id)));
         let judgement = Arc::new(Judgement { judged, scans });
@@ -202,12 +219,7 @@ fn scanned(manifest: &manifest::Connector, offer: Option<&Arc<Offer>>) -> Vec<Sc
 
 /// The tools of an offer, in the form in which tools are pinned.
 fn descriptors(offer: &Offer) -> Vec<Value> {
-    offer.tools.clone()
-}
-
-/// Whether a connector's tools are somebody else's word.
-pub(super) fn is_pinned(connector: &Connector) -> bool {
-    matches!(connector.checked.connector.adapter, AdapterSettings::Mcp(_))
+    offer.tools.iter().cloned().chain(offer.declared.iter().map(|declared| descriptor_of(&declared.tool))).collect()
 }
 
 /// What was found in the tools of all connectors: what stands out in each, and between them.

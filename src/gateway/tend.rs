@@ -32,12 +32,12 @@ impl Gateway {
         let mut tended: BTreeMap<ConnectorId, (Arc<Connector>, CancellationToken)> = BTreeMap::new();
         let mut tasks = JoinSet::new();
         if upkeep == Upkeep::Everything {
+            let (keeper, keyring) = (Arc::clone(&self), Arc::clone(&self.keyring));
+            let (stop_pages, stop_logins) = (stop.clone(), stop.clone());
+            tasks.spawn(async move { keeper.keep_all_pages(&stop_pages).await });
+            tasks.spawn(async move { keyring.tend(stop_logins).await });
             tasks.spawn(Arc::clone(&self).deploy_all(stop.clone()));
-            let (keeper, over) = (Arc::clone(&self), stop.clone());
-            tasks.spawn(async move { keeper.keep_all_pages(&over).await });
             tasks.spawn(Arc::clone(&self).keep_pins(stop.clone()));
-            let (keyring, over) = (Arc::clone(&self.keyring), stop.clone());
-            tasks.spawn(async move { keyring.tend(over).await });
         }
         loop {
             let now = Arc::clone(&live.borrow_and_update());

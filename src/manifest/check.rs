@@ -74,7 +74,7 @@ fn complete(schema: &mut Map<String, Value>) {
 }
 
 /// Compiles a JSON Schema 2020-12; references are never fetched.
-pub fn compile(schema: &Value) -> Result<Validator, String> {
+pub(super) fn compile(schema: &Value) -> Result<Validator, String> {
     jsonschema::options().with_draft(Draft::Draft202012).offline().build(schema).map_err(|error| {
         let at = error.instance_path().as_str();
         let (_, message) = explain(&error, &Value::Null).swap_remove(0);

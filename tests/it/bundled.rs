@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use switchboard::manifest::{Manifests, file_schema};
+use switchboard::manifest::{BuiltIn, Manifests, file_schema};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
@@ -26,7 +26,7 @@ fn the_committed_schema_is_the_one_the_types_make() {
 
 #[test]
 fn bundled_manifests_have_nothing_to_complain_of() {
-    let manifests = Manifests::read(bundled()).with_built_in(false);
+    let manifests = Manifests::read(bundled()).with_built_in(BuiltIn::default());
     assert_eq!(manifests.problems, []);
     assert_eq!(manifests.connectors.len(), 10);
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::file::{Stamp, Written};
-use super::{SeenTools, descriptor_key, descriptors, is_pinned, page_key, recall, seen_prefix, written};
+use super::{SeenTools, descriptor_key, descriptors, page_key, recall, seen_prefix, written};
 use crate::catalog::Offer;
 use crate::catalog::diff::unified;
 use crate::catalog::pin::{Lock, Locked, Pin, Policy, pages_of, shaped};
@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MOST_PAGES: usize = 64;
 /// Changes that are remembered as told.
 const MOST_TOLD: usize = 10_000;
+/// Changes of one connector that are logged at once, each for itself.
+const MOST_LOGGED: usize = 10;
 /// Characters of a diff in the log.
 const LOGGED: usize = 4000;
 
@@ -93,7 +95,7 @@ impl Gateway {
             rounds.told.clear();
         }
         let mut changed = false;
-        for connector in live.connectors.values().filter(|connector| is_pinned(connector)) {
+        for connector in live.connectors.values().filter(|connector| self.pins.covers(connector)) {
             if let Some(offer) = connector.offer() {
                 changed |= self.record(connector, &offer, rounds).await;
             }
@@ -266,10 +268,13 @@ impl Gateway {
         for connector in live.connectors.values() {
             let id = &connector.checked.connector.id;
             let judged = live.judgement(id).and_then(|judgement| judgement.judged.as_ref());
-            for drift in judged.into_iter().flat_map(|judged| &judged.drifts) {
-                if !rounds.told.insert(format!("{id} {}", drift.said())) {
-                    continue;
-                }
+            let drifts = judged.into_iter().flat_map(|judged| &judged.drifts);
+            let new: Vec<_> = drifts.filter(|drift| rounds.told.insert(format!("{id} {}", drift.said()))).collect();
+            if new.len() > MOST_LOGGED {
+                let more = new.len() - MOST_LOGGED;
+                tracing::warn!(connector = %id, "{more} more tools changed; `switchboard approve {id} --list` shows them");
+            }
+            for drift in new.into_iter().take(MOST_LOGGED) {
                 let diff = self.diff_of(connector, &drift.tool).map(|diff| cut(&diff, LOGGED)).unwrap_or_default();
                 let gap = if diff.is_empty() { "" } else { "\n" };
                 tracing::warn!(connector = %id, "{}; `switchboard approve` agrees to it{gap}{diff}", drift.said());

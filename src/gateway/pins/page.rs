@@ -12,7 +12,6 @@ use crate::catalog::pin::{Policy, page_digest, pages_of};
 use crate::catalog::{Offer, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Gateway;
-use crate::gateway::pins::is_pinned;
 use crate::name::{ConnectorId, shown};
 use crate::params::Params;
 
@@ -56,7 +55,7 @@ impl Gateway {
     /// What was read at an address of an upstream, as it may be shown.
     pub(in crate::gateway) async fn pinned_page(&self, place: &Place, sent: Sent) -> Result<Sent> {
         let live = self.live();
-        let pinned = live.connectors.get(&place.connector).is_some_and(|connector| is_pinned(connector));
+        let pinned = live.connectors.get(&place.connector).is_some_and(|connector| self.pins.covers(connector));
         if !pinned || !place.own.starts_with("ui://") || sent.is_error {
             return Ok(sent);
         }
