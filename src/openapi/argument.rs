@@ -248,10 +248,10 @@ fn written<'a>(writer: &mut Writer<'_, '_, 'a>, known: &Known<'a, '_>) -> Map<St
     }
     let mut property = writer.write(&known.facts, 1);
     // What stands in an address is text, however little is said about it.
-    if known.field.spot != Spot::Body {
-        if let Some(Value::Object(items)) = property.get_mut("items").filter(|_| known.facts.items.is_empty()) {
-            items.entry("type").or_insert_with(|| "string".into());
-        }
+    if known.field.spot != Spot::Body
+        && let Some(Value::Object(items)) = property.get_mut("items").filter(|_| known.facts.items.is_empty())
+    {
+        items.entry("type").or_insert_with(|| "string".into());
     }
     property
 }

@@ -34,7 +34,7 @@ pub(super) struct Content<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
     Json,
-    Form,
+    Pairs,
     Multipart,
     Text,
     Bytes,
@@ -44,7 +44,7 @@ pub(super) enum Form {
 pub(super) fn form(media_type: &str) -> Form {
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
-        "application/x-www-form-urlencoded" => Form::Form,
+        "application/x-www-form-urlencoded" => Form::Pairs,
         "*/*" | "application/*" | "" => Form::Json,
         it if it == "application/json" || it == "text/json" || it.ends_with("+json") => Form::Json,
         it if it.starts_with("multipart/") => Form::Multipart,
@@ -64,10 +64,8 @@ fn rank(media_type: &str) -> (Form, u8) {
         it if it.contains('*') => 4,
         _ => 2,
     };
-    match form(media_type) {
-        Form::Bytes if essence == "application/octet-stream" => (Form::Multipart, 9),
-        form => (form, rank),
-    }
+    let form = form(media_type);
+    if form == Form::Bytes && essence == "application/octet-stream" { (Form::Multipart, 9) } else { (form, rank) }
 }
 
 /// The body of an operation, when it has one.
@@ -96,21 +94,19 @@ fn openapi<'a>(
     let body = view.documents.follow(body).map_err(|error| format!("its body's {error}"))?;
     let types = body.get("content").into_iter().flat_map(Node::members).take(MOST_TYPES);
     let Some((media_type, media)) = types.min_by_key(|(media_type, _)| rank(media_type)) else { return Ok(None) };
-    let mut content = Content {
-        media_type: concrete(media_type),
-        required: body.says("required"),
-        whole: true,
-        fields: Vec::new(),
-        parts: BTreeMap::new(),
-    };
     let schemas: Vec<Node<'a>> = media.get("schema").into_iter().collect();
+    let mut content = Content::new(media_type, body.says("required"));
     content.fill(view, schemas, body.text("description"), mend);
     content.encode(view, media.get("encoding"));
     Ok(Some(content))
 }
 
-fn concrete(media_type: &str) -> String {
-    if media_type.contains('*') { "application/json".into() } else { media_type.trim().to_owned() }
+fn concrete(media_type: &str, schema: &Facts<'_>) -> String {
+    match media_type.trim() {
+        open if open.contains('*') && schema.is_binary() => "application/octet-stream".into(),
+        open if open.contains('*') => "application/json".into(),
+        said => said.to_owned(),
+    }
 }
 
 fn swagger<'a>(
@@ -139,13 +135,7 @@ fn swagger<'a>(
     let consumes: Vec<&str> = consumes.into_iter().flat_map(|it| it.texts("consumes")).take(MOST_TYPES).collect();
     if let Some(node) = whole {
         let media_type = consumes.iter().copied().min_by_key(|it| rank(it)).unwrap_or("application/json");
-        let mut content = Content {
-            media_type: concrete(media_type),
-            required: node.says("required"),
-            whole: true,
-            fields: Vec::new(),
-            parts: BTreeMap::new(),
-        };
+        let mut content = Content::new(media_type, node.says("required"));
         content.fill(view, node.get("schema").into_iter().collect(), node.text("description"), mend);
         return Ok(Some(content));
     }
@@ -153,7 +143,7 @@ fn swagger<'a>(
         return Ok(None);
     }
     let is_file = |node: &Node<'_>| node.text("type") == Some("file");
-    let forms = consumes.iter().any(|it| form(it) == Form::Form);
+    let forms = consumes.iter().any(|it| form(it) == Form::Pairs);
     let multipart = members.iter().any(|(_, node)| is_file(node))
         || !forms && consumes.iter().any(|it| form(it) == Form::Multipart);
     let media_type = if multipart { "multipart/form-data" } else { "application/x-www-form-urlencoded" };
@@ -182,11 +172,17 @@ fn swagger<'a>(
 }
 
 impl<'a> Content<'a> {
+    fn new(media_type: &str, required: bool) -> Self {
+        let (fields, parts) = (Vec::new(), BTreeMap::new());
+        Self { media_type: media_type.to_owned(), required, whole: true, fields, parts }
+    }
+
     /// One argument, or one for each member.
     fn fill(&mut self, view: &View<'_, 'a>, schemas: Vec<Node<'a>>, description: Option<&'a str>, mend: Option<&Mend>) {
-        let form = form(&self.media_type);
         let facts = Facts::gather(view, &schemas, &[]);
-        let spreads = matches!(form, Form::Json | Form::Form | Form::Multipart) && spreads(view, &facts, mend);
+        self.media_type = concrete(&self.media_type, &facts);
+        let form = form(&self.media_type);
+        let spreads = matches!(form, Form::Json | Form::Pairs | Form::Multipart) && spreads(view, &facts, mend);
         if spreads {
             self.whole = false;
             self.fields = facts
@@ -229,7 +225,7 @@ impl<'a> Content<'a> {
     /// What the document says of single members' writing.
     fn encode(&mut self, view: &View<'_, 'a>, encoding: Option<Node<'a>>) {
         let form = form(&self.media_type);
-        if !matches!(form, Form::Form | Form::Multipart) {
+        if !matches!(form, Form::Pairs | Form::Multipart) {
             return;
         }
         for (name, said) in encoding.into_iter().flat_map(Node::members).take(200) {

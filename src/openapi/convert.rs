@@ -16,7 +16,7 @@ use super::{
     more, name,
     node::{Documents, Node},
     operation::{self, Operation},
-    output,
+    output::{self, Answer, Promise},
     parameter::{self, Spot},
     schema::{Patterns, size},
     security,
@@ -40,23 +40,10 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
     let documents = Documents::new(source);
     let root = documents.root().ok_or("there is no document")?;
     let around = Around { at: source.at, variables: &settings.server_variables };
-    let info = root.get("info");
-    let said = |key: &str| info.and_then(|info| info.text(key)).unwrap_or_default();
     let base = settings.base_url.is_none().then(|| server::base(&documents, dialect, root, &around));
     let proofs = security::schemes(&documents, dialect, root);
     let (operations, skipped, count) = operation::list(&documents, root);
-    let description = text::plain(said("description"), LONGEST_DESCRIPTION);
-    let mut converted = Converted {
-        title: text::line(said("title"), 200),
-        version: text::line(said("version"), 100),
-        description: (!description.is_empty()).then_some(description),
-        dialect: dialect.name(),
-        base,
-        operations: count,
-        skipped,
-        tags: tags(&operations),
-        ..Converted::default()
-    };
+    let mut converted = Converted { base, operations: count, skipped, tags: tags(&operations), ..head(dialect, root) };
     let mends: Vec<Option<&Mend>> = operations.iter().map(|operation| mend(operation, settings)).collect();
     let names = name::tools(&operations, &mends);
     misnamed(&documents, &operations, settings);
@@ -70,6 +57,7 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
         base: converted.base.as_ref().and_then(|base| base.as_ref().ok()).cloned(),
         tools: by_operation(&operations, &names),
         patterns: Patterns::default(),
+        promises: HashMap::new(),
     };
     let (mut taken, mut bytes) = (HashSet::new(), 0_usize);
     for ((operation, name), mend) in operations.iter().zip(&names).zip(&mends) {
@@ -96,6 +84,20 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
     converted.remarks = documents.take_remarks();
     converted.security = proofs;
     Ok(converted)
+}
+
+/// What a document says of itself.
+fn head(dialect: Dialect, root: Node<'_>) -> Converted {
+    let info = root.get("info");
+    let said = |key: &str| info.and_then(|info| info.text(key)).unwrap_or_default();
+    let description = text::plain(said("description"), LONGEST_DESCRIPTION);
+    Converted {
+        title: text::line(said("title"), 200),
+        version: text::line(said("version"), 100),
+        description: (!description.is_empty()).then_some(description),
+        dialect: dialect.name(),
+        ..Converted::default()
+    }
 }
 
 fn tags(operations: &[Operation<'_>]) -> BTreeMap<String, usize> {
@@ -163,6 +165,7 @@ struct Maker<'m, 'a> {
     base: Option<Url>,
     tools: HashMap<String, String>,
     patterns: Patterns,
+    promises: HashMap<Vec<usize>, Promise>,
 }
 
 impl<'a> Maker<'_, 'a> {
@@ -174,7 +177,7 @@ impl<'a> Maker<'_, 'a> {
         fields.extend(content.iter_mut().flat_map(|content| std::mem::take(&mut content.fields)));
         let arranged = argument::arrange(&view, fields, mend, &mut self.patterns)?;
         let answer = output::answer(&view, operation);
-        let promise = output::promise(&view, &answer, self.settings.output, &mut self.patterns);
+        let promise = self.promise(&view, &answer);
         let base = self.own_base(operation)?;
         let hints = [more::pages(&view, &answer, &arranged.names), more::links(&view, &answer, &self.tools)];
         let description = mend.and_then(|mend| mend.description.clone());
@@ -200,6 +203,17 @@ impl<'a> Maker<'_, 'a> {
             response: mend.and_then(|mend| mend.response.clone()),
             security: security::of(self.documents, operation, self.root, self.proofs),
         })
+    }
+
+    /// What is promised of the results; the same for operations that answer with the same schema.
+    fn promise(&mut self, view: &View<'_, 'a>, answer: &Answer<'a>) -> Promise {
+        let identity = answer.identity(view);
+        if let Some(known) = self.promises.get(&identity) {
+            return known.clone();
+        }
+        let promise = output::promise(view, answer, self.settings.output, &mut self.patterns);
+        self.promises.insert(identity, promise.clone());
+        promise
     }
 
     /// Where an operation's path begins, when it says so itself and it is elsewhere.

@@ -109,6 +109,7 @@ pub(super) enum Additional {
 }
 
 /// What a schema says.
+#[expect(clippy::struct_excessive_bools, reason = "each is something a schema says or does not say")]
 #[derive(Debug, Clone)]
 pub(super) struct Facts<'a> {
     pub(super) kinds: Kinds,
@@ -159,10 +160,8 @@ impl<'a> Facts<'a> {
             }
             match node.value {
                 Value::Bool(false) => facts.never = true,
-                Value::Object(part) => match node.text("$ref") {
-                    Some(reference) => facts.refer(view, node, reference, around, &mut waiting),
-                    None => facts.absorb(node, part, &mut waiting),
-                },
+                Value::Object(_) if node.text("$ref").is_some() => facts.refer(view, node, around, &mut waiting),
+                Value::Object(part) => facts.absorb(node, part, &mut waiting),
                 Value::Null | Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
             }
         }
@@ -198,14 +197,9 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn refer(
-        &mut self,
-        view: &View<'_, 'a>,
-        node: Node<'a>,
-        reference: &'a str,
-        around: &[usize],
-        waiting: &mut VecDeque<Node<'a>>,
-    ) {
+    /// Reads what stands beside a reference, and lets what it leads to be read.
+    fn refer(&mut self, view: &View<'_, 'a>, node: Node<'a>, around: &[usize], waiting: &mut VecDeque<Node<'a>>) {
+        let reference = node.text("$ref").unwrap_or_default();
         if view.dialect.has_siblings() {
             if let Some(part) = node.object().filter(|part| part.len() > 1) {
                 self.absorb(node, part, waiting);

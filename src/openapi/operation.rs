@@ -39,7 +39,7 @@ pub(super) struct Operation<'a> {
     pub(super) deprecated: bool,
 }
 
-impl<'a> Operation<'a> {
+impl Operation<'_> {
     /// `GET /path`.
     pub(super) fn request(&self) -> String {
         format!("{} {}", self.verb.to_ascii_uppercase(), self.path)

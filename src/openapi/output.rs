@@ -33,10 +33,17 @@ impl<'a> Answer<'a> {
     pub(super) fn json(&self) -> Option<Node<'a>> {
         self.schemas.first().copied()
     }
+
+    /// Which schemas its JSON has: operations that answer alike have the same.
+    pub(super) fn identity(&self, view: &View<'_, 'a>) -> Vec<usize> {
+        let bare = |it: &Node<'a>| it.object().is_some_and(|members| members.len() == 1);
+        let target = |it: &Node<'a>| view.documents.follow(*it).ok().filter(|_| bare(it)).unwrap_or(*it);
+        self.schemas.iter().map(|schema| target(schema).identity()).collect()
+    }
 }
 
 /// What is promised of a tool's results.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Promise {
     pub(super) schema: Option<Map<String, Value>>,
     /// The result stands under `result`.
@@ -124,6 +131,10 @@ pub(super) fn promise<'a>(
         let fits = made.schema.as_ref().is_none_or(|schema| size(schema, LARGEST) <= LARGEST);
         if !writer.overrun && fits {
             return made;
+        }
+        // Shorter words do not make fewer schemas.
+        if writer.overrun {
+            break;
         }
     }
     if aim == Aim::Strict {

@@ -24,7 +24,7 @@ pub fn overlay(document: &mut Value, overlay: &Value) -> Result<Vec<String>, Str
             remarks.push(format!("{place}: nothing fits the target {target:?}"));
         }
         if action.get("remove") == Some(&Value::Bool(true)) {
-            remove(document, places);
+            remove(document, &places);
         } else if let Some(update) = action.get("update") {
             for at in &places {
                 let Some(value) = document.pointer_mut(at) else { continue };
@@ -42,7 +42,7 @@ pub fn overlay(document: &mut Value, overlay: &Value) -> Result<Vec<String>, Str
 }
 
 /// Takes values out, the last items of a list first so that the others keep their places.
-fn remove(document: &mut Value, places: Vec<String>) {
+fn remove(document: &mut Value, places: &[String]) {
     for place in places.iter().rev() {
         let Some((holder, step)) = place.rsplit_once('/') else { continue };
         let step = step.replace("~1", "/").replace("~0", "~");

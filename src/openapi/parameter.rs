@@ -106,8 +106,8 @@ pub(super) fn fields<'a>(
     }
     let (path, mut fields) = split_path(operation.path);
     let in_path: HashSet<&str> = names_in(&path).collect();
-    for ((location, name), node) in &declared {
-        fields.extend(field(view, name, location, *node, proofs, &in_path));
+    for (key, node) in &declared {
+        fields.extend(field(view, *key, *node, proofs, &in_path));
     }
     for name in names_in(&path).collect::<HashSet<_>>() {
         if !declared.contains_key(&("path", name)) {
@@ -160,8 +160,7 @@ fn names_in(path: &str) -> impl Iterator<Item = &str> {
 
 fn field<'a>(
     view: &View<'_, 'a>,
-    name: &'a str,
-    location: &str,
+    (location, name): (&str, &'a str),
     node: Node<'a>,
     proofs: &IndexMap<String, Proof>,
     in_path: &HashSet<&str>,
@@ -241,7 +240,7 @@ fn collection(node: Node<'_>, location: Location) -> Encode {
 }
 
 /// What 3.x says of a parameter's schema and how it is written.
-fn written<'a>(node: Node<'a>, location: Location) -> (Vec<Node<'a>>, Encode) {
+fn written(node: Node<'_>, location: Location) -> (Vec<Node<'_>>, Encode) {
     if let Some((media_type, content)) = node.get("content").and_then(|content| content.members().next()) {
         return (content.get("schema").into_iter().collect(), Encode::Content(media_type.to_owned()));
     }

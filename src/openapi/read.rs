@@ -12,9 +12,8 @@ pub fn parse(text: &str) -> Result<Value, String> {
         return Err(format!("it is longer than {} MiB", LONGEST >> 20));
     }
     if text.trim_start().starts_with(['{', '[']) {
-        let json = serde_json::from_str(text);
-        // YAML may begin so too, and JSON with comments or commas too many is YAML.
-        return json.or_else(|error| yaml(text).map_err(|_| format!("no valid JSON: {error}")));
+        // YAML may begin so too, but would read a member without a value as null.
+        return serde_json::from_str(text).map_err(|error| format!("no valid JSON: {error}"));
     }
     yaml(text)
 }

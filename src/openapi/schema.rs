@@ -126,7 +126,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             }
         }
         if self.aim != Aim::Loose {
-            self.options(&mut schema, facts, kinds);
+            Self::options(&mut schema, facts, kinds);
             self.bounds_of(&mut schema, facts, kinds);
         }
         if kinds.has(Kinds::ARRAY) && kinds != Kinds::ANY {
@@ -161,15 +161,13 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         schema
     }
 
-    fn options(&self, schema: &mut Map<String, Value>, facts: &Facts<'a>, kinds: Kinds) {
+    fn options(schema: &mut Map<String, Value>, facts: &Facts<'a>, kinds: Kinds) {
         let Some(options) = &facts.options else { return };
         let mut written: Vec<Value> = Vec::new();
         for option in options {
             // YAML reads `1.0` and `true` where people meant texts.
-            let option = match option {
-                Value::Number(_) | Value::Bool(_) if only_text(kinds) => Value::String(option.to_string()),
-                option => (*option).clone(),
-            };
+            let is_text = !(option.is_number() || option.is_boolean());
+            let option = if only_text(kinds) && !is_text { option.to_string().into() } else { (*option).clone() };
             if kinds.has(Kinds::of(&option)) && !written.contains(&option) {
                 written.push(option);
             }

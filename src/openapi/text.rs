@@ -247,12 +247,11 @@ fn without_links(text: &str) -> String {
             continue;
         };
         let (lead, words) = before.split_at(open);
-        match lead.strip_suffix('!') {
-            Some(lead) => plain.push_str(lead),
-            None => {
-                plain.push_str(lead);
-                plain.push_str(words.get(1..).unwrap_or_default());
-            }
+        if let Some(lead) = lead.strip_suffix('!') {
+            plain.push_str(lead);
+        } else {
+            plain.push_str(lead);
+            plain.push_str(words.get(1..).unwrap_or_default());
         }
         rest = after.get(close + 1..).unwrap_or_default();
     }

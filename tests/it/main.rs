@@ -11,6 +11,7 @@ mod issuer;
 mod keys;
 mod loads;
 mod manifests;
+mod openapi;
 mod outside;
 mod pins;
 mod poison;
