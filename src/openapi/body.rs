@@ -193,7 +193,9 @@ impl<'a> Content<'a> {
                     spot: Spot::Body,
                     schemas: schemas.clone(),
                     description: None,
-                    required: self.required && facts.required.contains(name),
+                    // A document that requires members of a body and does not say whether the body is required, which is
+                    // as good as saying that it is not, forgot to: one member alone would be no valid body.
+                    required: facts.required.contains(name),
                     value: None,
                     encode: None,
                 })
@@ -210,7 +212,7 @@ impl<'a> Content<'a> {
             }];
         }
         if form == Form::Bytes {
-            self.parts.insert("body".into(), PartEncode { binary: true, ..PartEncode::default() });
+            self.parts.insert("body".into(), PartEncode { binary: !facts.is_encoded(), ..PartEncode::default() });
         }
         if form == Form::Multipart {
             for (name, schemas) in &facts.properties {

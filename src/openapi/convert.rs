@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    ApiTool, Body, Converted, Member, Parameter, Plan, Proof, Shape, Skipped, Source,
+    ApiTool, Body, Converted, Member, Parameter, PartEncode, Plan, Proof, Shape, Skipped, Source,
     argument::{self, Placed},
     body::{self, Content},
     choice,
@@ -306,8 +306,9 @@ fn plan(placed: Vec<Placed<'_>>, content: Option<Content<'_>>, accept: Vec<Strin
         let shape = if content.whole {
             match members.pop()? {
                 Member { value: None, argument, .. } => {
-                    // Bytes are known by the argument, whatever it is called.
-                    if let Some(part) = parts.remove("body").filter(|part| part.binary) {
+                    // Bytes, and what is base64 on the wire too, are known by the argument, whatever it is called.
+                    let is_bytes = |part: &PartEncode| part.binary || *part == PartEncode::default();
+                    if let Some(part) = parts.remove("body").filter(is_bytes) {
                         parts.insert(argument.clone(), part);
                     }
                     Shape::Whole(argument)

@@ -370,6 +370,11 @@ impl<'a> Facts<'a> {
                 || self.word("contentMediaType").is_some_and(|it| it == "application/octet-stream"))
             || self.word("type") == Some("file")
     }
+
+    /// Whether it is bytes that are written in base64, on the wire too.
+    pub(super) fn is_encoded(&self) -> bool {
+        matches!(self.word("format"), Some("byte" | "base64")) || self.word("contentEncoding") == Some("base64")
+    }
 }
 
 fn kinds_of(node: Node<'_>) -> Kinds {

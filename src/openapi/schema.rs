@@ -191,7 +191,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
                 schema.insert("pattern".into(), pattern.into());
             }
             let format = facts.word("format").unwrap_or_default();
-            if facts.is_binary() || format == "byte" || facts.word("contentEncoding") == Some("base64") {
+            if facts.is_binary() || facts.is_encoded() {
                 schema.insert("contentEncoding".into(), "base64".into());
                 // Those count bytes, or letters of what is not text.
                 for keyword in ["minLength", "maxLength", "pattern"] {

@@ -302,3 +302,11 @@ fn text_is_sent_as_it_is_and_bytes_from_base64() {
     assert_eq!(text(&whole("application/octet-stream"), json!({ "body": "aG k=\n" })).1, "hi");
     assert_eq!(text(&whole("*/*"), json!({ "body": "aGk=" })), ("application/octet-stream".into(), "hi".into()));
 }
+
+#[test]
+fn what_is_base64_on_the_wire_is_not_unpacked() {
+    let mut encoded = body("image/jpeg", Shape::Whole("body".into()));
+    encoded.parts.insert("body".into(), PartEncode::default());
+    let encoded = plan("/c", vec![], Some(encoded));
+    assert_eq!(text(&encoded, json!({ "body": "aGk=" })), ("image/jpeg".into(), "aGk=".into()));
+}

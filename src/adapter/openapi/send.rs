@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Request, Response, multipart};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Request, RequestBuilder, Response, multipart};
 use serde_json::{Value, json};
 
 use crate::adapter::http::method;
@@ -13,7 +13,7 @@ use crate::call::{Content, Output};
 use crate::catalog::Entry;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::OutputPromise;
+use crate::manifest::{Method, OutputPromise};
 use crate::openapi::{Draft, DraftBody, DraftPart};
 use crate::upstream::{Hop, Limit};
 
@@ -39,23 +39,36 @@ pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, credential: &C
     let builder = hop.request(method(verb), url).headers(headers);
     let mut kind = None;
     let builder = match body {
+        // Some servers want to hear that there is none where there might be one.
+        DraftBody::None if matches!(verb, Method::Post | Method::Put | Method::Patch) => {
+            builder.header(CONTENT_LENGTH, 0)
+        }
         DraftBody::None => builder,
         DraftBody::Bytes(media_type, bytes) => builder.header(CONTENT_TYPE, media_type).body(bytes),
         DraftBody::Multipart(media_type, parts) => {
-            let form = form(parts)?;
             let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            if parts.is_empty() {
+                // A form of no parts has an end all the same.
+                let kind = format!("{essence}; boundary=end");
+                return built(builder.header(CONTENT_TYPE, kind).body("--end--\r\n"));
+            }
+            let form = form(parts)?;
             let other = essence != "multipart/form-data";
             kind = other.then(|| format!("{essence}; boundary={}", form.boundary()));
             builder.multipart(form)
         }
     };
-    let mut request = builder.build().map_err(|error| {
-        Error::new(ErrorKind::InvalidArguments, "the arguments make no valid request").because(error.without_url())
-    })?;
+    let mut request = built(builder)?;
     if let Some(kind) = kind.and_then(|kind| HeaderValue::try_from(kind).ok()) {
         request.headers_mut().insert(CONTENT_TYPE, kind);
     }
     Ok(request)
+}
+
+fn built(builder: RequestBuilder) -> Result<Request> {
+    builder.build().map_err(|error| {
+        Error::new(ErrorKind::InvalidArguments, "the arguments make no valid request").because(error.without_url())
+    })
 }
 
 fn form(parts: Vec<DraftPart>) -> Result<multipart::Form> {

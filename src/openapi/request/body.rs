@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::{
     Engine as _,
     alphabet::{STANDARD, URL_SAFE},
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD as Base64},
 };
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -189,12 +189,15 @@ fn part(
 fn whole(body: &Body, argument: &str, value: &Value, files: &HashMap<String, Upload>) -> Result<DraftBody> {
     // A document may leave open what exactly is sent.
     let open = body.media_type.contains('*');
+    // Base64 that goes on the wire as it is.
+    let encoded = body.parts.get(argument).is_some_and(|part| !part.binary);
     if let Some(upload) = files.get(argument) {
         let kind = if open { &upload.media_type } else { &body.media_type };
-        return Ok(DraftBody::Bytes(kind.clone(), upload.bytes.clone()));
+        let bytes = if encoded { Base64.encode(&upload.bytes).into() } else { upload.bytes.clone() };
+        return Ok(DraftBody::Bytes(kind.clone(), bytes));
     }
     let kind = if open { BYTES.to_owned() } else { body.media_type.clone() };
-    let bytes = if is_text(&kind) { style::plain(value).into() } else { decode(argument, value)? };
+    let bytes = if encoded || is_text(&kind) { style::plain(value).into() } else { decode(argument, value)? };
     Ok(DraftBody::Bytes(kind, bytes))
 }
 
