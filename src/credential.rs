@@ -24,7 +24,7 @@ mod token;
 mod vault;
 
 pub use discover::{Metadata, discover};
-pub use keyring::{Keyring, Voucher, Vouching};
+pub use keyring::{Keyring, TenantClient, TenantClients, Voucher, Vouching};
 pub use safe::{Kept, Safe};
 pub use seal::{Closed, Opened, SEAL_KEY, Seal};
 pub use token::{Client, Token, TokenEndpoint, TokenError, check_address};

@@ -47,6 +47,8 @@
 //! | catalog, entry | all tools of all connectors, one snapshot; one of them |
 //! | caller | the proven principal of a request |
 //! | credential | what we show an upstream |
+//! | keyring | everything credentials are found with: variables, files, Vault, the safe |
+//! | safe, seal | the encrypted part of the store; the keys it is encrypted with |
 //! | invocation → output | a checked call → what it gave |
 //! | widget, page | how a tool shows itself; the HTML it does that with, a `ui://` resource |
 //! | collection | items kept here, for tools and their widgets |

@@ -12,7 +12,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::safe::Safe;
 use super::vault::{Vault, VaultConfig};
-use crate::caller::Principal;
+use crate::caller::{Caller, Principal};
+use crate::name::ConnectorId;
 use crate::secret::{Environment, Missing, Reference};
 
 /// Vouches for callers towards issuers elsewhere.
@@ -24,6 +25,30 @@ pub trait Voucher: fmt::Debug + Send + Sync {
     /// A signed token that names this caller, for `audience` and for a short time only. The error says why there is
     /// none, in words for the operator.
     async fn vouch(&self, caller: &Principal, audience: &str) -> Result<SecretString, String>;
+}
+
+/// Who a tenant is at an issuer, when it has a client of its own there.
+#[derive(Clone)]
+pub struct TenantClient {
+    /// The client's id.
+    pub id: String,
+    /// What proves it.
+    pub secret: SecretString,
+    /// The scopes to ask for; none said, the manifest's.
+    pub scopes: Vec<String>,
+}
+
+impl fmt::Debug for TenantClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantClient").field("id", &self.id).field("scopes", &self.scopes).finish_non_exhaustive()
+    }
+}
+
+/// Knows the clients that tenants have at issuers.
+#[async_trait]
+pub trait TenantClients: fmt::Debug + Send + Sync {
+    /// A tenant's client for a connector, which takes the place of the manifest's. The error is for the log.
+    async fn client(&self, tenant: Option<&str>, connector: &ConnectorId) -> Result<Option<TenantClient>, String>;
 }
 
 /// Whether somebody here can vouch for callers.
@@ -43,6 +68,7 @@ pub struct Keyring {
     safe: Result<Safe, String>,
     vouching: Vouching,
     voucher: OnceLock<Arc<dyn Voucher>>,
+    clients: OnceLock<Arc<dyn TenantClients>>,
     tasks: TaskTracker,
 }
 
@@ -55,8 +81,8 @@ impl Keyring {
         vouching: Vouching,
     ) -> Arc<Self> {
         let vault = Vault::new(&environment, vault.clone()).map(Arc::new);
-        let (voucher, tasks) = (OnceLock::new(), TaskTracker::new());
-        Arc::new(Self { environment, vault, safe, vouching, voucher, tasks })
+        let (voucher, clients, tasks) = (OnceLock::new(), OnceLock::new(), TaskTracker::new());
+        Arc::new(Self { environment, vault, safe, vouching, voucher, clients, tasks })
     }
 
     /// The variables that references name.
@@ -87,6 +113,23 @@ impl Keyring {
     /// Whether somebody will.
     pub fn vouching(&self) -> Vouching {
         self.vouching
+    }
+
+    /// Who knows the clients of tenants, once there is somebody.
+    pub fn clients_by(&self, clients: Arc<dyn TenantClients>) {
+        let _ = self.clients.set(clients);
+    }
+
+    /// Whether tenants may have clients of their own.
+    pub fn knows_tenants(&self) -> bool {
+        self.clients.get().is_some()
+    }
+
+    /// The client that a caller's tenant has at the issuer of a connector's credential, if it has one.
+    pub async fn client_of(&self, caller: &Caller, connector: &ConnectorId) -> Result<Option<TenantClient>, String> {
+        let Some(clients) = self.clients.get() else { return Ok(None) };
+        let tenant = if let Caller::Known(principal) = caller { principal.tenant.as_deref() } else { None };
+        clients.client(tenant, connector).await
     }
 
     /// A secret. `folder` is the one that files are relative to.

@@ -9,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use url::Url;
 
 mod rotated;
@@ -16,13 +17,14 @@ mod rotated;
 use super::discover::discover;
 use super::fixed::Fixed;
 use super::held::{Failure, Held, Lost, Timed};
-use super::{Client, Credential, CredentialSource, Keyring, Token, TokenEndpoint, TokenError, Vouching};
+use super::{Client, Credential, CredentialSource, Keyring, TenantClient, Token, TokenEndpoint, TokenError, Vouching};
 use crate::caller::{Caller, Principal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, ClientAuth, Grant, OAuth};
 use crate::name::ConnectorId;
 use crate::secret::Text;
 use crate::upstream::{Hop, Upstream};
+use crate::widget::sha256_hex;
 
 /// Callers whose tokens are kept, at most, and how long those of one are who does not come back.
 const MOST: u64 = 10_000;
@@ -39,6 +41,28 @@ type Slot = Held<Token, TokenError>;
 /// A connector's tokens.
 #[derive(Debug)]
 pub(super) struct OAuthSource(Arc<Tokens>);
+
+/// Whose token it is: the caller's, when it is theirs alone, and had with a tenant's client, if it has one.
+struct Whose {
+    caller: Option<Arc<Principal>>,
+    client: Option<TenantClient>,
+}
+
+impl Whose {
+    /// Where the token is kept. A client with a new secret has tokens of its own.
+    fn slot(&self) -> String {
+        let caller = self.caller.as_ref().map(|caller| caller.id());
+        let client = self
+            .client
+            .as_ref()
+            .map(|client| sha256_hex(&json!([client.id, client.secret.expose_secret(), client.scopes]).to_string()));
+        json!([caller, client]).to_string()
+    }
+
+    fn scope(&self) -> Option<String> {
+        self.client.as_ref().filter(|client| !client.scopes.is_empty()).map(|client| client.scopes.join(" "))
+    }
+}
 
 struct Tokens {
     fixed: Fixed,
@@ -121,15 +145,22 @@ impl OAuthSource {
         })))
     }
 
-    /// Whose token a caller gets: the slot's name, and the caller when it is theirs alone.
-    fn whose(&self, caller: &Caller) -> Result<(String, Option<Arc<Principal>>)> {
+    /// Whose token a caller gets.
+    async fn whose(&self, caller: &Caller) -> Result<Whose> {
+        // A refresh token is one client's, so nobody else's client takes its place.
+        let client = if self.0.settings.grant == Grant::RefreshToken {
+            None
+        } else {
+            let found = self.0.fixed.keyring().client_of(caller, &self.0.id).await;
+            found.map_err(|why| Error::from(unavailable(&why)))?
+        };
         if self.0.settings.grant != Grant::TokenExchange {
-            return Ok((String::new(), None));
+            return Ok(Whose { caller: None, client });
         }
         let voucher = self.0.fixed.keyring().voucher();
         match caller {
             Caller::Known(principal) if voucher.is_some_and(|voucher| voucher.knows(principal)) => {
-                Ok((caller.id(), Some(Arc::clone(principal))))
+                Ok(Whose { caller: Some(Arc::clone(principal)), client })
             }
             Caller::Known(_) | Caller::Local | Caller::Anonymous { .. } => {
                 let message = "this connector acts in your own name, so it takes that you sign in: connect with OAuth";
@@ -143,10 +174,10 @@ impl OAuthSource {
 impl CredentialSource for OAuthSource {
     async fn credential(&self, caller: &Caller) -> Result<Credential> {
         let mut credential = self.0.fixed.credential(caller).await?;
-        let (slot, principal) = self.whose(caller)?;
-        let slot = self.0.slots.get_with(slot, Arc::default);
+        let whose = self.whose(caller).await?;
+        let slot = self.0.slots.get_with(whose.slot(), Arc::default);
         let tokens = Arc::clone(&self.0);
-        let asked = async move { tokens.ask(principal).await };
+        let asked = async move { tokens.ask(&whose).await };
         let token = slot.get(self.0.fixed.keyring().tasks(), asked).await?;
         credential.headers.push((self.0.settings.header.clone(), self.0.shown(&token)));
         credential.hidden.push(("token".into(), token.access));
@@ -154,8 +185,8 @@ impl CredentialSource for OAuthSource {
     }
 
     async fn refused(&self, caller: &Caller, shown: &Credential) -> bool {
-        let Ok((slot, _)) = self.whose(caller) else { return false };
-        let Some(slot) = self.0.slots.get(&slot) else { return true };
+        let Ok(whose) = self.whose(caller).await else { return false };
+        let Some(slot) = self.0.slots.get(&whose.slot()) else { return true };
         let was_shown = |token: &Token| {
             let wanted = self.0.shown(token);
             shown.headers.iter().any(|(_, value)| value.expose_secret() == wanted.expose_secret())
@@ -168,7 +199,12 @@ impl CredentialSource for OAuthSource {
     }
 
     fn is_per_caller(&self) -> bool {
-        self.0.settings.grant == Grant::TokenExchange
+        match self.0.settings.grant {
+            Grant::TokenExchange | Grant::Caller => true,
+            // A tenant may have a client of its own.
+            Grant::ClientCredentials => self.0.fixed.keyring().knows_tenants(),
+            Grant::RefreshToken => false,
+        }
     }
 }
 
@@ -178,14 +214,15 @@ impl Tokens {
     }
 
     /// Asks the issuer for a token.
-    async fn ask(self: Arc<Self>, caller: Option<Arc<Principal>>) -> Result<Timed<Token>, TokenError> {
+    async fn ask(self: Arc<Self>, whose: &Whose) -> Result<Timed<Token>, TokenError> {
         let token = match self.settings.grant {
             Grant::RefreshToken => self.refresh().await?,
-            Grant::TokenExchange => self.exchange(caller.as_deref()).await?,
+            Grant::TokenExchange => self.exchange(whose).await?,
             Grant::Caller => return Err(unavailable("each caller has to agree first")),
             Grant::ClientCredentials => {
-                let (endpoint, client) = self.endpoint().await?;
-                endpoint.ask(&client, &self.form(&[("grant_type", "client_credentials")])).await?
+                let (endpoint, client) = self.endpoint(whose.client.as_ref()).await?;
+                let scope = whose.scope();
+                endpoint.ask(&client, &self.form(&[("grant_type", "client_credentials")], scope.as_deref())).await?
             }
         };
         tracing::debug!(connector = %self.id, "had a token");
@@ -193,32 +230,43 @@ impl Tokens {
     }
 
     /// A token in the caller's name. What the caller showed us goes nowhere: our own issuer vouches for them.
-    async fn exchange(&self, caller: Option<&Principal>) -> Result<Token, TokenError> {
-        let (endpoint, client) = self.endpoint().await?;
+    async fn exchange(&self, whose: &Whose) -> Result<Token, TokenError> {
+        let (endpoint, client) = self.endpoint(whose.client.as_ref()).await?;
         let audience = self.issuer.as_deref().unwrap_or(endpoint.address());
-        let voucher = self.fixed.keyring().voucher().zip(caller);
+        let voucher = self.fixed.keyring().voucher().zip(whose.caller.as_ref());
         let (voucher, caller) = voucher.ok_or_else(|| unavailable("nobody can vouch for the caller now"))?;
         let subject = voucher.vouch(caller, audience).await.map_err(|why| unavailable(&why))?;
-        let form = self.form(&[
-            ("grant_type", EXCHANGE),
-            ("subject_token", subject.expose_secret()),
-            ("subject_token_type", JWT),
-            ("requested_token_type", ACCESS_TOKEN),
-        ]);
-        endpoint.ask(&client, &form).await
+        let (scope, grant) = (
+            whose.scope(),
+            [
+                ("grant_type", EXCHANGE),
+                ("subject_token", subject.expose_secret()),
+                ("subject_token_type", JWT),
+                ("requested_token_type", ACCESS_TOKEN),
+            ],
+        );
+        endpoint.ask(&client, &self.form(&grant, scope.as_deref())).await
     }
 
-    /// A form with what every grant adds.
-    fn form<'a>(&'a self, grant: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        grant.iter().copied().chain(self.extra.iter().map(|(name, value)| (*name, value.as_str()))).collect()
+    /// A form with what every grant adds; `scope` instead of the manifest's.
+    fn form<'a>(&'a self, grant: &[(&'a str, &'a str)], scope: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+        let extra = self.extra.iter().map(|(name, value)| match scope {
+            Some(scope) if *name == "scope" => (*name, scope),
+            Some(_) | None => (*name, value.as_str()),
+        });
+        grant.iter().copied().chain(extra).collect()
     }
 
     /// Where tokens are, and who we are there.
-    async fn endpoint(&self) -> Result<(TokenEndpoint, Client), TokenError> {
+    async fn endpoint(&self, tenant: Option<&TenantClient>) -> Result<(TokenEndpoint, Client), TokenError> {
         let (endpoint, auth) = match &self.token_url {
             Some(url) => (self.endpoint_at(url.clone())?, ClientAuth::Basic),
             None => self.discovered().await?,
         };
+        let auth = self.settings.client_auth.unwrap_or(auth);
+        if let Some(TenantClient { id, secret, .. }) = tenant {
+            return Ok((endpoint, Client { id: id.clone(), secret: Some(secret.clone()), auth }));
+        }
         let secret = match &self.settings.client_secret {
             Some(reference) => {
                 let found = self.fixed.keyring().find(reference, self.fixed.folder()).await;
@@ -226,7 +274,6 @@ impl Tokens {
             }
             None => None,
         };
-        let auth = self.settings.client_auth.unwrap_or(auth);
         Ok((endpoint, Client { id: self.client_id.clone(), secret, auth }))
     }
 

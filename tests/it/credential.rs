@@ -1,3 +1,4 @@
-//! What upstreams are shown: sealed, and had from issuers.
+//! What upstreams are shown: how it is kept, and where it stands.
 
 mod seal;
+mod shown;

@@ -55,3 +55,15 @@ fn every_wrong_setting_is_named_at_once() {
         assert!(said.contains(part), "{part} not in\n{said}");
     }
 }
+
+#[test]
+fn a_sealing_key_that_is_none_stops_the_program_and_is_not_shown() {
+    let wrong = "c2hvcnQgYW5kIHNlY3JldA==";
+    let output = Program::with(&[]).variable("SWITCHBOARD_SEAL_KEY", wrong).run(&["check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("SWITCHBOARD_SEAL_KEY") && said.contains("openssl rand") && !said.contains(wrong), "{said}");
+    let right = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let output = Program::with(&[]).variable("SWITCHBOARD_SEAL_KEY", right).run(&["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}

@@ -122,8 +122,8 @@ impl Tokens {
     }
 
     async fn renew(&self, refresh: &SecretString) -> Result<Token, TokenError> {
-        let (endpoint, client) = self.endpoint().await?;
-        let form = self.form(&[("grant_type", "refresh_token"), ("refresh_token", refresh.expose_secret())]);
+        let (endpoint, client) = self.endpoint(None).await?;
+        let form = self.form(&[("grant_type", "refresh_token"), ("refresh_token", refresh.expose_secret())], None);
         endpoint.ask(&client, &form).await
     }
 }
