@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use crate::caller::{Caller, Principal};
 use crate::catalog::Entry;
 use crate::credential::Credential;
-use crate::error::Rejection;
+use crate::error::{Again, Executed, Rejection};
 use crate::manifest::Arguments;
 use crate::params::Params;
 
@@ -51,6 +52,26 @@ pub struct Invocation {
     pub files: HashMap<String, File>,
     /// What to show the upstream.
     pub credential: Credential,
+    /// Names the call for an upstream that may be sent it twice.
+    pub key: Option<Key>,
+}
+
+/// Names a call, the same in all its tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The header it stands in.
+    pub header: HeaderName,
+    /// What stands there.
+    pub value: HeaderValue,
+}
+
+impl Invocation {
+    /// Puts the call's name among a request's headers, unless the caller gave one.
+    pub fn name_in(&self, headers: &mut HeaderMap) {
+        if let Some(Key { header, value }) = &self.key {
+            headers.entry(header).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// A file somebody gave to the client, fetched from there.
@@ -258,7 +279,7 @@ impl Outcome {
 
     /// Whether the upstream refused the credential, so that nothing was done.
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Made(Output { refused: true, .. }))
+        self.again().is_some_and(|again| again.executed == Executed::Unproven)
     }
 
     /// About how many bytes it has.
@@ -266,6 +287,14 @@ impl Outcome {
         match self {
             Self::Made(output) => output.size(),
             Self::Sent(sent) => sent.json.len(),
+        }
+    }
+
+    /// What is known of the exchange that failed, if it may be made again.
+    pub fn again(&self) -> Option<Again> {
+        match self {
+            Self::Made(output) => output.again,
+            Self::Sent(_) => None,
         }
     }
 }
@@ -287,8 +316,8 @@ pub struct Output {
     pub meta: Map<String, Value>,
     /// Whether the tool failed, in words the model can act on.
     pub is_error: bool,
-    /// Whether the upstream refused the credential, so that nothing was done (RFC 9110, 15.5.2).
-    pub refused: bool,
+    /// What is known of the exchange that failed, if it may be made again.
+    pub again: Option<Again>,
 }
 
 /// One piece of a result.

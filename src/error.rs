@@ -8,9 +8,11 @@ use std::{error, fmt, result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod again;
 mod challenge;
 mod problem;
 
+pub use again::{Again, Executed};
 pub use challenge::Challenge;
 pub use problem::{Place, Problem, Severity};
 
@@ -58,10 +60,11 @@ pub struct Error {
     message: String,
     source: Option<Box<dyn error::Error + Send + Sync>>,
     detail: Option<Box<Detail>>,
+    again: Option<Again>,
 }
 
 /// What else an error says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Detail {
     Rejection(Rejection),
     Challenge(Challenge),
@@ -83,13 +86,39 @@ pub struct Rejection {
 impl Error {
     /// A failure of this kind, in words for the client.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, detail: None }
+        Self { kind, message: message.into(), source: None, detail: None, again: None }
     }
 
     /// Keeps what caused it, for the log only.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         self.source = Some(cause.into());
+        self
+    }
+
+    /// Says what is known of a failed exchange with an upstream.
+    #[must_use]
+    pub fn of_exchange(mut self, again: Again) -> Self {
+        self.again = Some(again);
+        self
+    }
+
+    /// What is known of the exchange that failed, if it may be made again.
+    pub fn again(&self) -> Option<Again> {
+        self.again
+    }
+
+    /// The same failure once more, for another who waited for the same thing.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let source = self.source.as_ref().map(|source| source.to_string().into());
+        Self { kind: self.kind, message: self.message.clone(), source, detail: self.detail.clone(), again: self.again }
+    }
+
+    /// Adds to the words for the client.
+    #[must_use]
+    pub fn adding(mut self, words: &str) -> Self {
+        self.message.push_str(words);
         self
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod authorize;
+mod cache;
 mod connector;
 mod desk;
 mod feeds;
@@ -22,6 +23,7 @@ mod overview;
 mod pages;
 pub mod pins;
 mod registry;
+mod retry;
 mod road;
 mod shape;
 mod surface;
@@ -98,6 +100,8 @@ pub struct Gateway {
     surface: Mutex<String>,
     /// The pages that are kept for the time when they are old, by their address.
     kept: tokio::sync::Mutex<BTreeSet<String>>,
+    /// Results that are given again.
+    cache: cache::Cache,
     /// Room for the files of calls, in KiB.
     file_room: Arc<Semaphore>,
     calls: TaskTracker,
@@ -235,6 +239,7 @@ impl Gateway {
             prober,
             surface: Mutex::default(),
             kept: tokio::sync::Mutex::default(),
+            cache: cache::Cache::default(),
             file_room: Arc::new(Semaphore::new(files::ROOM as usize)),
             calls: TaskTracker::new(),
             stopping: CancellationToken::new(),

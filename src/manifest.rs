@@ -20,11 +20,14 @@ mod document;
 mod feeds;
 mod file;
 mod http;
+mod limits;
 mod mcp;
 mod model;
 mod openapi;
 mod operation;
 mod owner;
+mod query;
+mod retries;
 mod schema;
 mod service_map;
 mod template;
@@ -40,14 +43,16 @@ pub use document::{Document, explain, overlay};
 pub use feeds::{Feeds, FetchFeed, Field, SearchFeed};
 pub use file::FileArgument;
 pub use http::{Body, Encoding, FailureMark, FilePart, HttpSettings, Method, Multipart, Request, Response};
+pub use limits::{Quotas, Timeouts};
 pub use mcp::{McpProtocol, McpSettings, McpStart, McpTransport};
 pub use model::{
-    AdapterSettings, Annotations, Auth, AuthKind, Connector, GatewaySettings, Quotas, Sample, SecurityScheme, Timeouts,
-    Tool,
+    AdapterSettings, Annotations, Auth, AuthKind, Connector, GatewaySettings, Sample, SecurityScheme, Tool,
 };
 pub use openapi::{Choice as OperationChoice, Mend, MendParameter, OpenApiSettings, OutputPromise};
 pub use operation::{GatewayOperation, ItemsOperation, Operation};
 pub use owner::Owner;
+pub use query::Query;
+pub use retries::Retries;
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};
 pub use validators::Validators;

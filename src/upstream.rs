@@ -1,11 +1,13 @@
 //! The way out: one pooled HTTP client for all connectors, which refuses private addresses.
 
+mod after;
 mod client;
 mod fetch;
 mod guard;
 mod limit;
 
-pub use client::{Hop, Upstream, never_sent};
+pub use after::retry_after;
+pub use client::{Hop, Redirected, Upstream, never_sent};
 pub use fetch::{Answered, FetchError, Fetched, Fetcher, is_loopback};
 pub use guard::{Refused, is_public};
 pub use limit::Limit;

@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 pub(super) mod answer;
+mod reduce;
 mod request;
 
 pub(super) use request::method;
@@ -16,7 +17,7 @@ use crate::call::{CallContext, Invocation, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Checked, HttpSettings, Request, Response};
 use crate::secret::Environment;
-use crate::upstream::{Hop, Limit, Upstream};
+use crate::upstream::{Hop, Upstream};
 
 /// An HTTP API.
 #[derive(Debug)]
@@ -65,6 +66,7 @@ impl Adapter for HttpAdapter {
         let mut url = request::url(&self.base, request, arguments)?;
         let mut headers = self.headers.clone();
         headers.extend(request::headers(request, arguments)?);
+        invocation.name_in(&mut headers);
         credential.apply(&mut url, &mut headers)?;
         let builder = self.hop.request(request::method(request.method), url).headers(headers);
         let builder = request::body(builder, request.body.as_ref(), invocation)?;
@@ -74,14 +76,13 @@ impl Adapter for HttpAdapter {
 
         let response = self.hop.send(built).await?;
         let head = answer::Head::of(&response);
-        let limit = Limit::smaller(self.max_bytes, "maxResponseBytes", cx.max_result);
-        let body = limit.read(response).await?;
         let rules = answer::Rules {
             response: request.response.as_ref().unwrap_or(&self.response),
             secrets: Secrets::of(credential.secrets()),
             wrapped: false,
         };
-        Ok(answer::output(&head, body, &rules, request.method).into())
+        let body = rules.limit(self.max_bytes, cx.max_result).read(response).await?;
+        Ok(answer::output(&head, body, &rules, request.method, invocation).into())
     }
 
     /// Asks with the credentials of nobody; what the API says to strangers shows that it is there.

@@ -31,7 +31,7 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::manifest::{Checked, Credentials, OpenApiSettings};
 use crate::name::ConnectorId;
 use crate::openapi::Upload;
-use crate::upstream::{Hop, Limit};
+use crate::upstream::Hop;
 use document::{Documents, Known};
 use learn::{Learned, Learner};
 
@@ -145,19 +145,19 @@ impl Adapter for OpenApiAdapter {
         let base = operation.base.as_ref().unwrap_or(&learned.base);
         let draft = operation.plan.draft(base, &invocation.arguments, &files)?;
         let credential = &invocation.credential;
-        let request = send::request(&self.hop, draft, &self.headers, credential)?;
+        let request = send::request(&self.hop, draft, &self.headers, invocation)?;
 
         let response = self.hop.send(request).await?;
         let head = answer::Head::of(&response);
         let settings = &self.learner.settings;
-        let limit = Limit::smaller(settings.max_response_bytes, "maxResponseBytes", cx.max_result);
-        let body = send::body(response, limit, cx.deadline).await?;
         let rules = answer::Rules {
             response: operation.response.as_ref().unwrap_or(&settings.response),
             secrets: Secrets::of(credential.secrets()),
             wrapped: operation.wrapped,
         };
-        let output = answer::output(&head, body, &rules, operation.plan.method);
+        let limit = rules.limit(settings.max_response_bytes, cx.max_result);
+        let body = send::body(response, limit, cx.deadline).await?;
+        let output = answer::output(&head, body, &rules, operation.plan.method, invocation);
         Ok(send::kept_promise(entry, output, settings.output, operation.wrapped).into())
     }
 

@@ -10,7 +10,7 @@ use crate::caller::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
     Annotations, Arguments, Audience, Connector, FileArgument, GatewayOperation, ItemsOperation, Method, Operation,
-    SecurityScheme, Tool, Validators, Widget, explain,
+    Retries, SecurityScheme, Tool, Validators, Widget, explain,
 };
 use crate::name::{ConnectorId, shown};
 
@@ -32,6 +32,10 @@ pub struct Entry {
     pub access: Access,
     /// How long a call may take, when its manifest says.
     pub timeout: Option<Duration>,
+    /// When a call that failed is made again.
+    pub retries: Retries,
+    /// How long the same call is answered with the same result, when its manifest says.
+    pub cache: Option<Duration>,
     /// Arguments that a header mirrors.
     pub mirrored: Vec<Mirrored>,
     /// About how many tokens a model pays to see it: four bytes each.
@@ -75,6 +79,8 @@ impl Entry {
             access: said.access.clone(),
             files: tool.files.clone(),
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
+            retries: tool.retry.over(&connector.retries),
+            cache: tool.cache_seconds.map(|seconds| Duration::from_secs(seconds.get())),
             schema: Value::Null,
             validators: None,
         }
@@ -121,6 +127,11 @@ impl Entry {
     /// Whether its descriptor says that it changes nothing.
     pub fn is_read_only(&self) -> bool {
         self.descriptor.pointer("/annotations/readOnlyHint") == Some(&Value::Bool(true))
+    }
+
+    /// Whether its descriptor says that two calls do no more than one.
+    pub fn may_be_repeated(&self) -> bool {
+        self.is_read_only() || self.descriptor.pointer("/annotations/idempotentHint") == Some(&Value::Bool(true))
     }
 
     /// How a structured result breaks the output schema: pointers and messages, none when it

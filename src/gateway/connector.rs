@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
 
 use super::desk::Desk;
 use super::{Gateway, Health};
@@ -33,6 +34,8 @@ pub struct Connector {
     source: Option<Arc<dyn CredentialSource>>,
     adapter: Result<Arc<dyn Adapter>, String>,
     made: SystemTime,
+    /// Tells it from what it was before an edit.
+    pub(super) generation: Uuid,
     running: Semaphore,
     admitted: Semaphore,
 }
@@ -102,6 +105,7 @@ impl Connector {
             source: source.ok(),
             adapter,
             made: SystemTime::now(),
+            generation: Uuid::new_v4(),
             running: Semaphore::new(concurrent),
             admitted: Semaphore::new(concurrent * (WAITING + 1)),
         }

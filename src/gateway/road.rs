@@ -1,4 +1,5 @@
-//! The road of one call: resolve → authorize → check → wait for a turn → credential → adapter → shape.
+//! The road of one call: resolve → authorize → check → look whether the result is kept → wait for a turn → credential →
+//! adapter, again where that does no harm → shape.
 
 use std::{
     collections::HashMap,
@@ -7,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connector, Gateway, Live, authorize::authorize, shape::shape};
+use super::{Connector, Gateway, Live, authorize::authorize, cache::Cache, retry::Tries, shape::shape};
 use crate::adapter::McpAdapter;
 use crate::call::{CallContext, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
 use crate::caller::Caller;
@@ -153,7 +154,8 @@ impl Gateway {
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
         let max_result = self.limits.max_result;
         let deadline = Instant::now() + time;
-        let exchange = pin!(async {
+        let place = Cache::place(connector, entry, &arguments, &caller);
+        let call = async {
             let _turn = connector.turn().await?;
             let source = connector.source()?;
             let credential = source.credential(&caller).await?;
@@ -164,18 +166,33 @@ impl Gateway {
                 Box::pin(self.files(entry, &arguments)).await?
             };
             params.set_default("name", &entry.name);
-            let mut invocation = Invocation { entry: Arc::clone(entry), arguments, sent: params, files, credential };
+            let mut tries = Tries::new(entry, &connector.checked.connector.adapter, deadline);
+            let (entry, key) = (Arc::clone(entry), tries.key());
+            let mut invocation = Invocation { entry, arguments, sent: params, files, credential, key };
             let cx = CallContext { caller, downstream, deadline, max_result };
             let reached = connector.health.reached();
-            let mut outcome = connector.adapter()?.call(&invocation, &cx).await;
-            // What was refused did nothing, so that it may be asked again with another credential.
-            let refused = outcome.as_ref().is_ok_and(Outcome::is_refused);
-            if refused && source.refused(&cx.caller, &invocation.credential).await {
-                invocation.credential = source.credential(&cx.caller).await?;
-                outcome = connector.adapter()?.call(&invocation, &cx).await;
-            }
+            let mut renewed = false;
+            let outcome = loop {
+                let outcome = connector.adapter()?.call(&invocation, &cx).await;
+                // What was refused did nothing, so that it may be asked again with another credential.
+                let refused = !renewed && outcome.as_ref().is_ok_and(Outcome::is_refused);
+                if refused && source.refused(&cx.caller, &invocation.credential).await {
+                    renewed = true;
+                    invocation.credential = source.credential(&cx.caller).await?;
+                } else if let Some(wait) = tries.next(&outcome) {
+                    tokio::time::sleep(wait).await;
+                } else {
+                    break tries.ended(outcome);
+                }
+            };
             reached.ended(&outcome);
-            shape(entry, outcome?, max_result)
+            shape(&invocation.entry, outcome?, max_result)
+        };
+        let exchange = pin!(async {
+            match place {
+                Some(place) => Box::pin(self.cache.get(place, call)).await,
+                None => call.await,
+            }
         });
         self.in_time(&entry.name, time, exchange).await
     }

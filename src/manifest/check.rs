@@ -6,6 +6,7 @@ use ::http::HeaderName;
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value};
 
+mod again;
 mod collection;
 mod credentials;
 mod http;
@@ -17,8 +18,9 @@ pub use collection::compile_items;
 use super::Validators;
 use super::command::{CommandSettings, OutputFormat, Run};
 use super::document::{Document, explain};
+use super::limits::Quotas;
 use super::mcp::McpSettings;
-use super::model::{AdapterSettings, Auth, Connector, Quotas, Tool};
+use super::model::{AdapterSettings, Auth, Connector, Tool};
 use super::template::{Expansion, Template, escape};
 use crate::error::{Problem, Severity};
 use crate::name::did_you_mean;
@@ -134,6 +136,7 @@ impl Checker<'_> {
         }
         self.credentials(connector);
         self.proof(&connector.auth);
+        self.retries("/retries", &connector.retries, &connector.adapter);
         match &connector.adapter {
             AdapterSettings::Http(settings) => {
                 self.text("/adapter/baseUrl", &settings.base_url);
@@ -269,6 +272,8 @@ impl Checker<'_> {
         if tool.annotations.read_only == Some(true) && tool.annotations.destructive == Some(true) {
             self.error(&format!("{at}/annotations/destructive"), "a tool that is read-only destroys nothing");
         }
+        self.retries(&format!("{at}/retry"), &tool.retry, adapter);
+        self.cache(at, tool, adapter);
         let faults = self.problems.len();
         self.files(at, tool, adapter);
         if let AdapterSettings::Collection(settings) = adapter {

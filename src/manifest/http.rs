@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     model::Ordered,
+    query::Query,
     template::{JsonTemplate, Template},
 };
 use crate::secret::Text;
@@ -151,20 +152,39 @@ pub enum Encoding {
     Text,
 }
 
-/// How an answer is read.
+/// How an answer is read, and how much of it becomes the result.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Response {
     /// JSON pointer to the part to keep.
     #[serde(default)]
     #[schemars(regex(pattern = "^(/.*)?$"))]
     pub pick: Option<String>,
+    /// What to keep, of the part that was picked: one value where the query can only mean one, else a list of all that
+    /// it finds.
+    #[serde(default)]
+    pub select: Option<Query>,
+    /// What to leave out of what was kept.
+    #[serde(default)]
+    pub drop: Vec<Query>,
+    /// The most bytes a result may have; of a larger one, whole items of its longest list are left out first, then the
+    /// ends of long texts, and words say how much is missing.
+    #[serde(default)]
+    #[schemars(range(min = 256, max = 1_073_741_824))]
+    pub max_bytes: Option<usize>,
     /// What in the body means failure, whatever the status.
     #[serde(default)]
     pub failure: Vec<FailureMark>,
     /// JSON pointers to the upstream's own words for a failure, best first.
     #[serde(default)]
     pub message: Vec<String>,
+}
+
+impl Response {
+    /// Whether a result is smaller than the answer it is made of.
+    pub fn reduces(&self) -> bool {
+        self.pick.is_some() || self.select.is_some() || !self.drop.is_empty() || self.max_bytes.is_some()
+    }
 }
 
 /// Something in a body that means failure.

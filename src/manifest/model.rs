@@ -14,10 +14,12 @@ use super::{
     feeds::Feeds,
     file::FileArgument,
     http::{HttpSettings, Request},
+    limits::{Quotas, Timeouts},
     mcp::McpSettings,
     openapi::OpenApiSettings,
     operation::Operation,
     owner::Owner,
+    retries::Retries,
     widget::{PageOptions, Widget},
 };
 use crate::name::ConnectorId;
@@ -77,6 +79,9 @@ pub struct Connector {
     /// How long it may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// When a call that failed is made again (`http`, `openapi`).
+    #[serde(default)]
+    pub retries: Retries,
     /// Defaults for its tools' widgets.
     #[serde(default)]
     pub widget: Option<Widget>,
@@ -218,36 +223,6 @@ pub enum AuthKind {
     OAuth2,
 }
 
-/// Limits of use.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Quotas {
-    /// Calls a minute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_minute: Option<u64>,
-    /// Calls an hour.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_hour: Option<u64>,
-    /// Calls a day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_day: Option<u64>,
-    /// Calls at once; 0 sets no limit of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrent: Option<u64>,
-}
-
-/// How long things may take.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Timeouts {
-    /// A whole call, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_ms: Option<NonZeroU64>,
-    /// Reaching the upstream, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect_ms: Option<NonZeroU64>,
-}
-
 /// One tool.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -291,6 +266,9 @@ pub struct Tool {
     /// How long the same call is answered with the same result; for what is read-only.
     #[serde(default)]
     pub cache_seconds: Option<NonZeroU64>,
+    /// When a call that failed is made again, instead of the connector's `retries`.
+    #[serde(default)]
+    pub retry: Retries,
     /// The HTTP request it makes (`http`).
     #[serde(default)]
     pub request: Option<Request>,
@@ -323,6 +301,7 @@ impl Tool {
             widget: None,
             timeout_ms: None,
             cache_seconds: None,
+            retry: Retries::default(),
             request: None,
             run: None,
             operation: None,

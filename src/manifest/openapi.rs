@@ -10,6 +10,7 @@ use super::{
     file::FileArgument,
     http::{Method, Response},
     model::{Annotations, Ordered, SecurityScheme},
+    retries::Retries,
     widget::Widget,
 };
 use crate::secret::{Reference, Text};
@@ -146,6 +147,9 @@ pub struct Mend {
     /// How long the same call is answered with the same result; for what is read-only.
     #[serde(default)]
     pub cache_seconds: Option<NonZeroU64>,
+    /// When a call that failed is made again, instead of the connector's `retries`.
+    #[serde(default)]
+    pub retry: Retries,
     /// Its parameters and the members of its body, by the name the document gives them.
     #[serde(default)]
     pub parameters: Ordered<MendParameter>,

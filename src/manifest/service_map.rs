@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 
 use super::credentials::Credentials;
 use super::http::{HttpSettings, Response};
+use super::limits::{Quotas, Timeouts};
 use super::mcp::McpSettings;
-use super::model::{AdapterSettings, Auth, AuthKind, Connector, Quotas, Timeouts, Tool};
+use super::model::{AdapterSettings, Auth, AuthKind, Connector, Tool};
+use super::retries::Retries;
 use crate::name::ConnectorId;
 use crate::secret::{Reference, Text};
 
@@ -194,6 +196,7 @@ impl ServiceMapConnector {
             scopes: self.scopes,
             quotas: self.quotas,
             timeouts: self.timeouts,
+            retries: Retries::default(),
             widget: None,
             pages: BTreeMap::new(),
             feeds: None,

@@ -288,6 +288,7 @@ fn apply(tool: &mut Tool, mend: &Mend) {
     tool.widget.clone_from(&mend.widget);
     tool.timeout_ms = mend.timeout_ms;
     tool.cache_seconds = mend.cache_seconds;
+    tool.retry = mend.retry.clone();
 }
 
 /// Which argument stands where. Method and path come from elsewhere.

@@ -10,7 +10,7 @@ use reqwest::{Client, Method, Request, Response, StatusCode, redirect::Policy};
 use url::{Host, Url};
 
 use super::guard::{PublicOnly, Refused, is_public};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Again, Error, ErrorKind, Result};
 
 /// Redirects followed in one exchange.
 const MOST_REDIRECTS: usize = 5;
@@ -95,7 +95,8 @@ impl Hop {
             let client = if same { &self.client } else { &self.public };
             let mut request = Request::new(method.clone(), url.clone());
             *request.headers_mut() = headers.clone();
-            response = client.execute(request).await.map_err(|error| explain(&error))?;
+            response = client.execute(request).await.map_err(|error| explain_later(&error))?;
+            response.extensions_mut().insert(Redirected);
         }
         if redirect_target(&response, &url)?.is_none() {
             return Ok(response);
@@ -103,6 +104,10 @@ impl Hop {
         Err(Error::new(ErrorKind::Upstream, format!("the upstream redirected more than {MOST_REDIRECTS} times")))
     }
 }
+
+/// Marks an answer that came from where an earlier one had sent us.
+#[derive(Debug, Clone, Copy)]
+pub struct Redirected;
 
 /// Where a response points to, when it is a redirect.
 fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>> {
@@ -148,6 +153,12 @@ fn refused() -> Error {
     Error::new(ErrorKind::Unreachable, message)
 }
 
+/// A failed exchange after another: whatever became of this one, the first was sent.
+fn explain_later(error: &reqwest::Error) -> Error {
+    let error = explain(error);
+    if error.again().is_some() { error.of_exchange(Again::MAYBE) } else { error }
+}
+
 /// A failed exchange in words without addresses; the details go to the log.
 fn explain(error: &reqwest::Error) -> Error {
     let causes: Vec<&(dyn std::error::Error + 'static)> =
@@ -171,16 +182,11 @@ fn explain(error: &reqwest::Error) -> Error {
     };
     // The URL may hold a credential, so only the causes are kept.
     let causes = causes.iter().map(ToString::to_string).collect::<Vec<String>>().join(": ");
-    let failed = Error::new(ErrorKind::Unreachable, what);
-    if error.is_connect() { failed.because(NotConnected(causes)) } else { failed.because(causes) }
+    let again = if error.is_connect() { Again::NEVER_SENT } else { Again::MAYBE };
+    Error::new(ErrorKind::Unreachable, what).because(causes).of_exchange(again)
 }
-
-/// There was no connection, so nothing was sent.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NotConnected(String);
 
 /// Whether a failed exchange never began, so that a second try repeats nothing.
 pub fn never_sent(error: &Error) -> bool {
-    error.source().is_some_and(<dyn std::error::Error>::is::<NotConnected>)
+    error.again() == Some(Again::NEVER_SENT)
 }

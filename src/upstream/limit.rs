@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use reqwest::Response;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Again, Error, ErrorKind, Result};
 
 /// How much a call may give, and the setting that says so.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,9 @@ impl Limit {
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| {
-                Error::new(ErrorKind::Unreachable, "the upstream's answer broke off").because(error.without_url())
+                Error::new(ErrorKind::Unreachable, "the upstream's answer broke off")
+                    .because(error.without_url())
+                    .of_exchange(Again::MAYBE)
             })?;
             if body.len() + chunk.len() > self.bytes {
                 return Err(self.exceeded("the upstream's answer"));

@@ -7,9 +7,12 @@ use reqwest::{
 };
 use serde_json::{Map, Value, json};
 
+use super::reduce;
 use crate::adapter::Secrets;
-use crate::call::{Content, Output};
-use crate::manifest::{self, Method};
+use crate::call::{Content, Invocation, Output};
+use crate::error::{Again, Executed};
+use crate::manifest::{self, Method, Query};
+use crate::upstream::{Limit, Redirected, retry_after};
 
 /// Where upstreams put their own words, when the manifest does not say.
 const USUAL_MESSAGES: &[&str] = &[
@@ -25,6 +28,9 @@ const USUAL_MESSAGES: &[&str] = &[
 /// An upstream's own words are cut here, in characters.
 const LONGEST_MESSAGE: usize = 1000;
 
+/// What may be answered otherwise in a moment.
+const PASSING: &[u16] = &[408, 425, 429, 502, 503, 504];
+
 /// How an answer is to be read.
 #[derive(Debug)]
 pub(in crate::adapter) struct Rules<'a> {
@@ -36,16 +42,43 @@ pub(in crate::adapter) struct Rules<'a> {
     pub(in crate::adapter) wrapped: bool,
 }
 
+impl Rules<'_> {
+    /// How much of an answer is read: what is left of a large one may be small.
+    pub(in crate::adapter) fn limit(&self, max_bytes: usize, max_result: usize) -> Limit {
+        let most = if self.response.reduces() { usize::MAX } else { max_result };
+        Limit::smaller(max_bytes, "maxResponseBytes", most)
+    }
+}
+
 /// A response without its body.
 #[derive(Debug)]
 pub(in crate::adapter) struct Head {
     status: StatusCode,
     headers: HeaderMap,
+    redirected: bool,
 }
 
 impl Head {
     pub(in crate::adapter) fn of(response: &Response) -> Self {
-        Self { status: response.status(), headers: response.headers().clone() }
+        let redirected = response.extensions().get::<Redirected>().is_some();
+        Self { status: response.status(), headers: response.headers().clone(), redirected }
+    }
+
+    /// What an answer that is a failure says of a second try.
+    fn again(&self, invocation: &Invocation) -> Option<Again> {
+        let after = retry_after(&self.headers);
+        let executed = match self.status {
+            // It is not this answer that says what became of the call.
+            _ if self.redirected => Executed::Maybe,
+            StatusCode::UNAUTHORIZED => Executed::Unproven,
+            StatusCode::TOO_MANY_REQUESTS => Executed::Declined,
+            StatusCode::SERVICE_UNAVAILABLE if after.is_some() => Executed::Declined,
+            StatusCode::CONFLICT if invocation.key.is_some() => Executed::UnderWay,
+            _ => Executed::Maybe,
+        };
+        let passing = PASSING.contains(&self.status.as_u16());
+        let known = !self.redirected && matches!(executed, Executed::Unproven | Executed::UnderWay);
+        (passing || known).then_some(Again { executed, after })
     }
 
     fn header(&self, name: reqwest::header::HeaderName) -> Option<&str> {
@@ -65,9 +98,15 @@ impl Head {
 }
 
 /// What the answer means.
-pub(in crate::adapter) fn output(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Output {
-    let refused = head.status == StatusCode::UNAUTHORIZED;
-    Output { refused, ..interpret(head, body, rules, method).unwrap_or_else(Output::failure) }
+pub(in crate::adapter) fn output(
+    head: &Head,
+    body: Bytes,
+    rules: &Rules<'_>,
+    method: Method,
+    invocation: &Invocation,
+) -> Output {
+    let failed = |words| Output { again: head.again(invocation), ..Output::failure(words) };
+    interpret(head, body, rules, method).unwrap_or_else(failed)
 }
 
 /// What the answer means, or the words of its failure.
@@ -77,7 +116,9 @@ fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Res
     let media_type = head.media_type();
     let kind = media_type.as_deref().unwrap_or_default();
     let is_json = kind == "application/json" || kind.ends_with("+json") || kind == "text/json";
-    let says_nothing = media_type.is_none() || rules.response.pick.is_some() || !rules.response.failure.is_empty();
+    let response = rules.response;
+    let wants_json = response.pick.is_some() || response.select.is_some();
+    let says_nothing = media_type.is_none() || wants_json || !response.failure.is_empty();
     let json = if is_json || says_nothing { serde_json::from_slice::<Value>(&body).ok() } else { None };
 
     if !head.status.is_success() {
@@ -100,10 +141,11 @@ fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Res
             excerpt(&rules.secrets.hide(&text(head, &body)))
         ));
     }
-    if let Some(pick) = &rules.response.pick {
-        return Err(format!("the upstream's answer is not JSON, so it has nothing at `{pick}`"));
+    let place = response.pick.as_deref().or(response.select.as_ref().map(Query::as_str));
+    if let Some(place) = place {
+        return Err(format!("the upstream's answer is not JSON, so it has nothing at `{place}`"));
     }
-    Ok(Output { content: vec![content(head, kind, body)], ..Output::default() })
+    reduce::content(content(head, kind, body), response.max_bytes)
 }
 
 fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &Rules<'_>) -> Result<Output, String> {
@@ -114,7 +156,7 @@ fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &Rules<'_>) -> 
         let picked = value.pointer_mut(pick).map(Value::take);
         value = picked.ok_or_else(|| format!("the upstream's answer has nothing at `{pick}`"))?;
     }
-    Ok(Output::json(if rules.wrapped { json!({ "result": value }) } else { value }))
+    reduce::json(value, rules.response, body.len(), rules.wrapped)
 }
 
 fn matches_mark(value: &Value, mark: &manifest::FailureMark) -> bool {
@@ -140,7 +182,9 @@ fn failure(head: &Head, json: Option<&Value>, body: &Bytes, rules: &Rules<'_>) -
         message = format!("{message}: {}", excerpt(&rules.secrets.hide(&words)));
     }
     if let Some(after) = head.header(RETRY_AFTER) {
-        message = format!("{message} (it asks to be called again after: {})", excerpt(after));
+        let after = retry_after(&head.headers)
+            .map_or_else(|| excerpt(after), |after| format!("{} s", after.as_secs_f64().ceil()));
+        message = format!("{message} (it asks to be called again after: {after})");
     }
     message
 }

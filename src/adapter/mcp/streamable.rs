@@ -169,7 +169,9 @@ impl Streamable {
                 return Err(Failure::Exchange(broken));
             };
             tokio::time::sleep(wait).await;
-            let again = self.exchange(Method::GET, EVENTS, vec![(LAST_EVENT_ID, from)], None).await?;
+            // Whatever becomes of this one, the request it asks after was sent.
+            let again = self.exchange(Method::GET, EVENTS, vec![(LAST_EVENT_ID, from)], None).await;
+            let again = again.map_err(|failure| Failure::Broken(failure.into()))?;
             if !again.status().is_success() {
                 return Err(Failure::Exchange(broken));
             }

@@ -9,9 +9,8 @@ use reqwest::{Request, RequestBuilder, Response, multipart};
 use serde_json::{Value, json};
 
 use crate::adapter::http::method;
-use crate::call::{Content, Output};
+use crate::call::{Content, Invocation, Output};
 use crate::catalog::Entry;
-use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Method, OutputPromise};
 use crate::openapi::{Draft, DraftBody, DraftPart};
@@ -23,7 +22,7 @@ const SPARE: Duration = Duration::from_secs(1);
 const MOST_ROUNDS: usize = 32;
 
 /// The request with its credentials.
-pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, credential: &Credential) -> Result<Request> {
+pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, invocation: &Invocation) -> Result<Request> {
     let Draft { method: verb, mut url, headers: said, body } = draft;
     let mut headers = plain.clone();
     for (name, value) in said {
@@ -35,7 +34,8 @@ pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, credential: &C
             value,
         );
     }
-    credential.apply(&mut url, &mut headers)?;
+    invocation.name_in(&mut headers);
+    invocation.credential.apply(&mut url, &mut headers)?;
     let builder = hop.request(method(verb), url).headers(headers);
     let mut kind = None;
     let builder = match body {

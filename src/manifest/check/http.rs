@@ -109,6 +109,19 @@ impl Checker<'_> {
     }
 
     pub(super) fn response(&mut self, at: &str, response: &Response) {
+        for (place, query) in response
+            .select
+            .iter()
+            .map(|query| (format!("{at}/select"), query))
+            .chain(response.drop.iter().enumerate().map(|(index, query)| (format!("{at}/drop/{index}"), query)))
+        {
+            if let Some(fault) = query.fault() {
+                self.error(&place, fault);
+            }
+        }
+        for (index, _) in response.drop.iter().enumerate().filter(|(_, query)| query.as_str().trim() == "$") {
+            self.error(&format!("{at}/drop/{index}"), "leaves nothing of an answer");
+        }
         let failures = response.failure.iter().enumerate();
         let failures = failures.map(|(index, mark)| (format!("{at}/failure/{index}/at"), &mark.at));
         let messages = response.message.iter().enumerate();

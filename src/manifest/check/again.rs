@@ -1,0 +1,37 @@
+//! Checks of what makes calls again, or spares them: `retries`, `retry` and `cacheSeconds`.
+
+use super::Checker;
+use crate::manifest::http::Method;
+use crate::manifest::model::{AdapterSettings, Tool};
+use crate::manifest::retries::Retries;
+
+impl Checker<'_> {
+    pub(super) fn retries(&mut self, at: &str, retries: &Retries, adapter: &AdapterSettings) {
+        if *retries != Retries::default() && !matches!(adapter, AdapterSettings::Http(_) | AdapterSettings::OpenApi(_))
+        {
+            self.error(at, "goes with the adapters `http` and `openapi` only");
+        }
+        if let Some(name) = &retries.idempotency_key {
+            self.header(&format!("{at}/idempotencyKey"), name);
+        }
+    }
+
+    /// What a tool's result may be kept for.
+    pub(super) fn cache(&mut self, at: &str, tool: &Tool, adapter: &AdapterSettings) {
+        if tool.cache_seconds.is_none() {
+            return;
+        }
+        let at = format!("{at}/cacheSeconds");
+        if !matches!(adapter, AdapterSettings::Http(_) | AdapterSettings::OpenApi(_) | AdapterSettings::Command(_)) {
+            return self.error(&at, "goes with the adapters `http`, `openapi` and `command` only");
+        }
+        let method = tool.request.as_ref().map(|request| request.method);
+        let reads = matches!(method, Some(Method::Get | Method::Head));
+        if !tool.annotations.read_only.unwrap_or(reads) {
+            self.error(&at, "goes with tools that change nothing: a GET or HEAD request, or `\"readOnly\": true`");
+        }
+        if !tool.files.is_empty() {
+            self.error(&at, "a file is another one each time, so what comes of it cannot be kept");
+        }
+    }
+}
