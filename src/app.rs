@@ -140,6 +140,11 @@ impl App {
         &self.gateway
     }
 
+    /// The same, to be shared.
+    pub fn shared_gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.gateway)
+    }
+
     /// Does something with every connector started, as far as it can be.
     pub async fn with_connectors<T>(&self, work: impl Future<Output = T>) -> T {
         let stop = CancellationToken::new();

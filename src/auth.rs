@@ -23,7 +23,9 @@ mod keys;
 mod outside;
 
 pub use config::{AuthConfig, BuiltInConfig, Introspection, Mode, OAuthConfig, PredefinedClient};
-pub use issuer::{Answer, Issuer, IssuerOptions, NewUser, Offers, Page, Parameters, User, UserError, Users};
+pub use issuer::{
+    Answer, Issuer, IssuerOptions, Message, NewUser, Offers, Page, Paper, Parameters, User, UserError, Users,
+};
 pub use keys::{KeyFile, KeyRecord, Keys, NewKey, looks_like_key};
 pub use outside::Outside;
 

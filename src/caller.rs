@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::widget::sha256_hex;
@@ -10,7 +11,7 @@ use crate::widget::sha256_hex;
 const TAG: usize = 24;
 
 /// Who is calling.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Caller {
     /// The person at this machine: the command line, or a client that started us over stdio.
     Local,
@@ -24,7 +25,7 @@ pub enum Caller {
 }
 
 /// Somebody who proved who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// Who proved it to us: the issuer's address, or [`KEY`] for an API key.
     pub issuer: String,
@@ -64,7 +65,7 @@ impl Principal {
 }
 
 /// A set of scopes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scopes {
     /// Every scope there is.
     All,

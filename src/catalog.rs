@@ -29,7 +29,7 @@ pub use access::{ADMIN, SignIn};
 pub use build::Offered;
 pub use mirror::Mirrored;
 pub use names::Names;
-pub use offer::{Declared, Offer, Tally};
+pub use offer::{CONNECT, Declared, Offer, Tally};
 pub use page::{PAGE_TYPE, Shown, ShownPages, Viewer, in_step};
 pub use tool::Entry;
 

@@ -10,11 +10,12 @@ mod add;
 mod approve;
 mod call;
 mod check;
+mod connect;
 mod doctor;
 mod keys;
 mod list;
-mod remote;
 mod plan;
+mod remote;
 mod serve;
 mod status;
 mod users;
@@ -47,6 +48,10 @@ enum Command {
     List(FormatArgs),
     /// Call one tool the way a client would
     Call(CallArgs),
+    /// Let a connector act for you, the person at this machine, where its calls take that you agree
+    Connect(connect::ConnectArgs),
+    /// Take back what `connect` let a connector do
+    Disconnect(connect::DisconnectArgs),
     /// Show how the connectors of a running server are
     Status(StatusArgs),
     /// Add a connector to a running server, and wait until it runs; SWITCHBOARD_KEY holds the key that is shown
@@ -226,6 +231,8 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Status(args) if args.deployments => {
             add::deployments(&remote::Remote::new(&args.server, &config, &environment), args.format.format)
         }
+        Command::Connect(args) => connect::connect(config, environment, &args),
+        Command::Disconnect(args) => connect::disconnect(config, environment, &args),
         Command::Status(args) => status::status(&config, args.format.format),
         Command::Add(args) => add::add(&config, &environment, &args),
         Command::Remove(args) => add::remove(&config, &environment, &args),

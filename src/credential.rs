@@ -15,6 +15,7 @@ use url::Url;
 
 mod discover;
 mod fixed;
+pub mod grant;
 mod held;
 mod keyring;
 mod oauth;
@@ -24,6 +25,7 @@ mod token;
 mod vault;
 
 pub use discover::{Metadata, discover};
+pub use grant::{GrantOptions, GrantSettings, Grants};
 pub use keyring::{Keyring, TenantClient, TenantClients, Voucher, Vouching};
 pub use safe::{Kept, Safe};
 pub use seal::{Closed, Opened, SEAL_KEY, Seal};
@@ -113,6 +115,17 @@ impl Credential {
         Ok(())
     }
 
+    /// It, and another one that stands beside it.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        self.headers.extend(other.headers);
+        self.query.extend(other.query);
+        self.cookies.extend(other.cookies);
+        self.env.extend(other.env);
+        self.hidden.extend(other.hidden);
+        self
+    }
+
     /// All that must not come back in an upstream's words.
     pub fn secrets(&self) -> impl Iterator<Item = &(String, SecretString)> {
         let Self { headers, query, cookies, env, hidden } = self;
@@ -138,6 +151,16 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     fn is_per_caller(&self) -> bool {
         false
     }
+
+    /// Where callers let us act for them, when each shows a token of their own.
+    fn grants(&self) -> Option<&Arc<Grants>> {
+        None
+    }
+
+    /// What may be shown to learn what an upstream has, and for nothing else; nothing while there is none.
+    async fn for_listing(&self) -> Result<Option<Credential>> {
+        self.credential(&Caller::Local).await.map(Some)
+    }
 }
 
 /// Where a connector's credentials come from; the reason when there can be none.
@@ -152,7 +175,7 @@ pub fn source(
             Grant::ClientCredentials | Grant::RefreshToken | Grant::TokenExchange => {
                 Ok(Arc::new(OAuthSource::new(checked, oauth, keyring, upstream)?))
             }
-            Grant::Caller => Err("callers cannot connect to it yet".into()),
+            Grant::Caller => Ok(Arc::new(grant::CallerSource::new(checked, oauth, keyring, upstream)?)),
         },
     }
 }

@@ -10,10 +10,12 @@ use serde_json::Value;
 
 mod again;
 mod challenge;
+mod connect;
 mod problem;
 
 pub use again::{Again, Executed};
 pub use challenge::Challenge;
+pub use connect::{Connect, Invitation};
 pub use problem::{Place, Problem, Severity};
 
 /// The result of a step on the road of a call.
@@ -30,6 +32,8 @@ pub enum ErrorKind {
     InvalidArguments,
     /// The caller has to sign in, or lacks a scope.
     Forbidden,
+    /// The caller has to let the connector act for them first.
+    NotConnected,
     /// The connector cannot be used now: not configured, or down.
     Unavailable,
     /// Too many calls at once.
@@ -68,6 +72,7 @@ pub struct Error {
 enum Detail {
     Rejection(Rejection),
     Challenge(Challenge),
+    Connect(Connect),
 }
 
 /// A JSON-RPC error, as it stands on the wire.
@@ -126,7 +131,7 @@ impl Error {
     pub fn rejection(&self) -> Option<&Rejection> {
         match self.detail.as_deref()? {
             Detail::Rejection(rejection) => Some(rejection),
-            Detail::Challenge(_) => None,
+            Detail::Challenge(_) | Detail::Connect(_) => None,
         }
     }
 
@@ -141,7 +146,30 @@ impl Error {
     pub fn challenge(&self) -> Option<&Challenge> {
         match self.detail.as_deref()? {
             Detail::Challenge(challenge) => Some(challenge),
-            Detail::Rejection(_) => None,
+            Detail::Rejection(_) | Detail::Connect(_) => None,
+        }
+    }
+
+    /// Says what the caller has to connect.
+    #[must_use]
+    pub fn connecting(mut self, connect: Connect) -> Self {
+        self.detail = Some(Box::new(Detail::Connect(connect)));
+        self
+    }
+
+    /// What the caller has to connect, if that would help.
+    pub fn connect(&self) -> Option<&Connect> {
+        match self.detail.as_deref()? {
+            Detail::Connect(connect) => Some(connect),
+            Detail::Rejection(_) | Detail::Challenge(_) => None,
+        }
+    }
+
+    /// The words for a client that shows nothing else: with the link by which the caller can connect, if there is one.
+    pub fn told(&self) -> String {
+        match self.connect().and_then(|connect| connect.invitation.as_ref()) {
+            Some(invitation) => format!("{}: {}", self.message, invitation.link),
+            None => self.message.clone(),
         }
     }
 

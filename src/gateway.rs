@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod authorize;
 mod cache;
+mod connect;
 mod connector;
 mod desk;
 mod feeds;
@@ -30,6 +31,7 @@ mod surface;
 mod tend;
 
 pub use authorize::Subject;
+pub use connect::{Connectable, QUESTION, Ticket, may_open_links};
 pub use connector::{Connector, State};
 pub use health::{Check, Facts, Health};
 pub use inventory::ToolQuery;
@@ -94,6 +96,7 @@ pub struct Gateway {
     store: Result<Arc<dyn Store>, String>,
     registry: Registry,
     limits: Limits,
+    links: connect::Links,
     prober: Prober,
     pins: Pins,
     /// What was kept of what is published, so that it is not kept again.
@@ -236,6 +239,7 @@ impl Gateway {
             upstream,
             store,
             limits,
+            links: connect::Links::default(),
             prober,
             surface: Mutex::default(),
             kept: tokio::sync::Mutex::default(),

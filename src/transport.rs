@@ -10,6 +10,7 @@ use url::Url;
 use crate::auth::Auth;
 
 mod access;
+mod connect;
 mod desk;
 mod guard;
 mod http;
@@ -25,6 +26,7 @@ mod streamable;
 mod under_way;
 
 pub use self::http::serve as serve_http;
+pub use connect::connect_here;
 pub use oauth::routes as oauth_routes;
 pub use stdio::serve as serve_stdio;
 

@@ -27,8 +27,9 @@ mod streamable;
 mod supervise;
 
 use super::{Adapter, Bulletin, Phase, Status, Surroundings};
-use crate::call::{CallContext, Downstream, Era, Invocation, Outcome, Sent, Session};
-use crate::catalog::{Names, Offer};
+use crate::call::{CallContext, Downstream, Era, Invocation, Outcome, Output, Sent, Session};
+use crate::caller::Caller;
+use crate::catalog::{CONNECT, Names, Offer};
 use crate::credential::CredentialSource;
 use crate::error::{Error, ErrorKind, Rejection, Result};
 use crate::manifest::{Checked, McpSettings, McpStart};
@@ -36,7 +37,7 @@ use crate::params::{Params, mentions};
 use channel::{Answer, Failure};
 use dial::Dialer;
 use link::Link;
-use pool::Pool;
+use pool::{Holder, Pool};
 
 /// Rounds in which an upstream may ask for more before it answers.
 const MOST_ROUNDS: usize = 10;
@@ -89,10 +90,16 @@ impl McpAdapter {
     }
 
     /// Makes a request in the upstream's own words and gives its answer in ours.
-    pub async fn request(&self, method: &str, mut params: Params, downstream: &Downstream) -> Result<Sent> {
+    pub async fn request(
+        &self,
+        caller: &Caller,
+        method: &str,
+        mut params: Params,
+        downstream: &Downstream,
+    ) -> Result<Sent> {
         let downstream = &self.discreet(downstream);
         for _ in 0..MOST_ROUNDS {
-            let (answer, era) = self.exchange(method, &params, downstream).await?;
+            let (answer, era) = self.exchange(caller, method, &params, downstream).await?;
             let json = answer.map_err(|rejection| Error::from(self.published(rejection)))?;
             if era == Era::PerRequest
                 && downstream.era == Era::Handshake
@@ -123,10 +130,16 @@ impl McpAdapter {
     }
 
     /// One request and its answer. What was certainly not executed is tried a second time.
-    async fn exchange(&self, method: &str, params: &Params, downstream: &Downstream) -> Result<(Answer, Era)> {
+    async fn exchange(
+        &self,
+        caller: &Caller,
+        method: &str,
+        params: &Params,
+        downstream: &Downstream,
+    ) -> Result<(Answer, Era)> {
         let mut last: Option<Arc<Link>> = None;
         loop {
-            let link = self.link(downstream.session.as_ref(), last.as_ref()).await?;
+            let link = self.link(caller, downstream.session.as_ref(), last.as_ref()).await?;
             match link.request(method, params.clone(), Some(downstream)).await {
                 Ok(answer) => return Ok((answer, link.era)),
                 Err(Failure::NotSent(_)) if last.is_none() => last = Some(link),
@@ -140,10 +153,14 @@ impl McpAdapter {
     }
 
     /// The connection for a caller, another one than `not`.
-    async fn link(&self, session: Option<&Session>, not: Option<&Arc<Link>>) -> Result<Arc<Link>> {
+    async fn link(&self, caller: &Caller, session: Option<&Session>, not: Option<&Arc<Link>>) -> Result<Arc<Link>> {
+        if self.is_per_caller() {
+            let session = session.filter(|session| session.is_talked_to());
+            return self.pool.link(Holder { session, caller: Some(caller) }, &self.dialer).await;
+        }
         let shared = self.shared(not).await?;
         match session.filter(|session| shared.era == Era::Handshake && session.is_talked_to()) {
-            Some(session) => self.pool.link(session, &self.dialer).await,
+            Some(session) => self.pool.link(Holder { session: Some(session), caller: None }, &self.dialer).await,
             None => Ok(shared),
         }
     }
@@ -163,6 +180,11 @@ impl McpAdapter {
             let gone = |_| Error::new(ErrorKind::Unavailable, "the connector is being closed");
             present.changed().await.map_err(gone)?;
         }
+    }
+
+    /// Whether callers show the upstream something of their own, each on connections of their own.
+    fn is_per_caller(&self) -> bool {
+        self.dialer.source.is_per_caller()
     }
 
     fn down(&self, status: &Status) -> Error {
@@ -193,7 +215,9 @@ impl McpAdapter {
     pub async fn tell(&self, session: &Session, method: &str, params: Params) {
         let link = match method {
             // To hear of a resource on it, there has to be one.
-            "resources/subscribe" if session.is_talked_to() => self.link(Some(session), None).await.ok(),
+            "resources/subscribe" if session.is_talked_to() && !self.is_per_caller() => {
+                self.link(&Caller::Local, Some(session), None).await.ok()
+            }
             _ => self.pool.existing(session),
         };
         let Some(link) = link else { return };
@@ -231,9 +255,16 @@ impl Drop for Watching {
 #[async_trait]
 impl Adapter for McpAdapter {
     async fn call(&self, invocation: &Invocation, cx: &CallContext) -> Result<Outcome> {
+        let stands_in = self.offer.borrow().as_ref().is_some_and(|offer| offer.is_provisional);
+        if stands_in && invocation.entry.tool == CONNECT {
+            // Who is not connected was told so before they came here.
+            self.dialer.signals.lists_changed();
+            let name = &self.dialer.name;
+            return Ok(Output::text(format!("{name} is connected. Its tools are listed in a moment.")).into());
+        }
         let mut params = invocation.sent.clone();
         params.set("name", &invocation.entry.tool);
-        self.request("tools/call", params, &cx.downstream).await.map(Outcome::Sent)
+        self.request(&cx.caller, "tools/call", params, &cx.downstream).await.map(Outcome::Sent)
     }
 
     async fn tend(&self, stop: CancellationToken) {

@@ -32,7 +32,9 @@ mod consent;
 mod exchange;
 mod flow;
 mod grant;
+mod own;
 mod pages;
+mod paper;
 mod parameters;
 mod password;
 mod pauses;
@@ -48,6 +50,7 @@ mod visit;
 mod vouch;
 
 pub use answer::{Answer, Page};
+pub use paper::{Message, Paper};
 pub use parameters::Parameters;
 pub use user::{Connected, NewUser, User, UserError, Users};
 pub use visit::Visit;

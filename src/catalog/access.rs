@@ -49,8 +49,10 @@ impl SignIn {
             SecurityScheme::NoAuth => Some(union([&connector.scopes, &tool.scopes])),
             SecurityScheme::OAuth2 { scopes } => Some(union([scopes, &connector.scopes, &tool.scopes])),
         });
-        // One way that takes nothing opens it.
-        self.owned(connector, ways.collect::<Option<Vec<_>>>().map_or(Access::Open, Access::Proven))
+        // One way that takes nothing opens it, unless it acts in the name of who calls.
+        let nothing =
+            if connector.credentials.is_per_caller() { Access::Proven(vec![Vec::new()]) } else { Access::Open };
+        self.owned(connector, ways.collect::<Option<Vec<_>>>().map_or(nothing, Access::Proven))
     }
 
     /// What somebody added is there for their tenant, and never for who could say who they are and has not.
@@ -64,7 +66,7 @@ impl SignIn {
     fn unless_open(self, connector: &Connector, scopes: Vec<String>) -> Access {
         // Where nobody can hold a scope, a name for one closes nothing that asks for no proof.
         let asks = connector.auth.kind != AuthKind::None || (self != Self::Nobody && !scopes.is_empty());
-        if asks { Access::Proven(vec![scopes]) } else { Access::Open }
+        if asks || connector.credentials.is_per_caller() { Access::Proven(vec![scopes]) } else { Access::Open }
     }
 
     /// What `securitySchemes` says of a tool. API keys are a matter of the transport and have no word here.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::manifest::{Tool, Validators};
 use crate::name::shown;
@@ -37,6 +37,8 @@ pub struct Offer {
     pub held: BTreeSet<String>,
     /// Tools that are not served, and why.
     pub withheld: BTreeMap<String, String>,
+    /// Whether it is not the server's own, and stands in until that is known.
+    pub is_provisional: bool,
 }
 
 /// A tool as a manifest would say it.
@@ -77,7 +79,23 @@ impl fmt::Display for Tally {
     }
 }
 
+/// The tool that stands in for all others until they are known.
+pub const CONNECT: &str = "connect";
+
 impl Offer {
+    /// What there is before anybody connected: the way to do that.
+    pub fn to_connect(name: &str) -> Self {
+        let about = format!(
+            "Use this to connect {name}: it gives a link for the person to open, where they agree to what {name} may do for them. What {name} can do is listed once somebody is connected."
+        );
+        let tool = json!({
+            "name": CONNECT, "title": format!("Connect {name}"), "description": about,
+            "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
+            "annotations": { "readOnlyHint": true, "destructiveHint": false, "openWorldHint": false },
+        });
+        Self { tools: vec![tool], is_provisional: true, ..Self::default() }
+    }
+
     /// Keeps of each list what has a name of its own; the rest goes to `omitted`.
     pub fn drop_nameless(&mut self) {
         let lists = [

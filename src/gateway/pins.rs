@@ -180,7 +180,8 @@ impl Pins {
         if let Some(memo) = known.filter(|memo| memo.revision == state.revision) {
             return Arc::clone(&memo.judgement);
         }
-        let pinned = offer.filter(|_| self.covers(connector));
+        // What stands in for tools until they are known is ours.
+        let pinned = offer.filter(|offer| self.covers(connector) && !offer.is_provisional);
         let locked = state.lock.connectors.get(manifest.id.as_str());
         let judged = pinned.map(|offer| judge(self.policy, locked, offer, &View(state, &manifest.id)));
         let judgement = Arc::new(Judgement { judged, scans });

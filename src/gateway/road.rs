@@ -155,7 +155,11 @@ impl Gateway {
         let max_result = self.limits.max_result;
         let deadline = Instant::now() + time;
         let place = Cache::place(connector, entry, &arguments, &caller);
+        let (who, session) = (caller.clone(), downstream.session.clone());
         let call = async {
+            if let Some(grants) = connector.source().ok().and_then(|source| source.grants()) {
+                Box::pin(self.await_connection(&caller, grants, (&mut params, deadline))).await?;
+            }
             let _turn = connector.turn().await?;
             let source = connector.source()?;
             let credential = source.credential(&caller).await?;
@@ -194,7 +198,12 @@ impl Gateway {
                 None => call.await,
             }
         });
-        self.in_time(&entry.name, time, exchange).await
+        match self.in_time(&entry.name, time, exchange).await {
+            Err(error) if error.kind() == ErrorKind::NotConnected => {
+                Err(Box::pin(self.inviting(&who, error, session.as_ref())).await)
+            }
+            ended => ended,
+        }
     }
 
     async fn pass_on(&self, caller: &Caller, request: &Request, downstream: &Downstream) -> Result<Sent> {
@@ -206,10 +215,15 @@ impl Gateway {
         let time = manifest.timeouts.request_ms.map_or(self.limits.call_timeout, |ms| Duration::from_millis(ms.get()));
         let exchange = pin!(async {
             let _turn = connector.turn().await?;
-            let sent = mcp.request(request.method, request.params.clone(), downstream).await?;
+            let sent = mcp.request(caller, request.method, request.params.clone(), downstream).await?;
             if request.method == "resources/read" { self.pinned_page(&request.place, sent).await } else { Ok(sent) }
         });
-        self.in_time(request.method, time, exchange).await
+        match self.in_time(request.method, time, exchange).await {
+            Err(error) if error.kind() == ErrorKind::NotConnected => {
+                Err(Box::pin(self.inviting(caller, error, downstream.session.as_ref())).await)
+            }
+            ended => ended,
+        }
     }
 
     /// What the deadline covers, and the end of the server.

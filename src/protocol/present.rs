@@ -7,7 +7,8 @@ use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData, Implementa
 use serde_json::{Value, json, value::RawValue};
 
 use crate::call::{Content, Era, Outcome, Output, Sent};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Connect, Error, ErrorKind, Invitation};
+use crate::gateway::QUESTION;
 
 /// Where a 2026-07-28 result says who answered.
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
@@ -26,7 +27,7 @@ pub(super) fn result_meta(era: Era) -> Option<Value> {
 
 /// The answer to a `tools/call`. Whatever the model or its person can act on is a result with
 /// `isError`; only a call that makes no sense as a call is a JSON-RPC error.
-pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, sign_in_at: Option<&str>) -> Result<Bytes, ErrorData> {
+pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, helps: &Helps<'_>) -> Result<Bytes, ErrorData> {
     let output = match outcome {
         Ok(Outcome::Sent(sent)) => return Ok(dressed(sent, era, false)),
         Ok(Outcome::Made(output)) => output,
@@ -34,6 +35,10 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, sign_in_at: Opt
             ErrorKind::UnknownTool | ErrorKind::UnknownResource | ErrorKind::Rejected | ErrorKind::Internal => {
                 return Err(from_error(&error, era, None));
             }
+            ErrorKind::NotConnected => match link_of(&error).filter(|_| helps.opens_links) {
+                Some((connect, link)) => return ask_to_open(&error, (connect, link), era, helps),
+                None => refused(&error, helps.sign_in_at),
+            },
             ErrorKind::InvalidArguments
             | ErrorKind::Forbidden
             | ErrorKind::Unavailable
@@ -42,7 +47,7 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, sign_in_at: Opt
             | ErrorKind::Cancelled
             | ErrorKind::Upstream
             | ErrorKind::Unreachable
-            | ErrorKind::TooLarge => refused(&error, sign_in_at),
+            | ErrorKind::TooLarge => refused(&error, helps.sign_in_at),
         },
     };
     let mut meta = output.meta.clone();
@@ -57,10 +62,65 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, sign_in_at: Opt
     serde_json::to_vec(&result).map(Bytes::from).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
+/// How a caller can be helped on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Helps<'a> {
+    /// Where they learn how to sign in.
+    pub(super) sign_in_at: Option<&'a str>,
+    /// Whether their client opens links for them.
+    pub(super) opens_links: bool,
+    /// What the client was to bring back with its next try, as it sent it.
+    pub(super) state: Option<Value>,
+}
+
+/// The link by which a caller can connect.
+fn link_of(error: &Error) -> Option<(&Connect, &Invitation)> {
+    let connect = error.connect()?;
+    Some((connect, connect.invitation.as_ref()?))
+}
+
+/// Has a client open a link for its person: in the handshake era by the error that is made for that, later by a
+/// question that comes instead of the result.
+fn ask_to_open(
+    error: &Error,
+    (connect, invitation): (&Connect, &Invitation),
+    era: Era,
+    helps: &Helps<'_>,
+) -> Result<Bytes, ErrorData> {
+    let message = format!("Connect {}: {}", connect.name, error.message());
+    let mut question = json!({ "mode": "url", "url": invitation.link, "message": message });
+    if era == Era::Handshake {
+        if let Some(question) = question.as_object_mut() {
+            question.insert("elicitationId".into(), json!(invitation.id));
+        }
+        return Err(ErrorData::new(
+            URL_ELICITATION_REQUIRED,
+            error.told(),
+            Some(json!({ "elicitations": [question] })),
+        ));
+    }
+    let request = json!({ "method": "elicitation/create", "params": question });
+    let mut result = json!({ "resultType": "input_required", "inputRequests": { QUESTION: request } });
+    if let Some(result) = result.as_object_mut() {
+        result.extend(helps.state.clone().map(|state| ("requestState".to_owned(), state)));
+        result.extend(result_meta(era).map(|meta| ("_meta".to_owned(), meta)));
+    }
+    Ok(result.to_string().into())
+}
+
+/// MCP's code for a request that takes that its person opens a link first.
+const URL_ELICITATION_REQUIRED: ErrorCode = ErrorCode(-32042);
+
 /// A failure as a result, with the way to sign in where that would help: `ChatGPT` shows it only when it finds both an
 /// error and its description.
 fn refused(error: &Error, sign_in_at: Option<&str>) -> Output {
-    let mut output = Output::failure(error.message());
+    let mut output = match link_of(error) {
+        Some((_, invitation)) => {
+            let way = "Show the person this link, which is for them alone and good for ten minutes; they open it in a browser, agree, and you call again";
+            Output::failure(format!("{}. {way}:\n{}", error.message(), invitation.link))
+        }
+        None => Output::failure(error.message()),
+    };
     if let (Some(challenge), Some(metadata)) = (error.challenge(), sign_in_at) {
         let header = challenge.header(Some(metadata), Some((INSUFFICIENT_SCOPE, error.message())));
         output.meta.insert("mcp/www_authenticate".into(), json!([header]));
@@ -77,7 +137,7 @@ pub(super) fn from_error(error: &Error, era: Era, about: Option<&str>) -> ErrorD
         let code = ErrorCode(rejection.code);
         return ErrorData::new(code, rejection.message.clone(), rejection.data.clone());
     }
-    let message = error.message().to_owned();
+    let message = error.told();
     match error.kind() {
         ErrorKind::UnknownResource => {
             let data = about.map(|uri| json!({ "uri": uri }));
@@ -87,7 +147,7 @@ pub(super) fn from_error(error: &Error, era: Era, about: Option<&str>) -> ErrorD
             }
         }
         ErrorKind::UnknownTool | ErrorKind::InvalidArguments => ErrorData::invalid_params(message, None),
-        ErrorKind::Forbidden => ErrorData::invalid_request(message, None),
+        ErrorKind::Forbidden | ErrorKind::NotConnected => ErrorData::invalid_request(message, None),
         ErrorKind::Unavailable
         | ErrorKind::Busy
         | ErrorKind::Timeout
@@ -134,7 +194,7 @@ pub(super) fn member(name: &str, value: &Value) -> String {
 
 /// A result as clients get it, for those who print one.
 pub fn to_json(outcome: Outcome) -> Value {
-    let presented = present(Ok(outcome), Era::Handshake, None).ok();
+    let presented = present(Ok(outcome), Era::Handshake, &Helps::default()).ok();
     presented.and_then(|result| serde_json::from_slice(&result).ok()).unwrap_or_default()
 }
 

@@ -9,13 +9,13 @@ use serde_json::{
 };
 use std::{sync::Arc, time::Duration};
 
-use super::present::{dressed, from_error, member, present, result_meta};
+use super::present::{Helps, dressed, from_error, member, present, result_meta};
 use super::server::Server;
 use crate::call::{Downstream, Era, ToolCall};
 use crate::caller::Caller;
 use crate::catalog::{Catalog, List, Place, Viewer, in_step};
 use crate::error::Error;
-use crate::gateway::Request;
+use crate::gateway::{Request, may_open_links};
 use crate::params::{Params, mentions};
 
 /// Methods that are answered here. The SDK sees them under other names, so that its types do not
@@ -96,8 +96,11 @@ impl Server {
             return Err(ErrorData::invalid_params(message, None));
         };
         let era = downstream.era;
+        let opens_links = may_open_links(&downstream);
+        let state = if opens_links { params.read("requestState") } else { None };
+        let helps = Helps { sign_in_at: self.sign_in_at.as_deref(), opens_links, state };
         let call = ToolCall { name, params };
-        present(self.gateway.call(caller.clone(), call, downstream).await, era, self.sign_in_at.as_deref())
+        present(self.gateway.call(caller.clone(), call, downstream).await, era, &helps)
     }
 
     /// A page of ours, or what another MCP server has.

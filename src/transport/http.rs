@@ -38,7 +38,7 @@ use super::sse::Streams;
 use super::strangers::Strangers;
 use super::streamable::Streamable;
 use super::{DeskAccess, HttpOptions, Shutdown, TransportError};
-use super::{desk, listen, oauth};
+use super::{connect, desk, listen, oauth};
 use crate::auth::Auth;
 use crate::caller::Caller;
 use crate::protocol::Server;
@@ -143,7 +143,8 @@ fn router(front: Arc<Front>, sdk: Arc<Sdk>, options: &HttpOptions) -> Router {
         .route("/assets/{*address}", get(asset))
         .route("/.well-known/openai-apps-challenge", get(challenge))
         .merge(sdk::watched(sdk).with_state(()))
-        .merge(issuer.unwrap_or_default());
+        .merge(issuer.unwrap_or_default())
+        .merge(connect::routes(front.streamable.server(), &options.auth));
     let all = if prefix.is_empty() {
         routes
     } else {

@@ -66,8 +66,8 @@ async fn jwks(State(issuer): State<Arc<Issuer>>) -> Response {
 }
 
 /// Who makes a request of a page, as far as the headers and the guard know.
-struct Guest {
-    cookies: String,
+pub(super) struct Guest {
+    pub(super) cookies: String,
     address: String,
     navigates: bool,
 }
@@ -90,7 +90,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Guest {
 }
 
 impl Guest {
-    fn visit(&self) -> Visit<'_> {
+    pub(super) fn visit(&self) -> Visit<'_> {
         Visit { cookies: &self.cookies, address: &self.address, navigates: self.navigates }
     }
 }
@@ -125,7 +125,7 @@ async fn sign_in_page(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQue
 }
 
 async fn sign_in(State(issuer): State<Arc<Issuer>>, guest: Guest, headers: HeaderMap, body: Bytes) -> Response {
-    match own_form(&issuer, &headers, &body) {
+    match own_form(issuer.base(), &headers, &body) {
         Some(form) => respond(issuer.sign_in(&form, guest.visit()).await),
         None => respond(issuer.foreign()),
     }
@@ -136,7 +136,7 @@ async fn consent_page(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQue
 }
 
 async fn consent(State(issuer): State<Arc<Issuer>>, guest: Guest, headers: HeaderMap, body: Bytes) -> Response {
-    match own_form(&issuer, &headers, &body) {
+    match own_form(issuer.base(), &headers, &body) {
         Some(form) => respond(issuer.consent(&form, guest.visit()).await),
         None => respond(issuer.foreign()),
     }
@@ -156,7 +156,7 @@ async fn register(State(issuer): State<Arc<Issuer>>, body: Bytes) -> Response {
     respond(issuer.register(&body).await)
 }
 
-fn of_query(query: Option<String>) -> Parameters {
+pub(super) fn of_query(query: Option<String>) -> Parameters {
     Parameters::parse(query.unwrap_or_default().as_bytes())
 }
 
@@ -167,11 +167,11 @@ fn form(headers: &HeaderMap, body: &[u8]) -> Option<Parameters> {
 }
 
 /// A form that a page of ours sent. A browser says where a form comes from; a program need not.
-fn own_form(issuer: &Issuer, headers: &HeaderMap, body: &[u8]) -> Option<Parameters> {
+pub(super) fn own_form(base: &str, headers: &HeaderMap, body: &[u8]) -> Option<Parameters> {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let site = text(&FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));
     let origin = text(&ORIGIN).is_none_or(|origin| {
-        let public = origin_of(issuer.base()).is_some_and(|own| own == origin);
+        let public = origin_of(base).is_some_and(|own| own == origin);
         let here = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == text(&HOST));
         public || here
     });
@@ -189,7 +189,7 @@ fn authorization(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The answer as HTTP. No cache keeps it, and no page of others frames it.
-fn respond(answer: Answer) -> Response {
+pub(super) fn respond(answer: Answer) -> Response {
     match answer {
         Answer::Page(page) => shown(page),
         Answer::Go { to, cookie } => {

@@ -45,6 +45,7 @@ impl Work {
             Some("token" | "revoke") => Some(Self::Token),
             Some("jwks") => Some(Self::Discovery),
             Some(_) => Some(Self::SignIn),
+            None if path == "/connect" || path.starts_with("/connect/") => Some(Self::SignIn),
             None => path.starts_with("/.well-known/").then_some(Self::Discovery),
         }
     }

@@ -311,8 +311,15 @@ class OverSse(OverHttp):
 
 def _over(kind: type[OverHttp]) -> Callable[..., Any]:
     @contextmanager
-    def connect(url: str, *, capabilities: Json = CAPABILITIES, roots: Sequence[Path] = ()) -> Iterator[Session]:
+    def connect(
+        url: str,
+        *,
+        capabilities: Json = CAPABILITIES,
+        roots: Sequence[Path] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[Session]:
         session = kind(url, roots)
+        session.http.headers.update(headers or {})
         try:
             session.initialize(capabilities)
             yield session

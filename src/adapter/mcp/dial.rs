@@ -2,13 +2,14 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{Channel, Failure};
+use super::headers::Wishes;
 use super::inbox::Inbox;
 use super::link::{Eras, Link, Parts};
 use super::signal::Signals;
@@ -26,6 +27,39 @@ use crate::manifest::{Checked, McpProtocol, McpSettings, McpTransport};
 use crate::secret::{Environment, Text};
 use crate::upstream::Limit;
 
+/// On whose behalf an upstream is reached.
+#[derive(Debug, Clone)]
+pub(super) enum Party {
+    /// Somebody's who connected, to learn what it has and for nothing else.
+    Listing,
+    /// This caller's.
+    Caller(Caller),
+}
+
+impl Party {
+    /// Where all callers show the same, it does not matter whose.
+    pub(super) const ALL: Self = Self::Caller(Caller::Local);
+
+    /// What to show now.
+    pub(super) async fn credential(&self, source: &dyn CredentialSource) -> Result<Credential> {
+        match self {
+            Self::Caller(caller) => source.credential(caller).await,
+            Self::Listing => {
+                let nobody = || Error::new(ErrorKind::NotConnected, "nobody is connected any more");
+                source.for_listing().await?.ok_or_else(nobody)
+            }
+        }
+    }
+
+    /// That was refused: whether there is another one.
+    pub(super) async fn refused(&self, source: &dyn CredentialSource, shown: &Credential) -> bool {
+        match self {
+            Self::Caller(caller) => source.refused(caller, shown).await,
+            Self::Listing => false,
+        }
+    }
+}
+
 /// Makes connections to one upstream, each with credentials read anew.
 #[derive(Debug)]
 pub(super) struct Dialer {
@@ -34,7 +68,11 @@ pub(super) struct Dialer {
     eras: Eras,
     pub(super) timeout: Duration,
     checked: Checked,
-    source: Arc<dyn CredentialSource>,
+    pub(super) source: Arc<dyn CredentialSource>,
+    /// What the upstream's tools want mirrored, for all its connections.
+    wishes: Arc<RwLock<Wishes>>,
+    /// What people call the connector.
+    pub(super) name: String,
     pub(super) names: Names,
     pub(super) signals: Signals,
 }
@@ -83,6 +121,8 @@ impl Dialer {
             timeout: Duration::from_millis(settings.start_timeout_ms.get()),
             checked: checked.clone(),
             source: Arc::clone(source),
+            wishes: Arc::default(),
+            name: connector.name.clone(),
             names: Names::of(connector),
             signals: Signals::new(around.bulletin.updates.clone()),
         })
@@ -101,8 +141,8 @@ impl Dialer {
         }
     }
 
-    /// A new connection, of a caller's own if there is a session.
-    pub(super) async fn dial(&self, session: Option<&Session>) -> Result<Link> {
+    /// A new connection on behalf of `party`, of a client's own if there is a session.
+    pub(super) async fn dial(&self, party: &Party, session: Option<&Session>) -> Result<Link> {
         let late = || {
             let message = format!(
                 "the upstream did not finish its start within {} ms (`startTimeoutMs`)",
@@ -111,34 +151,38 @@ impl Dialer {
             Error::new(ErrorKind::Timeout, message)
         };
         let opening = async {
-            // What connections are opened with is the operator's, whoever uses them.
-            let caller = &Caller::Local;
-            let credential = self.source.credential(caller).await?;
-            let opened = self.open(&credential, session).await.map_err(Error::from);
+            let credential = party.credential(&*self.source).await?;
+            let opened = self.open(party, &credential, session).await.map_err(Error::from);
             if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
                 // Perhaps it was refused; then the next attempt should show another one.
-                self.source.refused(caller, &credential).await;
+                party.refused(&*self.source, &credential).await;
             }
             opened
         };
         tokio::time::timeout(self.timeout, opening).await.map_err(|_| late())?
     }
 
-    async fn open(&self, credential: &Credential, session: Option<&Session>) -> Result<Link, Failure> {
+    async fn open(&self, party: &Party, credential: &Credential, session: Option<&Session>) -> Result<Link, Failure> {
         let sse_only = self.transport == McpTransport::Sse;
-        let first = self.open_by(credential, session, sse_only).await;
+        let first = self.open_by(party, credential, session, sse_only).await;
         // A server older than Streamable HTTP refuses a POST.
         match (&self.way, first) {
             (Way::Address(_), Err(Failure::Exchange(why)))
                 if self.transport == McpTransport::Auto && self.eras.handshake && why.kind() == ErrorKind::Upstream =>
             {
-                self.open_by(credential, session, true).await.map_err(|_| Failure::Exchange(why))
+                self.open_by(party, credential, session, true).await.map_err(|_| Failure::Exchange(why))
             }
             (_, first) => first,
         }
     }
 
-    async fn open_by(&self, credential: &Credential, session: Option<&Session>, sse: bool) -> Result<Link, Failure> {
+    async fn open_by(
+        &self,
+        party: &Party,
+        credential: &Credential,
+        session: Option<&Session>,
+        sse: bool,
+    ) -> Result<Link, Failure> {
         let given = credential.clone();
         let credential = Arc::new(Mutex::new(credential.clone()));
         let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -156,11 +200,13 @@ impl Dialer {
                 (Arc::new(Sse::open(address, &given, reports, closed.clone()).await?), false)
             }
             Way::Address(address) => {
-                let shown = Shown { source: Arc::clone(&self.source), credential: Arc::clone(&credential) };
+                let (source, credential) = (Arc::clone(&self.source), Arc::clone(&credential));
+                let shown = Shown { source, party: party.clone(), credential };
                 (Arc::new(Streamable::new(address, shown, reports, closed.clone())), true)
             }
         };
-        let parts = Parts { channel, inbox, replies, over_http, session: session.cloned(), credential, closed, stop };
+        let (session, wishes) = (session.cloned(), Arc::clone(&self.wishes));
+        let parts = Parts { channel, inbox, replies, over_http, wishes, session, credential, closed, stop };
         let link = Link::open(parts, eras).await?;
         guard.disarm();
         Ok(link)

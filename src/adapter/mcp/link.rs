@@ -58,7 +58,7 @@ pub(super) struct Link {
     pub(super) era: Era,
     pub(super) facts: Facts,
     over_http: bool,
-    wishes: RwLock<Wishes>,
+    wishes: Arc<RwLock<Wishes>>,
     /// Whose it is, when it is one caller's own.
     session: Option<Session>,
     credential: Arc<Mutex<Credential>>,
@@ -82,6 +82,8 @@ pub(super) struct Parts {
     pub(super) inbox: Arc<Inbox>,
     pub(super) replies: tokio::sync::mpsc::Receiver<String>,
     pub(super) over_http: bool,
+    /// What the upstream's tools want mirrored, once that is known.
+    pub(super) wishes: Arc<RwLock<Wishes>>,
     pub(super) session: Option<Session>,
     /// What was shown last.
     pub(super) credential: Arc<Mutex<Credential>>,
@@ -99,7 +101,7 @@ pub(super) struct Eras {
 impl Link {
     /// Finds out what the upstream speaks, and shakes hands where that is the custom.
     pub(super) async fn open(parts: Parts, eras: Eras) -> Result<Self, Failure> {
-        let Parts { channel, inbox, mut replies, over_http, session, credential, closed, stop } = parts;
+        let Parts { channel, inbox, mut replies, over_http, wishes, session, credential, closed, stop } = parts;
         let tasks = TaskTracker::new();
         tasks.spawn({
             let (channel, stop) = (Arc::clone(&channel), stop.clone());
@@ -116,7 +118,7 @@ impl Link {
             era: Era::PerRequest,
             facts: Facts::default(),
             over_http,
-            wishes: RwLock::default(),
+            wishes,
             session,
             credential,
             ids: AtomicU64::new(1),

@@ -1,4 +1,5 @@
-//! Connections of callers' own: one for each session whose client an upstream may ask things.
+//! Connections of callers' own: one for each session whose client an upstream may ask things, and for each caller who
+//! shows the upstream something of their own.
 
 use std::{
     collections::HashMap,
@@ -10,19 +11,44 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::dial::Dialer;
+use super::dial::{Dialer, Party};
 use super::link::Link;
 use crate::call::Session;
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::params::Params;
 
 /// How often connections are looked at that nobody needs any more.
 const SWEEP: Duration = Duration::from_millis(500);
 
+/// Whose a connection is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    session: Option<Uuid>,
+    caller: Option<String>,
+}
+
+/// For whom there is a connection: a session, a caller who shows something of their own, or both.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holder<'a> {
+    pub(super) session: Option<&'a Session>,
+    pub(super) caller: Option<&'a Caller>,
+}
+
+impl Holder<'_> {
+    fn key(&self) -> Key {
+        Key { session: self.session.map(|session| session.id), caller: self.caller.map(Caller::id) }
+    }
+
+    fn party(&self) -> Party {
+        self.caller.cloned().map_or(Party::ALL, Party::Caller)
+    }
+}
+
 /// All connections of callers' own.
 #[derive(Debug)]
 pub(super) struct Pool {
-    slots: Mutex<HashMap<Uuid, Arc<Slot>>>,
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
     most: usize,
     idle: Duration,
 }
@@ -39,7 +65,7 @@ impl Pool {
         Self { slots: Mutex::default(), most, idle }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Slot>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -48,15 +74,15 @@ impl Pool {
         self.lock().len()
     }
 
-    /// The connection of this session, made when there is none that works.
-    pub(super) async fn link(&self, session: &Session, dialer: &Dialer) -> Result<Arc<Link>> {
-        let slot = self.slot(session)?;
+    /// The connection of this holder, made when there is none that works.
+    pub(super) async fn link(&self, holder: Holder<'_>, dialer: &Dialer) -> Result<Arc<Link>> {
+        let slot = self.slot(holder)?;
         let mut link = slot.link.lock().await;
         if let Some(link) = link.as_ref().filter(|link| !link.closed().is_cancelled()) {
             return Ok(Arc::clone(link));
         }
-        let made = Arc::new(dialer.dial(Some(session)).await?);
-        let level = session.log_level.borrow().clone();
+        let made = Arc::new(dialer.dial(&holder.party(), holder.session).await?);
+        let level = holder.session.and_then(|session| session.log_level.borrow().clone());
         if let Some(level) = level {
             let set = made.request("logging/setLevel", Params::of("level", &level), None);
             let _ = tokio::time::timeout(dialer.timeout, set).await;
@@ -65,14 +91,15 @@ impl Pool {
         Ok(made)
     }
 
-    /// The place of a session. When all are taken, the connection idle for longest gives way.
-    fn slot(&self, session: &Session) -> Result<Arc<Slot>> {
+    /// The place of a holder. When all are taken, the connection idle for longest gives way.
+    fn slot(&self, holder: Holder<'_>) -> Result<Arc<Slot>> {
+        let key = holder.key();
         let mut slots = self.lock();
-        if let Some(slot) = slots.get(&session.id) {
+        if let Some(slot) = slots.get(&key) {
             return Ok(Arc::clone(slot));
         }
         if slots.len() >= self.most {
-            let idle = slots.iter().filter_map(|(id, slot)| Some((slot.idle()?, *id))).max();
+            let idle = slots.iter().filter_map(|(id, slot)| Some((slot.idle()?, id.clone()))).max();
             let Some((_, longest)) = idle else {
                 let message = "all connections to this upstream are in use (`maxConnections`); try again later";
                 return Err(Error::new(ErrorKind::Busy, message));
@@ -80,14 +107,16 @@ impl Pool {
             // Dropping it ends it.
             slots.remove(&longest);
         }
-        let slot = Arc::new(Slot { link: AsyncMutex::default(), gone: session.gone.clone() });
-        slots.insert(session.id, Arc::clone(&slot));
+        let gone = holder.session.map(|session| session.gone.clone()).unwrap_or_default();
+        let slot = Arc::new(Slot { link: AsyncMutex::default(), gone });
+        slots.insert(key, Arc::clone(&slot));
         Ok(slot)
     }
 
     /// The connection a session has already, if it has one.
     pub(super) fn existing(&self, session: &Session) -> Option<Arc<Link>> {
-        let slot = self.lock().get(&session.id).cloned()?;
+        let mine = |(key, _): &(&Key, &Arc<Slot>)| key.session == Some(session.id);
+        let slot = self.lock().iter().find(mine).map(|(_, slot)| Arc::clone(slot))?;
         slot.link.try_lock().ok()?.clone()
     }
 
@@ -101,8 +130,9 @@ impl Pool {
                 let is_over = |slot: &Slot| {
                     slot.gone.is_cancelled() || slot.is_closed() || slot.idle().is_some_and(|idle| idle > self.idle)
                 };
-                let ids: Vec<Uuid> = slots.iter().filter(|(_, slot)| is_over(slot)).map(|(id, _)| *id).collect();
-                ids.iter().filter_map(|id| slots.remove(id)).collect()
+                let keys: Vec<Key> =
+                    slots.iter().filter(|(_, slot)| is_over(slot)).map(|(key, _)| key.clone()).collect();
+                keys.iter().filter_map(|key| slots.remove(key)).collect()
             };
             close(over).await;
         }

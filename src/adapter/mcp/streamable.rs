@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::channel::{Answer, Channel, Failure, Frame, Outgoing};
+use super::dial::Party;
 use super::events::Events;
 use super::inbox::Inbox;
 use super::link::{HANDSHAKE, PER_REQUEST};
 use crate::adapter::Secrets;
-use crate::caller::Caller;
 use crate::credential::{Credential, CredentialSource};
 use crate::error::{Error, ErrorKind, Rejection};
 use crate::upstream::{Hop, Limit, never_sent};
@@ -61,6 +61,8 @@ impl Address {
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) source: Arc<dyn CredentialSource>,
+    /// On whose behalf.
+    pub(super) party: Party,
     /// What was shown last.
     pub(super) credential: Arc<Mutex<Credential>>,
 }
@@ -102,17 +104,22 @@ impl Streamable {
         extra: Vec<(HeaderName, HeaderValue)>,
         body: Option<String>,
     ) -> Result<Response, Failure> {
-        let Shown { source, credential } = &self.shown;
-        let caller = &Caller::Local;
+        let Shown { source, party, credential } = &self.shown;
         let mut tried = false;
         loop {
-            // The connection is as good as it was: no other one would be better.
-            let now = source.credential(caller).await.map_err(Failure::Exchange)?;
+            let now = party.credential(&**source).await.map_err(|error| {
+                // Whoever disconnected shall not be listened to any more.
+                if error.kind() == ErrorKind::NotConnected {
+                    self.closed.cancel();
+                }
+                // Otherwise the connection is as good as it was: no other one would be better.
+                Failure::Exchange(error)
+            })?;
             let address = self.address.with(&now).map_err(Failure::Exchange)?;
             credential.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
             let asked = (method.clone(), accept.clone(), extra.clone(), body.clone());
             let response = self.once(&address, asked).await?;
-            if tried || response.status() != StatusCode::UNAUTHORIZED || !source.refused(caller, &now).await {
+            if tried || response.status() != StatusCode::UNAUTHORIZED || !party.refused(&**source, &now).await {
                 return Ok(response);
             }
             tried = true;

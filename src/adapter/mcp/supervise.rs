@@ -9,10 +9,12 @@ use std::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::dial::Party;
 use super::link::Link;
 use super::{McpAdapter, Present, listing};
 use crate::adapter::{Phase, Status};
 use crate::call::Era;
+use crate::catalog::Offer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::McpStart;
 use crate::params::Params;
@@ -28,6 +30,8 @@ const REST: u32 = 9;
 const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// How long an upstream that left a call unanswered may take to show that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+/// So often it is looked whether somebody connected meanwhile.
+const CONNECTED: Duration = Duration::from_secs(1);
 /// A stream of news that ended is opened again after this long.
 const NEWS_AGAIN: Duration = Duration::from_secs(2);
 
@@ -42,7 +46,8 @@ impl McpAdapter {
     /// Keeps a connection until `stop`, and leaves none behind.
     pub(super) async fn supervise(&self, stop: CancellationToken) {
         tokio::select! {
-            () = self.keep_connected(&stop) => {}
+            () = self.keep_listed(&stop), if self.is_per_caller() => {}
+            () = self.keep_connected(&stop), if !self.is_per_caller() => {}
             () = self.pool.sweep() => {}
         }
         let link = self.show(Phase::Down, Some("it was stopped".into()), None).link;
@@ -89,9 +94,62 @@ impl McpAdapter {
         }
     }
 
+    /// Where every caller has a connection of their own: knows what is behind it, as the first who connected is shown
+    /// it, and keeps no connection for that.
+    async fn keep_listed(&self, stop: &CancellationToken) {
+        let mut failures = 0;
+        loop {
+            let Some(looked) = stop.run_until_cancelled(self.look()).await else { return };
+            let why = match looked {
+                Ok(()) => {
+                    failures = 0;
+                    if stop.run_until_cancelled(self.dialer.signals.lists()).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::NotConnected => {
+                    let known = self.offer.borrow().as_ref().is_some_and(|offer| !offer.is_provisional);
+                    self.offer.send_if_modified(|offer| {
+                        let unknown = offer.is_none();
+                        if unknown {
+                            *offer = Some(Arc::new(Offer::to_connect(&self.dialer.name)));
+                        }
+                        unknown
+                    });
+                    let reason = if known { "nobody is connected now" } else { "it waits for somebody to connect" };
+                    if self.present.borrow().status.reason.as_deref() != Some(reason) {
+                        self.show(Phase::Degraded, Some(reason.into()), None);
+                        self.bulletin.changed.notify_one();
+                    }
+                    if stop.run_until_cancelled(tokio::time::sleep(CONNECTED)).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            failures += 1;
+            if !self.wait(failures, &why, stop).await {
+                return;
+            }
+        }
+    }
+
+    /// Learns what is behind it.
+    async fn look(&self) -> Result<()> {
+        let link = Arc::new(self.dialer.dial(&Party::Listing, None).await?);
+        let listed = self.list(&link).await;
+        if listed.is_ok() {
+            self.present.send_modify(|present| present.link = None);
+        }
+        link.close().await;
+        listed
+    }
+
     /// Makes a connection and learns what is behind it.
     async fn open(&self) -> Result<Arc<Link>> {
-        let link = Arc::new(self.dialer.dial(None).await?);
+        let link = Arc::new(self.dialer.dial(&Party::ALL, None).await?);
         self.list(&link).await?;
         Ok(link)
     }

@@ -143,6 +143,7 @@ impl Issuer {
             scopes: self.offered(asked.one("scope")?.unwrap_or_default()),
             prompt: prompt(asked)?,
             hint: asked.one("login_hint")?.map(|hint| cut(hint, 64)),
+            own: false,
         })
     }
 

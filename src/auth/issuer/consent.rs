@@ -24,6 +24,7 @@ impl Issuer {
             let browser = self.browser(visit.cookies).await?;
             let Some(mut open) = self.flow(asked.field("flow"), &browser).await? else { return Ok(self.pages.over()) };
             match open.person(&browser) {
+                Some(_) if open.flow.ask.own => Ok(Answer::Go { to: open.flow.ask.redirect, cookie: None }),
                 Some(person) => Ok(self.consent_page(&open, &person, None)),
                 None => self.sign_in_form(&mut open, Occasion::Arrival(visit), None, browser.cookie).await,
             }
@@ -47,6 +48,8 @@ impl Issuer {
             return Ok(self.pages.over());
         }
         match form.field("decision") {
+            // A page of ours gets no code for anything.
+            _ if open.flow.ask.own => return Ok(self.pages.over()),
             "switch" => {
                 let cookie = Some(self.changed(&browser, None).await?);
                 return Ok(Answer::Go { to: self.page("/oauth/sign-in", &open.id), cookie });

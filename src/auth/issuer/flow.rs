@@ -32,6 +32,9 @@ pub(super) struct Ask {
     pub(super) prompt: Prompt,
     /// The name the client thinks the person has.
     pub(super) hint: Option<String>,
+    /// Whether it is for a page of ours, which wants nothing but to know who is there.
+    #[serde(default)]
+    pub(super) own: bool,
 }
 
 /// What the person has to do even when nothing new is asked.

@@ -1,20 +1,15 @@
 //! The pages people see: they sign in, decide, or learn that something is wrong.
 
-use aws_lc_rs::digest;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::StatusCode;
-use minijinja::{Environment, Value, value::Serde};
 use serde::Serialize;
 
 use super::answer::{Answer, Page};
+use super::paper::{Message, Paper};
 
-const STYLE: &str = include_str!("pages/style.css");
-const TEMPLATES: [(&str, &str); 5] = [
-    ("layout.html", include_str!("pages/layout.html")),
+const TEMPLATES: [(&str, &str); 3] = [
     ("sign_in.html", include_str!("pages/sign_in.html")),
     ("consent.html", include_str!("pages/consent.html")),
     ("who.html", include_str!("pages/who.html")),
-    ("message.html", include_str!("pages/message.html")),
 ];
 
 /// What the sign-in page shows.
@@ -26,6 +21,8 @@ pub(super) struct SignIn {
     pub(super) client: String,
     /// `document`, `registered` or `predefined`.
     pub(super) kind: &'static str,
+    /// Whether it is for a page of ours.
+    pub(super) own: bool,
     /// The host that vouches for the client.
     pub(super) client_host: String,
     /// Where the client has people sent back to.
@@ -67,43 +64,22 @@ pub(super) struct Group {
     pub(super) connectors: Vec<String>,
 }
 
-/// What a page says that asks nothing.
-#[derive(Serialize)]
-struct Message<'a> {
-    title: &'a str,
-    text: &'a str,
-    hint: &'a str,
-    /// A way to go on: an address, and its host.
-    link: Option<(&'a str, &'a str)>,
-}
-
 /// All pages.
-pub(super) struct Pages {
-    templates: Environment<'static>,
-    /// Our one style, by its hash: no other, and no script, is ever run.
-    style: String,
-}
+pub(super) struct Pages(Paper);
 
 impl Pages {
     /// `server` is what people know this server by: its host.
     pub(super) fn new(server: String) -> Result<Self, String> {
-        let mut templates = Environment::new();
-        for (name, source) in TEMPLATES {
-            templates.add_template(name, source).map_err(|error| error.to_string())?;
-        }
-        templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
-        templates.add_global("server", server);
-        let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
-        Ok(Self { templates, style: format!("'sha256-{hash}'") })
+        Paper::new(server, &TEMPLATES).map(Self)
     }
 
     pub(super) fn sign_in(&self, page: &SignIn, target: &str, cookie: Option<String>) -> Answer {
         let status = if page.wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-        Answer::Page(Page { cookie, ..self.page(status, "sign_in.html", page, target) })
+        Answer::Page(Page { cookie, ..self.0.page(status, "sign_in.html", page, target) })
     }
 
     pub(super) fn consent(&self, page: &Consent, target: &str, cookie: Option<String>) -> Answer {
-        Answer::Page(Page { cookie, ..self.page(StatusCode::OK, "consent.html", page, target) })
+        Answer::Page(Page { cookie, ..self.0.page(StatusCode::OK, "consent.html", page, target) })
     }
 
     /// A client's request that leads nowhere.
@@ -119,7 +95,7 @@ impl Pages {
         let hint =
             "Nothing was opened, and nobody here has checked whose site that is. Go on only if you came from it.";
         let message = Message { title: "This does not work", text, hint, link: Some((link, host)) };
-        Answer::Page(Page { cookie, ..self.page(StatusCode::BAD_REQUEST, "message.html", &message, "") })
+        Answer::Page(Page { cookie, ..self.0.message(StatusCode::BAD_REQUEST, &message) })
     }
 
     /// A flow that is no longer, or never was in this browser.
@@ -143,23 +119,7 @@ impl Pages {
     }
 
     fn message(&self, status: StatusCode, message: &Message<'_>) -> Answer {
-        Answer::Page(self.page(status, "message.html", message, ""))
-    }
-
-    /// A page whose forms may end up here and at the addresses of `target`.
-    fn page(&self, status: StatusCode, template: &str, shown: &impl Serialize, target: &str) -> Page {
-        let html =
-            self.templates.get_template(template).and_then(|template| template.render(Value::from(Serde(shown))));
-        let html = html.unwrap_or_else(|error| {
-            tracing::error!("a page cannot be made: {error}");
-            String::new()
-        });
-        let target = if target.is_empty() { String::new() } else { format!(" {target}") };
-        let policy = format!(
-            "default-src 'none'; style-src {}; img-src 'self' data:; form-action 'self'{target}; frame-ancestors 'none'; base-uri 'none'",
-            self.style
-        );
-        Page { status, html, policy, cookie: None }
+        Answer::Page(self.0.message(status, message))
     }
 }
 

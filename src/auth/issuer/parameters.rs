@@ -31,7 +31,7 @@ impl Parameters {
     }
 
     /// One of a form of ours, where what is wrong counts as absent.
-    pub(super) fn field(&self, name: &str) -> &str {
+    pub fn field(&self, name: &str) -> &str {
         self.one(name).ok().flatten().unwrap_or_default()
     }
 

@@ -78,6 +78,10 @@ impl Issuer {
     /// Somebody is who they say: on to what they are asked, or back to the client when nothing is.
     async fn welcome(&self, mut open: Open, browser: &Browser, person: Person) -> Result<Answer, Trouble> {
         let cookie = Some(self.changed(browser, Some(person.clone())).await?);
+        if open.flow.ask.own {
+            self.end(&open).await?;
+            return Ok(Answer::Go { to: open.flow.ask.redirect, cookie });
+        }
         let scopes = person.may_give(&open.flow.ask.scopes);
         if self.needs_asking(&open.flow.ask, &person, &scopes).await? {
             if !self.signed_in(&mut open).await? {
@@ -174,6 +178,7 @@ impl Issuer {
             csrf: open.token(None),
             client: ask.client_name.clone(),
             kind,
+            own: ask.own,
             client_host,
             host: redirect::shown(&ask.redirect),
             named,

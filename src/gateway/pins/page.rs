@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Pins, page_key};
 use crate::adapter::McpAdapter;
 use crate::call::{Downstream, Era, Sent};
+use crate::caller::Caller;
 use crate::catalog::pin::{Policy, page_digest, pages_of};
 use crate::catalog::{Offer, Place};
 use crate::error::{Error, ErrorKind, Result};
@@ -91,7 +92,7 @@ impl Gateway {
     /// Reads a page to know what it says; gives its digest, and what to keep of it.
     pub(super) async fn look_at_page(&self, mcp: &McpAdapter, uri: &str) -> Option<(String, Bytes)> {
         let downstream = Downstream::default();
-        let request = mcp.request("resources/read", Params::of("uri", &uri), &downstream);
+        let request = mcp.request(&Caller::Local, "resources/read", Params::of("uri", &uri), &downstream);
         let sent = tokio::time::timeout(PATIENCE, request).await.ok()?.ok().filter(|sent| !sent.is_error)?;
         let read: Value = serde_json::from_slice(&sent.json).ok()?;
         let digest = page_digest(&read);

@@ -89,7 +89,7 @@ pub(super) async fn invoke(State(sdk): State<Arc<Sdk>>, asked: Asked, body: Body
             (StatusCode::OK, json!({ "success": false, "error": text(outcome), "executionTimeMs": ms }))
         }
         Ok(outcome) => (StatusCode::OK, json!({ "success": true, "data": data(outcome), "executionTimeMs": ms })),
-        Err(error) => (status(&error), json!({ "success": false, "error": error.message(), "executionTimeMs": ms })),
+        Err(error) => (status(&error), json!({ "success": false, "error": error.told(), "executionTimeMs": ms })),
     };
     let mut response = answer(status, &body);
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -108,7 +108,7 @@ fn status(error: &Error) -> StatusCode {
     match error.kind() {
         ErrorKind::UnknownTool | ErrorKind::UnknownResource => StatusCode::NOT_FOUND,
         ErrorKind::InvalidArguments => StatusCode::BAD_REQUEST,
-        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::Forbidden | ErrorKind::NotConnected => StatusCode::FORBIDDEN,
         ErrorKind::Busy => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout

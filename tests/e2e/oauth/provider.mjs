@@ -1,6 +1,6 @@
 // An issuer by somebody else: oidc-provider, for any resource on loopback. Says where it listens on stderr; each line on
 // stdin is a command: `rotate` gives it a new key and forgets the old one. Programs that call themselves `opaque` get
-// tokens that have to be asked about.
+// tokens that have to be asked about; what is for a resource with `brief` in its name ends after three seconds.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -41,7 +41,7 @@ function provider(issuer) {
         getResourceServerInfo: (_, resource, client) => ({
           scope: SCOPES,
           audience: resource,
-          accessTokenTTL: 300,
+          accessTokenTTL: resource.includes('brief') ? 3 : 300,
           accessTokenFormat: client.clientName === 'opaque' ? 'opaque' : 'jwt',
           jwt: { sign: { alg: 'ES256' } },
         }),
@@ -52,7 +52,7 @@ function provider(issuer) {
 
 let answer;
 const server = createServer((request, response) => answer(request, response));
-server.listen(0, '127.0.0.1', () => {
+server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   answer = provider(issuer).callback();
   process.stderr.write(`listening on ${issuer.slice('http://'.length)}\n`);

@@ -1,0 +1,91 @@
+//! `connect` and `disconnect`: what connectors may do for the person at this machine.
+#![expect(clippy::doc_markdown, reason = "these comments are help texts, shown as they are")]
+
+use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::{Failure, print};
+use crate::app::{App, Signals};
+use crate::caller::Caller;
+use crate::config::Config;
+use crate::credential::grant::Parted;
+use crate::error::Error;
+use crate::gateway::Connectable;
+use crate::secret::Environment;
+use crate::transport::connect_here;
+
+#[derive(Debug, Args)]
+pub(super) struct ConnectArgs {
+    /// The connector's id
+    connector: String,
+    /// The port of this machine that the browser comes back to; any free one when unsaid. Name one where the issuer has to know the address: http://127.0.0.1:PORT/connect/callback
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DisconnectArgs {
+    /// The connector's id
+    connector: String,
+}
+
+pub(super) fn connect(config: Config, environment: Environment, args: &ConnectArgs) -> Result<(), Failure> {
+    let app = App::open(config, environment)?;
+    let found = find(&app, &args.connector)?;
+    let runtime = super::runtime()?;
+    let connected = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port.unwrap_or(0))).await?;
+        let show = |link: &str| {
+            let _ = writeln!(io::stderr(), "Open this in your browser, agree there, and come back:");
+            let _ = print(link);
+        };
+        let gateway = app.shared_gateway();
+        tokio::select! {
+            connected = connect_here(&gateway, &found, listener, show) => io::Result::Ok(Some(connected)),
+            () = signals.next() => Ok(None),
+        }
+    })?;
+    runtime.shutdown_background();
+    match connected {
+        Some(Ok(())) => print(&format!("{} is connected", found.name)),
+        Some(Err(error)) => Err(no(&error)),
+        None => Err(Failure::No),
+    }
+}
+
+pub(super) fn disconnect(config: Config, environment: Environment, args: &DisconnectArgs) -> Result<(), Failure> {
+    let app = App::open(config, environment)?;
+    let found = find(&app, &args.connector)?;
+    let runtime = super::runtime()?;
+    let parted = runtime.block_on(found.grants.disconnect(&Caller::Local));
+    runtime.shutdown_background();
+    match parted {
+        Ok(Parted::Nothing) => print(&format!("{} was not connected", found.name)),
+        Ok(Parted::TakenBack) => print(&format!("{} is disconnected, here and at its issuer", found.name)),
+        Ok(Parted::Forgotten) => {
+            print(&format!("{} is disconnected here; take the access back at its own site, too", found.name))
+        }
+        Err(error) => Err(no(&error)),
+    }
+}
+
+fn find(app: &App, id: &str) -> Result<Connectable, Failure> {
+    let all = app.gateway().connectable(&Caller::Local);
+    let known: Vec<String> = all.iter().map(|it| it.id.to_string()).collect();
+    let found = all.into_iter().find(|it| it.id.as_str() == id);
+    found.ok_or_else(|| {
+        let known = if known.is_empty() { "there is none".into() } else { format!("there are {}", known.join(", ")) };
+        Failure::Usage(format!("no connector `{id}` acts for people; {known}"))
+    })
+}
+
+/// What went wrong, with its cause: this is the operator's terminal.
+fn no(error: &Error) -> Failure {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let _ = writeln!(io::stderr(), "switchboard: {error}{cause}");
+    Failure::No
+}

@@ -1,0 +1,466 @@
+//! What callers let us do at an upstream in their name: each caller agrees for themselves (OAuth 2.1: code, PKCE,
+//! `state`, `iss`, `resource`), and nobody else is ever served with it.
+//!
+//! | in the store | what | ends |
+//! |---|---|---|
+//! | `grant/<connector>/<caller>` | a grant: its tokens, and how to have new ones | when taken back, or no longer taken |
+//! | `connect/flow/<…>` | somebody on their way to the issuer and back | after 10 minutes, or when they are back |
+//! | `connect/client/<…>` | a client that we registered at an issuer | when the issuer says |
+//!
+//! All of them are sealed under their keys, and `<…>` is a SHA-256 of what the other side holds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use url::Url;
+
+mod client;
+mod discover;
+mod flow;
+mod refresh;
+mod source;
+mod word;
+
+pub use client::{DOCUMENT, client_document};
+pub use flow::{Flow, Refusal};
+pub(super) use source::CallerSource;
+pub use word::{fingerprint, is_same, is_word, word};
+
+use super::{Client, Credential, Kept, Keyring, Safe, Token, TokenEndpoint, TokenError};
+use crate::caller::Caller;
+use crate::error::{Connect, Error, ErrorKind, Result};
+use crate::manifest::ClientAuth;
+use crate::name::ConnectorId;
+use crate::secret::Reference;
+use crate::store::{Expected, StoreError};
+use crate::upstream::{Fetcher, Hop, Upstream};
+use crate::widget::sha256_hex;
+use client::KeptClient;
+use discover::{Found, Issuer, Way};
+
+/// What an issuer says of itself is believed for so long.
+const KNOWN: Duration = Duration::from_mins(10);
+/// Where people come back to, after our own address.
+pub const CALLBACK: &str = "/connect/callback";
+/// The letters of a caller's tag in keys.
+const TAG: usize = 32;
+
+/// What a connector's grants are made by, all references resolved.
+#[derive(Debug, Clone, Default)]
+pub struct GrantSettings {
+    /// The issuer, as its metadata names it.
+    pub issuer: Option<String>,
+    /// Where people agree, instead of what metadata says.
+    pub authorization: Option<Url>,
+    /// Where tokens are, instead of what metadata says.
+    pub token: Option<Url>,
+    /// Who we are there, when that is agreed.
+    pub client_id: Option<String>,
+    /// What proves it, and the folder that files are relative to.
+    pub client_secret: Option<(Reference, PathBuf)>,
+    /// How that is shown, when the manifest says so.
+    pub auth: Option<ClientAuth>,
+    /// The scopes to ask for; none said, what the upstream wants.
+    pub scopes: Vec<String>,
+    /// Whom tokens are for, as some issuers want it named.
+    pub audience: Option<String>,
+    /// The same as an address (RFC 8707).
+    pub resource: Option<String>,
+    /// The header a token stands in, and what stands before it there.
+    pub header: (String, String),
+    /// Whether the issuer may be at a private address.
+    pub allow_private: bool,
+}
+
+/// What grants are made in.
+pub struct GrantOptions<'a> {
+    /// Whose they are.
+    pub connector: ConnectorId,
+    /// What people call it.
+    pub name: String,
+    /// Where its calls go: a grant for one place is none for another.
+    pub address: String,
+    /// The address of an MCP server, which says by itself who gives out its tokens.
+    pub server: Option<Url>,
+    /// What the manifest says.
+    pub settings: GrantSettings,
+    /// The way out.
+    pub upstream: &'a Upstream,
+    /// Where grants are kept, and who owns what has to be finished once it was begun.
+    pub keyring: &'a Arc<Keyring>,
+}
+
+/// The grants of one connector.
+pub struct Grants {
+    connector: ConnectorId,
+    name: String,
+    /// Of the settings, so that a grant made under others does not count.
+    binding: String,
+    server: Option<Url>,
+    settings: GrantSettings,
+    hop: Hop,
+    fetcher: Fetcher,
+    keyring: Arc<Keyring>,
+    known: tokio::sync::Mutex<Option<(Instant, Arc<Found>)>>,
+    turns: refresh::Turns,
+}
+
+/// A grant, as it is kept.
+#[derive(Clone, Serialize, Deserialize)]
+struct Grant {
+    /// Whose it is; the key says so, too.
+    caller: String,
+    binding: String,
+    access: String,
+    refresh: Option<String>,
+    /// Milliseconds since 1970, as all times here.
+    since: u64,
+    expires: Option<u64>,
+    /// When the person agreed.
+    granted: u64,
+    scopes: Option<String>,
+    client: KeptClient,
+    token: Url,
+    revocation: Option<Url>,
+    resource: Option<String>,
+    /// Until when somebody is having a new token for it.
+    renewing: Option<u64>,
+}
+
+/// How a caller stands with a connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// When they agreed.
+    pub since: SystemTime,
+    /// The scopes they gave, if that is known.
+    pub scopes: Vec<String>,
+}
+
+/// What a person is asked to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The host at which they will be asked.
+    pub host: String,
+    /// The scopes we will ask for.
+    pub scopes: Vec<String>,
+}
+
+/// How a disconnection went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parted {
+    /// There was nothing.
+    Nothing,
+    /// It is forgotten here, and taken back at the issuer.
+    TakenBack,
+    /// It is forgotten here; the issuer could not be told, or takes nothing back.
+    Forgotten,
+}
+
+/// Where people come from and come back to.
+#[derive(Debug, Clone)]
+pub struct Site {
+    host: String,
+    redirect: String,
+    document: Option<String>,
+}
+
+impl Site {
+    /// Ours, at this address.
+    pub fn of(base: &str) -> Self {
+        let host = Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        // Nobody reads what stands at an address that is not everybody's.
+        let document = base.starts_with("https://").then(|| format!("{base}{DOCUMENT}"));
+        Self { host, redirect: format!("{base}{CALLBACK}"), document }
+    }
+
+    fn client_name(&self) -> String {
+        format!("Switchboard ({})", self.host)
+    }
+}
+
+impl std::fmt::Debug for Grants {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Grants").field("connector", &self.connector).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for GrantOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrantOptions").field("connector", &self.connector).finish_non_exhaustive()
+    }
+}
+
+impl Grants {
+    /// The grants of a connector; the reason when there can be none.
+    pub fn new(options: GrantOptions<'_>) -> Result<Self, String> {
+        let GrantOptions { connector, name, address, server, settings, upstream, keyring } = options;
+        let fetcher = Fetcher::new(upstream, settings.allow_private)?;
+        let hop = upstream.hop(settings.allow_private, None).map_err(|_| "this machine has no usable TLS roots")?;
+        let by_hand = settings.authorization.is_some() && settings.token.is_some();
+        if settings.issuer.is_none() && !by_hand && server.is_none() {
+            return Err("`credentials.oauth` names neither an issuer nor both of authorizationUrl and tokenUrl".into());
+        }
+        let said = [&settings.authorization, &settings.token].map(|url| url.as_ref().map(Url::as_str));
+        let binding =
+            fingerprint(&json!([address, settings.issuer, said, settings.client_id, settings.resource]).to_string());
+        let (known, turns) = (tokio::sync::Mutex::default(), refresh::Turns::default());
+        let keyring = Arc::clone(keyring);
+        Ok(Self { connector, name, binding, server, settings, hop, fetcher, keyring, known, turns })
+    }
+
+    /// What the upstream is shown in a call by this caller. Nobody else's grant ever is.
+    pub async fn credential(&self, caller: &Caller) -> Result<Credential> {
+        let Some(key) = self.key(caller) else { return Err(self.stranger()) };
+        let access = self.token(&key, &caller.id()).await?;
+        Ok(self.shown(&access))
+    }
+
+    /// The upstream refused what it was shown: another token is had for the next try. Whether there is one.
+    pub async fn refused(&self, caller: &Caller, shown: &Credential) -> bool {
+        let Some(key) = self.key(caller) else { return false };
+        match self.find(&key, &caller.id()).await {
+            // Somebody had another one meanwhile.
+            Ok(Some(kept)) if !self.shows(shown, &kept.value.access) => true,
+            Ok(Some(kept)) => self.doubt(&key, kept).await,
+            Ok(None) | Err(_) => false,
+        }
+    }
+
+    fn shows(&self, shown: &Credential, access: &str) -> bool {
+        shown.headers.iter().any(|(_, value)| value.expose_secret().ends_with(access))
+    }
+
+    /// Any caller's, to learn what an upstream has. Never for a call.
+    pub async fn any(&self) -> Result<Option<Credential>> {
+        let safe = self.safe()?;
+        let all = safe.all::<Grant>(&format!("grant/{}/", self.connector)).await.map_err(unavailable)?;
+        for (key, kept) in all {
+            let caller = kept.value.caller.clone();
+            if self.is_key(&key, &caller)
+                && kept.value.binding == self.binding
+                && let Ok(access) = self.token(&key, &caller).await
+            {
+                return Ok(Some(self.shown(&access)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How a caller stands.
+    pub async fn standing(&self, caller: &Caller) -> Result<Option<Standing>> {
+        let Some(key) = self.key(caller) else { return Ok(None) };
+        let kept = self.find(&key, &caller.id()).await?;
+        Ok(kept.map(|Kept { value: grant, .. }| Standing {
+            since: SystemTime::UNIX_EPOCH + Duration::from_millis(grant.granted),
+            scopes: grant.scopes.iter().flat_map(|it| it.split_ascii_whitespace()).map(str::to_owned).collect(),
+        }))
+    }
+
+    /// Forgets a caller's grant and takes it back at the issuer (RFC 7009).
+    pub async fn disconnect(&self, caller: &Caller) -> Result<Parted> {
+        let Some(key) = self.key(caller) else { return Ok(Parted::Nothing) };
+        let Some(kept) = self.find(&key, &caller.id()).await? else { return Ok(Parted::Nothing) };
+        // Whoever is having a new token for it finds it gone.
+        self.safe()?.remove(&key, Expected::Any).await.map_err(unavailable)?;
+        Ok(self.take_back(kept.value).await)
+    }
+
+    /// What a person is asked to open; says so when the issuer cannot be found.
+    pub async fn terms(&self) -> Result<Terms> {
+        let found = self.found().await?;
+        let host = found.issuer.authorization.host_str().unwrap_or_default().to_owned();
+        Ok(Terms { host, scopes: self.scopes(&found) })
+    }
+
+    async fn take_back(&self, grant: Grant) -> Parted {
+        let (Some(url), Some(refresh)) = (&grant.revocation, grant.refresh.as_ref().or(Some(&grant.access))) else {
+            return Parted::Forgotten;
+        };
+        let hint = if grant.refresh.is_some() { "refresh_token" } else { "access_token" };
+        let Ok(endpoint) = TokenEndpoint::new(self.hop.clone(), url.clone(), self.settings.allow_private) else {
+            return Parted::Forgotten;
+        };
+        let form = [("token", refresh.as_str()), ("token_type_hint", hint)];
+        match endpoint.tell(&Client::from(&grant.client), &form).await {
+            Ok(()) => Parted::TakenBack,
+            Err(error) => {
+                tracing::warn!(connector = %self.connector, "a grant could not be taken back at its issuer: {error}");
+                Parted::Forgotten
+            }
+        }
+    }
+
+    /// The issuer, and what the upstream wants of it.
+    async fn found(&self) -> Result<Arc<Found>> {
+        let mut known = self.known.lock().await;
+        if let Some((_, found)) = known.as_ref().filter(|(read, _)| read.elapsed() < KNOWN) {
+            return Ok(Arc::clone(found));
+        }
+        let found = Arc::new(self.discover().await?);
+        *known = Some((Instant::now(), Arc::clone(&found)));
+        Ok(found)
+    }
+
+    async fn discover(&self) -> Result<Found> {
+        let settings = &self.settings;
+        let way = Way { hop: &self.hop, fetcher: &self.fetcher, allow_private: settings.allow_private };
+        let by_hand = settings.authorization.clone().zip(settings.token.clone());
+        let mut found = match (&settings.issuer, by_hand, &self.server) {
+            (Some(name), None, _) => {
+                Found { issuer: discover::issuer(name, &way).await?, resource: None, scopes: Vec::new() }
+            }
+            (name, Some((authorization, token)), _) => Found {
+                issuer: Issuer {
+                    name: name.clone(),
+                    authorization,
+                    token,
+                    registration: None,
+                    revocation: None,
+                    takes_documents: false,
+                    names_itself: false,
+                    ways: Vec::new(),
+                    scopes: Vec::new(),
+                },
+                resource: None,
+                scopes: Vec::new(),
+            },
+            (None, None, Some(server)) => discover::resource(server, &way).await?,
+            (None, None, None) => return Err(Error::new(ErrorKind::Internal, "the connector has no issuer")),
+        };
+        // One address may be given where the metadata's is not the one to use.
+        found.issuer.authorization = settings.authorization.clone().unwrap_or(found.issuer.authorization);
+        found.issuer.token = settings.token.clone().unwrap_or(found.issuer.token);
+        Ok(found)
+    }
+
+    /// The client that the manifest names.
+    async fn given(&self, issuer: &Issuer) -> Result<Option<Client>> {
+        let Some(id) = self.settings.client_id.clone() else { return Ok(None) };
+        let secret = match &self.settings.client_secret {
+            None => None,
+            Some((reference, folder)) => {
+                Some(self.keyring.find(reference, folder).await.map_err(super::fixed::unreadable)?)
+            }
+        };
+        let auth = match (&secret, self.settings.auth) {
+            (None, _) => ClientAuth::None,
+            (Some(_), Some(said)) => said,
+            (Some(_), None) => client::way(&issuer.ways),
+        };
+        Ok(Some(Client { id, secret, auth }))
+    }
+
+    fn scopes(&self, found: &Found) -> Vec<String> {
+        if !self.settings.scopes.is_empty() {
+            return self.settings.scopes.clone();
+        }
+        let mut scopes = found.scopes.clone();
+        // Without it, many issuers give a token that ends in an hour, and nothing to have another with.
+        let offline = "offline_access";
+        if found.issuer.scopes.iter().any(|scope| scope == offline) && !scopes.iter().any(|scope| scope == offline) {
+            scopes.push(offline.to_owned());
+        }
+        scopes
+    }
+
+    /// Where a caller's grant is kept. Nobody in particular has none.
+    fn key(&self, caller: &Caller) -> Option<String> {
+        match caller {
+            Caller::Local | Caller::Known(_) => Some(self.key_of(&caller.id())),
+            Caller::Anonymous { .. } => None,
+        }
+    }
+
+    fn key_of(&self, caller: &str) -> String {
+        let tag: String = sha256_hex(caller).chars().take(TAG).collect();
+        format!("grant/{}/{tag}", self.connector)
+    }
+
+    fn is_key(&self, key: &str, caller: &str) -> bool {
+        self.key_of(caller) == key
+    }
+
+    /// A caller's grant, when it was made under these settings.
+    async fn find(&self, key: &str, caller: &str) -> Result<Option<Kept<Grant>>> {
+        let kept = self.safe()?.read::<Grant>(key).await.map_err(unavailable)?;
+        Ok(kept.filter(|kept| kept.value.caller == caller && kept.value.binding == self.binding))
+    }
+
+    fn shown(&self, access: &SecretString) -> Credential {
+        let (header, prefix) = &self.settings.header;
+        let value = SecretString::from(format!("{prefix}{}", access.expose_secret()));
+        Credential { headers: vec![(header.clone(), value)], ..Credential::default() }
+    }
+
+    fn safe(&self) -> Result<&Safe> {
+        self.keyring.safe().map_err(nowhere)
+    }
+
+    /// Nobody can be asked who is not known.
+    fn stranger(&self) -> Error {
+        let message = format!(
+            "{} acts for people, each in their own name, and this server does not know who you are: sign in to it first",
+            self.name
+        );
+        Error::new(ErrorKind::Forbidden, message)
+    }
+
+    /// The caller has to agree first.
+    fn unconnected(&self, again: bool) -> Error {
+        let message = if again {
+            format!("the access to {} has ended: connect it again", self.name)
+        } else {
+            format!("{} is not connected yet: it acts in your own name, and you have to agree to that first", self.name)
+        };
+        let connect = Connect { connector: self.connector.to_string(), name: self.name.clone(), invitation: None };
+        Error::new(ErrorKind::NotConnected, message).connecting(connect)
+    }
+}
+
+impl Grant {
+    fn token(&self) -> Token {
+        let at = |ms: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        Token {
+            access: self.access.clone().into(),
+            refresh: self.refresh.clone().map(SecretString::from),
+            since: at(self.since),
+            expires: self.expires.map(at),
+            scopes: self.scopes.clone(),
+        }
+    }
+
+    /// Takes a new token. What an issuer does not say again stays as it was.
+    fn take(&mut self, token: &Token) {
+        self.access = token.access.expose_secret().to_owned();
+        self.refresh = token.refresh.as_ref().map(|it| it.expose_secret().to_owned()).or(self.refresh.take());
+        self.since = ms(token.since);
+        self.expires = token.expires.map(ms);
+        self.scopes = token.scopes.clone().or(self.scopes.take());
+        self.renewing = None;
+    }
+}
+
+fn ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Nothing can be kept, for this reason.
+pub fn nowhere(why: String) -> Error {
+    let message = "this server can keep no grants, so nobody can connect; its operator finds the reason in the log";
+    Error::new(ErrorKind::Unavailable, message).because(why)
+}
+
+/// The store did not answer.
+pub fn unavailable(error: StoreError) -> Error {
+    Error::new(ErrorKind::Unavailable, "this server cannot read who connected what; try again later").because(error)
+}
+
+/// Why an issuer gives no token, to a person or a model.
+fn unanswered(error: TokenError) -> Error {
+    Error::from(error)
+}

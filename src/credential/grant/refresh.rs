@@ -1,0 +1,198 @@
+//! A token for a call: the one there is, or a new one, which of many calls and processes one has.
+
+use std::time::{Duration, SystemTime};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Grant, Grants, ms, unanswered, unavailable};
+use crate::credential::{Client, Kept, Safe, Token, TokenEndpoint, TokenError};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Expected, Put};
+use crate::upstream::Hop;
+
+/// Locks of a connector: callers share them at random.
+const TURNS: usize = 64;
+/// Somebody who has a new token this long lost it on the way, and another one tries.
+const LEASE: Duration = Duration::from_secs(20);
+/// So often it is looked whether another process has its new token.
+const LOOK: Duration = Duration::from_millis(100);
+/// A token that was refused is not had anew when it is younger than this: a new one would be refused, too.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// Who in this process has a new token for a grant.
+#[derive(Debug)]
+pub(super) struct Turns(Vec<Mutex<()>>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(Mutex::default).take(TURNS).collect())
+    }
+}
+
+impl Turns {
+    fn of(&self, key: &str) -> Option<&Mutex<()>> {
+        let sum = key.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        self.0.get(sum % TURNS)
+    }
+
+    /// A turn; while another one has it, nothing for who need not wait.
+    async fn take(&self, key: &str, must: bool) -> Option<MutexGuard<'_, ()>> {
+        let turn = self.of(key)?;
+        if must { Some(turn.lock().await) } else { turn.try_lock().ok() }
+    }
+}
+
+/// What it takes to have a new token, apart from the connector.
+struct Errand {
+    safe: Safe,
+    hop: Hop,
+    allow_private: bool,
+    key: String,
+    kept: Kept<Grant>,
+}
+
+impl Grants {
+    /// A token of this caller's.
+    pub(super) async fn token(&self, key: &str, caller: &str) -> Result<SecretString> {
+        loop {
+            let Some(kept) = self.find(key, caller).await? else { return Err(self.unconnected(false)) };
+            let (grant, now) = (&kept.value, SystemTime::now());
+            let token = grant.token();
+            if token.is_fresh(now) {
+                return Ok(token.access);
+            }
+            let alive = token.is_alive(now);
+            if grant.refresh.is_none() {
+                if alive {
+                    return Ok(token.access);
+                }
+                self.safe()?.remove(key, Expected::Is(kept.version)).await.map_err(unavailable)?;
+                return Err(self.unconnected(true));
+            }
+            // A token that still counts is not waited for.
+            let Some(_turn) = self.turns.take(key, !alive).await else { return Ok(token.access) };
+            match self.renew(key, caller, kept).await {
+                Ok(Some(token)) => return Ok(token.access),
+                // Somebody else was there first.
+                Ok(None) => {}
+                Err(error) if alive && error.kind() != ErrorKind::NotConnected => {
+                    tracing::warn!(connector = %self.connector, "no new token: {error}");
+                    return Ok(token.access);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Has a new token; nothing when somebody else changed the grant meanwhile.
+    async fn renew(&self, key: &str, caller: &str, kept: Kept<Grant>) -> Result<Option<Token>> {
+        // Whoever had the turn before may have done it.
+        let Some(now) = self.find(key, caller).await?.filter(|now| now.version == kept.version) else {
+            return Ok(None);
+        };
+        let mut kept = now;
+        let time = SystemTime::now();
+        if kept.value.renewing.is_some_and(|until| until > ms(time)) {
+            if kept.value.token().is_alive(time) {
+                return Ok(Some(kept.value.token()));
+            }
+            tokio::time::sleep(LOOK).await;
+            return Ok(None);
+        }
+        kept.value.renewing = Some(ms(time + LEASE));
+        let safe = self.safe()?.clone();
+        let put = Put { expected: Expected::Is(kept.version), expires: None };
+        let Some(version) = safe.write(key, &kept.value, put).await.map_err(unavailable)? else { return Ok(None) };
+        kept.version = version;
+        let (hop, allow_private) = (self.hop.clone(), self.settings.allow_private);
+        let errand = Errand { safe, hop, allow_private, key: key.to_owned(), kept };
+        // A refresh token counts once with many issuers: what came of it must be kept, even if nobody waits any more.
+        let done = self.keyring.tasks().spawn(errand.run()).await;
+        let done =
+            done.map_err(|error| Error::new(ErrorKind::Internal, "a new token could not be had").because(error))?;
+        match done {
+            Ok(token) => Ok(Some(token)),
+            Err(Failed::Over) => Err(self.unconnected(true)),
+            Err(Failed::Error(error)) => Err(error),
+        }
+    }
+
+    /// A token was refused. The next call has another one, if this one is not new itself.
+    pub(super) async fn doubt(&self, key: &str, mut kept: Kept<Grant>) -> bool {
+        let token = kept.value.token();
+        let age = SystemTime::now().duration_since(token.since).unwrap_or_default();
+        let life = token.expires.and_then(|expires| expires.duration_since(token.since).ok());
+        // One that does not live long is not young for long.
+        if age < life.map_or(YOUNG, |life| YOUNG.min(life / 2)) {
+            return false;
+        }
+        let Ok(safe) = self.safe() else { return false };
+        kept.value.expires = Some(kept.value.since);
+        let put = Put { expected: Expected::Is(kept.version), expires: None };
+        // Whoever wrote meanwhile did so for the same reason.
+        safe.write(key, &kept.value, put).await.is_ok()
+    }
+}
+
+/// Why there is no new token.
+enum Failed {
+    /// The grant is over.
+    Over,
+    Error(Error),
+}
+
+impl Errand {
+    /// Asks for a new token and keeps it.
+    async fn run(mut self) -> Result<Token, Failed> {
+        match self.ask().await {
+            Ok(token) => {
+                self.kept.value.take(&token);
+                self.keep().await.map_err(Failed::Error)?;
+                Ok(self.kept.value.token())
+            }
+            Err(TokenError::InvalidGrant(words)) => {
+                tracing::info!(key = self.key, "a grant does not count any more{words}");
+                self.forget().await
+            }
+            // The client itself is gone, and with it what it was given.
+            Err(TokenError::Refused { code, words })
+                if matches!(code.as_str(), "invalid_client" | "unauthorized_client") =>
+            {
+                tracing::warn!(key = self.key, "an issuer does not know us any more ({code}){words}");
+                self.kept.value.client.forget(&self.safe).await;
+                self.forget().await
+            }
+            Err(error @ (TokenError::Refused { .. } | TokenError::Unavailable { .. })) => {
+                self.kept.value.renewing = None;
+                let _ = self.keep().await;
+                Err(Failed::Error(unanswered(error)))
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<Token, TokenError> {
+        let grant = &self.kept.value;
+        let unavailable = |words| TokenError::Unavailable { words, never_sent: true };
+        let endpoint = TokenEndpoint::new(self.hop.clone(), grant.token.clone(), self.allow_private);
+        let refresh = grant.refresh.clone().map(SecretString::from).unwrap_or_default();
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.expose_secret()),
+            ("resource", grant.resource.as_deref().unwrap_or_default()),
+        ];
+        endpoint.map_err(unavailable)?.ask(&Client::from(&grant.client), &form).await
+    }
+
+    /// Keeps the grant as it is now, unless somebody disconnected meanwhile.
+    async fn keep(&mut self) -> Result<()> {
+        let put = Put { expected: Expected::Is(self.kept.version), expires: None };
+        self.safe.write(&self.key, &self.kept.value, put).await.map(drop).map_err(unavailable)
+    }
+
+    async fn forget(&self) -> Result<Token, Failed> {
+        let gone = self.safe.remove(&self.key, Expected::Is(self.kept.version)).await;
+        gone.map_err(|error| Failed::Error(unavailable(error)))?;
+        Err(Failed::Over)
+    }
+}

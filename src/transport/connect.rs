@@ -1,0 +1,425 @@
+//! The pages on which callers connect: see what acts for them, begin that, end it.
+//!
+//! Who is there is known by the link they came by, which is theirs alone and used up with the first form, or by having
+//! signed in at our own issuer. A link for somebody whom our issuer knows opens nothing for anybody else.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, RawQuery, State},
+    response::Response,
+    routing::get,
+};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use url::Url;
+
+use super::guard::Prefix;
+use super::oauth::{Guest, of_query, own_form, respond};
+use super::reply;
+use crate::auth::{Answer, Auth, Issuer, Message, Page, Paper, Parameters};
+use crate::caller::{Caller, KEY};
+use crate::credential::grant::{
+    CALLBACK, DOCUMENT, Parted, Refusal, Site, Standing, client_document, fingerprint, is_same, is_word, word,
+};
+use crate::error::Error;
+use crate::gateway::{Connectable, Gateway};
+use crate::protocol::Server;
+
+mod here;
+mod who;
+
+pub use here::connect_here;
+use who::{Seen, label};
+
+/// The largest request. All of them are small.
+const MAX_BODY: usize = 64 << 10;
+const TEMPLATES: [(&str, &str); 3] = [
+    ("connect.html", include_str!("connect/connect.html")),
+    ("connections.html", include_str!("connect/connections.html")),
+    ("leave.html", include_str!("connect/leave.html")),
+];
+
+/// What the pages are made of.
+struct Hall {
+    gateway: Arc<Gateway>,
+    issuer: Option<Arc<Issuer>>,
+    paper: Paper,
+}
+
+/// The page of one connector.
+#[derive(Serialize)]
+struct Shown {
+    action: String,
+    csrf: String,
+    ticket: Option<String>,
+    name: String,
+    description: Option<String>,
+    person: String,
+    /// Where people agree.
+    host: Option<String>,
+    /// Where calls go.
+    calls: Option<String>,
+    scopes: Vec<String>,
+    connected: bool,
+    since: Option<String>,
+    /// What was just done.
+    done: String,
+    /// Whether the issuer was told of it.
+    told: bool,
+    trouble: Option<String>,
+}
+
+/// The list of all.
+#[derive(Serialize)]
+struct Listed {
+    person: String,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    href: String,
+    name: String,
+    since: Option<String>,
+}
+
+/// The page that leads to the issuer. It is no redirect: browsers hold those against the form that led to them.
+#[derive(Serialize)]
+struct Leave {
+    host: String,
+    to: String,
+}
+
+/// A request of a page.
+struct Visited<'a> {
+    /// The path before ours, as the browser sees it.
+    prefix: &'a str,
+    guest: &'a Guest,
+    asked: &'a Parameters,
+}
+
+/// All routes; none when pages cannot be made.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(server: &Server, auth: &Auth) -> Router<S> {
+    let gateway = Arc::clone(server.gateway());
+    let host = host_of(&base_of(&gateway)).unwrap_or_default();
+    let paper = match Paper::new(host, &TEMPLATES) {
+        Ok(paper) => paper,
+        Err(why) => {
+            tracing::error!("the pages for connecting cannot be made: {why}");
+            return Router::new();
+        }
+    };
+    let hall = Arc::new(Hall { gateway, issuer: auth.issuer().map(Arc::clone), paper });
+    Router::new()
+        .route("/connect", get(list))
+        .route("/connect/", get(list))
+        .route(CALLBACK, get(come_back))
+        .route("/connect/{connector}", get(show).post(decide))
+        .route(DOCUMENT, get(document))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(hall)
+}
+
+/// Our own address.
+fn base_of(gateway: &Gateway) -> String {
+    gateway.live().pages().base.clone().unwrap_or_default()
+}
+
+fn host_of(address: &str) -> Option<String> {
+    let url = Url::parse(address).ok()?;
+    let host = url.host_str()?;
+    Some(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
+}
+
+/// What issuers may read of us at an address that everybody reaches.
+async fn document(State(hall): State<Arc<Hall>>) -> Response {
+    let base = base_of(&hall.gateway);
+    if base.starts_with("https://") {
+        reply::json(StatusCode::OK, client_document(&base).to_string())
+    } else {
+        reply::json(StatusCode::NOT_FOUND, r#"{"detail":"this server has no address that issuers could read"}"#)
+    }
+}
+
+async fn list(State(hall): State<Arc<Hall>>, Extension(prefix): Extension<Prefix>, guest: Guest) -> Response {
+    respond(hall.settled(hall.listed(&prefix.0, &guest).await))
+}
+
+async fn show(
+    State(hall): State<Arc<Hall>>,
+    Extension(prefix): Extension<Prefix>,
+    Path(connector): Path<String>,
+    RawQuery(query): RawQuery,
+    guest: Guest,
+) -> Response {
+    let visited = Visited { prefix: &prefix.0, guest: &guest, asked: &of_query(query) };
+    respond(hall.settled(hall.shown(&connector, &visited).await))
+}
+
+async fn decide(
+    State(hall): State<Arc<Hall>>,
+    Extension(prefix): Extension<Prefix>,
+    Path(connector): Path<String>,
+    guest: Guest,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(form) = own_form(&base_of(&hall.gateway), &headers, &body) else { return respond(hall.foreign()) };
+    let visited = Visited { prefix: &prefix.0, guest: &guest, asked: &form };
+    respond(hall.settled(hall.decided(&connector, &visited).await))
+}
+
+async fn come_back(
+    State(hall): State<Arc<Hall>>,
+    Extension(prefix): Extension<Prefix>,
+    RawQuery(query): RawQuery,
+    guest: Guest,
+) -> Response {
+    let visited = Visited { prefix: &prefix.0, guest: &guest, asked: &of_query(query) };
+    respond(hall.settled(hall.returned(&visited).await))
+}
+
+impl Hall {
+    async fn listed(&self, prefix: &str, guest: &Guest) -> Result<Answer, Error> {
+        let seen = self.seen(guest).await?;
+        let Some(caller) = seen.callers.first() else { return Ok(self.unknown("/connect", guest).await) };
+        let mut rows = Vec::new();
+        for Connectable { id, name, grants, .. } in self.gateway.connectable(caller) {
+            let since = grants.standing(caller).await?.map(|standing| day(&standing));
+            rows.push(Row { href: format!("{prefix}/connect/{id}"), name, since });
+        }
+        let page = self.paper.page(StatusCode::OK, "connections.html", &Listed { person: label(caller), rows }, "");
+        Ok(Answer::Page(Page { cookie: self.cookie(&seen), ..page }))
+    }
+
+    async fn shown(&self, connector: &str, visited: &Visited<'_>) -> Result<Answer, Error> {
+        let Visited { prefix, guest, asked } = visited;
+        let seen = self.seen(guest).await?;
+        let secret = asked.field("ticket");
+        if !secret.is_empty() {
+            let ticket = self.gateway.ticket(secret).await?.filter(|ticket| ticket.connector == connector);
+            return match ticket {
+                // Whoever reloads the page is known by now.
+                None if !seen.callers.is_empty() => Ok(go(format!("{prefix}/connect/{connector}"))),
+                None => Ok(self.over()),
+                Some(ticket) if !self.is_person(&ticket.caller) => {
+                    self.page(connector, &ticket.caller, (&seen, Some(secret), ""), prefix).await
+                }
+                Some(ticket) => match seen.is(&ticket.caller) {
+                    Some(caller) => self.page(connector, caller, (&seen, Some(secret), ""), prefix).await,
+                    None => Ok(go(format!("{prefix}/connect/{connector}?for={}", tag(&ticket.caller)))),
+                },
+            };
+        }
+        // A link for one person led here; another one may be signed in.
+        let wanted = asked.field("for");
+        let wanted =
+            if wanted.len() <= 64 && wanted.bytes().all(|byte| byte.is_ascii_alphanumeric()) { wanted } else { "" };
+        let here = if wanted.is_empty() {
+            format!("/connect/{connector}")
+        } else {
+            format!("/connect/{connector}?for={wanted}")
+        };
+        let meant = seen.callers.iter().find(|caller| wanted.is_empty() || tag(caller) == wanted);
+        match (meant, seen.callers.first()) {
+            (Some(caller), _) => self.page(connector, caller, (&seen, None, asked.field("done")), prefix).await,
+            (None, Some(_)) if asked.field("as") == "other" => Ok(self.sign_in(&here, true, guest).await),
+            (None, Some(other)) => Ok(self.other(other, &format!("{prefix}{here}&as=other"))),
+            (None, None) => Ok(self.unknown(&here, guest).await),
+        }
+    }
+
+    /// The page of a connector for a caller.
+    async fn page(
+        &self,
+        connector: &str,
+        caller: &Caller,
+        (seen, ticket, done): (&Seen, Option<&str>, &str),
+        prefix: &str,
+    ) -> Result<Answer, Error> {
+        let Some(found) = self.find(connector, caller) else { return Ok(self.nothing()) };
+        let standing = found.grants.standing(caller).await?;
+        let terms = found.grants.terms().await;
+        let trouble = terms.as_ref().err().map(|error| format!("{}.", error.message()));
+        let (host, wanted) = terms.map(|terms| (Some(terms.host), terms.scopes)).unwrap_or_default();
+        let given = standing.as_ref().map(|standing| standing.scopes.clone());
+        let shown = Shown {
+            action: format!("{prefix}/connect/{connector}"),
+            csrf: token(&seen.browser, connector),
+            ticket: ticket.map(str::to_owned),
+            name: found.name,
+            description: found.description,
+            person: label(caller),
+            host,
+            calls: found.host,
+            scopes: given.filter(|given| !given.is_empty()).unwrap_or(wanted),
+            connected: standing.is_some(),
+            since: standing.as_ref().map(day),
+            done: match (done, &standing) {
+                ("connected", Some(_)) => "connected".into(),
+                ("disconnected" | "forgotten", None) => "disconnected".into(),
+                _ => String::new(),
+            },
+            told: done == "disconnected",
+            trouble: trouble.filter(|_| standing.is_none()),
+        };
+        let page = self.paper.page(StatusCode::OK, "connect.html", &shown, "");
+        Ok(Answer::Page(Page { cookie: self.cookie(seen), ..page }))
+    }
+
+    async fn decided(&self, connector: &str, visited: &Visited<'_>) -> Result<Answer, Error> {
+        let Visited { prefix, guest, asked } = visited;
+        let mut seen = self.seen(guest).await?;
+        // A browser that brings no cookie was shown no form of ours.
+        if seen.is_new || !is_same(&token(&seen.browser, connector), asked.field("csrf")) {
+            return Ok(self.over());
+        }
+        let secret = asked.field("ticket");
+        let caller = if secret.is_empty() {
+            seen.callers.first().cloned()
+        } else {
+            let ticket = self.gateway.redeem(secret).await?.filter(|ticket| ticket.connector == connector);
+            match ticket {
+                Some(ticket) if self.is_person(&ticket.caller) => seen.is(&ticket.caller).cloned(),
+                Some(ticket) => {
+                    // Whoever knew the browser's word before is left behind.
+                    self.gateway.forget(&seen.browser).await?;
+                    seen = Seen { browser: word()?, is_new: true, callers: vec![ticket.caller.clone()] };
+                    self.gateway.know(&seen.browser, &ticket.caller).await?;
+                    Some(ticket.caller)
+                }
+                None => None,
+            }
+        };
+        let Some(caller) = caller else { return Ok(self.over()) };
+        let here = format!("{prefix}/connect/{connector}");
+        if asked.field("decision") == "list" {
+            return Ok(go(format!("{prefix}/connect")));
+        }
+        let Some(found) = self.find(connector, &caller) else { return Ok(self.nothing()) };
+        match asked.field("decision") {
+            "connect" => {
+                let site = Site::of(&base_of(&self.gateway));
+                let page = match found.grants.begin(&caller, &seen.browser, &site).await {
+                    Ok(to) => {
+                        let host = host_of(to.as_str()).unwrap_or_default();
+                        self.paper.page(StatusCode::OK, "leave.html", &Leave { host, to: to.into() }, "")
+                    }
+                    Err(error) => self.failed(&error, &here),
+                };
+                Ok(Answer::Page(Page { cookie: self.cookie(&seen), ..page }))
+            }
+            "disconnect" => {
+                let done = match found.grants.disconnect(&caller).await? {
+                    Parted::TakenBack | Parted::Nothing => "disconnected",
+                    Parted::Forgotten => "forgotten",
+                };
+                Ok(Answer::Go { to: format!("{here}?done={done}"), cookie: self.cookie(&seen) })
+            }
+            _ => Ok(Answer::Go { to: here, cookie: self.cookie(&seen) }),
+        }
+    }
+
+    /// Somebody comes back from the issuer.
+    async fn returned(&self, visited: &Visited<'_>) -> Result<Answer, Error> {
+        let Visited { prefix, guest, asked } = visited;
+        let seen = self.seen(guest).await?;
+        let said = |name: &str| Some(asked.field(name).to_owned());
+        let ended = self.gateway.come_back((&seen.browser, &seen.callers), said).await;
+        let message = |title, text: &str, link: Option<&str>| {
+            let hint = "Nothing was opened. Ask for it in your app again, or try once more.";
+            let link = link.map(|link| (link, "the connector"));
+            Answer::Page(self.paper.message(StatusCode::BAD_REQUEST, &Message { title, text, hint, link }))
+        };
+        Ok(match ended {
+            Ok(None) => self.over(),
+            Ok(Some((id, Ok(())))) => go(format!("{prefix}/connect/{id}?done=connected")),
+            Ok(Some((id, Err(Refusal::Declined(words))))) => {
+                let link = format!("{prefix}/connect/{id}");
+                message("It was not connected", &format!("The other side answered: {words}."), Some(&link))
+            }
+            Ok(Some((_, Err(Refusal::Wrong(why))))) => {
+                message("This answer cannot be trusted", &format!("It did not fit: {why}."), None)
+            }
+            Err(error) => Answer::Page(self.failed(&error, &format!("{prefix}/connect"))),
+        })
+    }
+
+    fn find(&self, connector: &str, caller: &Caller) -> Option<Connectable> {
+        self.gateway.connectable(caller).into_iter().find(|it| it.id.as_str() == connector)
+    }
+
+    /// An answer for a person, also when there is trouble.
+    fn settled(&self, outcome: Result<Answer, Error>) -> Answer {
+        outcome.unwrap_or_else(|error| {
+            tracing::error!("a page for connecting cannot be shown: {error}");
+            Answer::Page(self.failed(&error, ""))
+        })
+    }
+
+    fn failed(&self, error: &Error, link: &str) -> Page {
+        if let Some(cause) = std::error::Error::source(error) {
+            tracing::warn!("somebody cannot connect: {error}: {cause}");
+        }
+        let text = format!("It could not be done: {}.", error.message());
+        let hint = "Wait a moment and try again. Who runs the server finds the reason in its log.";
+        let link = (!link.is_empty()).then_some((link, "your connections"));
+        let message = Message { title: "Please try again", text: &text, hint, link };
+        self.paper.message(StatusCode::SERVICE_UNAVAILABLE, &message)
+    }
+
+    fn over(&self) -> Answer {
+        let text = "It was used already, is older than ten minutes, or was opened in another browser.";
+        let hint = "Go back to your app and ask again: it gives you a new link.";
+        self.message(StatusCode::BAD_REQUEST, "This link is over", text, hint)
+    }
+
+    fn nothing(&self) -> Answer {
+        let text = "There is no connector of this name that acts for you.";
+        self.message(StatusCode::NOT_FOUND, "There is nothing here", text, "Go back to your app and ask again.")
+    }
+
+    fn foreign(&self) -> Answer {
+        let text = "The form was sent by a page of somebody else.";
+        let hint = "Nothing was opened. Go back to your app and ask again.";
+        self.message(StatusCode::FORBIDDEN, "This did not come from here", text, hint)
+    }
+
+    /// Somebody else is signed in than the one whom the link is for.
+    fn other(&self, other: &Caller, link: &str) -> Answer {
+        let text =
+            format!("The link is for another account than the one you are signed in with here, {}.", label(other));
+        let hint = "Nothing was opened. If the link is not from your own app, close this page.";
+        let link = Some((link, "sign in as somebody else"));
+        let message = Message { title: "This link is not yours", text: &text, hint, link };
+        Answer::Page(self.paper.message(StatusCode::FORBIDDEN, &message))
+    }
+
+    fn message(&self, status: StatusCode, title: &str, text: &str, hint: &str) -> Answer {
+        Answer::Page(self.paper.message(status, &Message { title, text, hint, link: None }))
+    }
+}
+
+fn go(to: String) -> Answer {
+    Answer::Go { to, cookie: None }
+}
+
+/// What a form has to bring back. Only who has the browser's cookie can know it.
+fn token(browser: &str, connector: &str) -> String {
+    fingerprint(&format!("form {connector} {browser}"))
+}
+
+/// Stands for a caller in an address; says nothing to anybody else.
+fn tag(caller: &Caller) -> String {
+    match caller {
+        Caller::Known(principal) => principal.tag(),
+        Caller::Local | Caller::Anonymous { .. } => String::new(),
+    }
+}
+
+fn day(standing: &Standing) -> String {
+    humantime::format_rfc3339_seconds(standing.since).to_string().chars().take(10).collect()
+}
