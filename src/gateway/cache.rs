@@ -91,14 +91,16 @@ impl Cache {
             // What is another server's to say, or changes with every call.
             Mcp(_) | Collection(_) | Gateway(_) => false,
         };
-        let age = entry.cache.filter(|_| kept)?.min(LONGEST);
+        let source = connector.source().ok()?;
+        // What a person connected, the person may disconnect.
+        let age = entry.cache.filter(|_| kept && source.grants().is_none())?.min(LONGEST);
         let mut arguments = Value::Object(arguments.clone());
         arguments.sort_all_objects();
         Some(Place {
             connector: connector.generation,
             tool: entry.tool.clone(),
             arguments: arguments.to_string(),
-            caller: connector.source().is_ok_and(CredentialSource::is_per_caller).then(|| match caller {
+            caller: source.is_per_caller().then(|| match caller {
                 Caller::Local => "local".to_owned(),
                 Caller::Anonymous { .. } => "anonymous".to_owned(),
                 Caller::Known(principal) => principal.id(),
