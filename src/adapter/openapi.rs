@@ -25,7 +25,7 @@ use super::http::answer;
 use super::{
     Adapter, Bulletin, Phase, Secrets, Status, Surroundings, below, connect_timeout, plain_headers, web_address,
 };
-use crate::call::{CallContext, Invocation, Outcome};
+use crate::call::{CallContext, Content, Invocation, Outcome};
 use crate::catalog::Offer;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::manifest::{Checked, Credentials, OpenApiSettings};
@@ -156,8 +156,9 @@ impl Adapter for OpenApiAdapter {
             wrapped: operation.wrapped,
         };
         let limit = rules.limit(settings.max_response_bytes, cx.max_result);
-        let body = send::body(response, limit, cx.deadline).await?;
-        let output = answer::output(&head, body, &rules, operation.plan.method, invocation);
+        let (body, note) = send::body(response, limit, cx.deadline).await?;
+        let mut output = answer::output(&head, body, &rules, operation.plan.method, invocation);
+        output.content.extend(note.map(|note| Content::Text(note.to_owned())));
         Ok(send::kept_promise(entry, output, settings.output, operation.wrapped).into())
     }
 

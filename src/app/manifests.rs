@@ -82,7 +82,8 @@ impl Sources {
             }
             path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
         };
-        let beside = beside.iter().filter_map(|file| file.parent());
+        // What is not there yet is looked for again with the next change.
+        let beside = beside.iter().filter_map(|file| file.parent()).filter(|folder| folder.is_dir());
         let single = std::iter::once(folder(&self.manifests)).chain(beside);
         let bundle = self.bundle.iter().map(|bundle| (bundle.as_path(), RecursiveMode::Recursive));
         single.map(|folder| (folder, RecursiveMode::NonRecursive)).chain(bundle)

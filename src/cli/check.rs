@@ -66,18 +66,18 @@ fn connectors(live: &Live) -> Table {
     for connector in live.connectors.values() {
         let (names, tokens) = tools(live, connector);
         let state = connector.state();
-        let state = match state.reason() {
+        let mut state = match state.reason() {
             Some(reason) => format!("{}: {reason}", state.word()),
             None => state.word().to_owned(),
         };
+        if let Some(tally) = connector.offer().and_then(|offer| offer.tally) {
+            state = format!("{state} ({tally})");
+        }
         let id = connector.checked.connector.id.to_string();
         let declared = connector.checked.connector.tools.len();
         let missing = names.is_empty() && declared > 0;
         let count = if missing { format!("0 of {declared}") } else { names.len().to_string() };
         table.add_row([id, count, format!("~{tokens}"), state]);
-        if let Some(tally) = connector.offer().and_then(|offer| offer.tally) {
-            table.add_row([format!("  ({tally})")]);
-        }
         for name in names {
             table.add_row([format!("  {name}")]);
         }

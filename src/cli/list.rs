@@ -27,6 +27,11 @@ pub(super) fn list(config: Config, environment: Environment, format: Format) -> 
         table.add_row([entry.name.as_str(), effect, title, &format!("~{}", entry.tokens)]);
     }
     print(&table.to_string())?;
+    for connector in live.connectors.values() {
+        if let Some(tally) = connector.offer().and_then(|offer| offer.tally) {
+            print(&format!("{}: {tally}", connector.checked.connector.id))?;
+        }
+    }
     show_problems(&live.problems);
     Ok(())
 }

@@ -1,6 +1,7 @@
 """The `openapi` adapter: APIs that a document describes, before a server that repeats what it was asked."""
 
 import base64
+import gzip
 import json
 import os
 import subprocess
@@ -66,6 +67,8 @@ class EchoHandler(BaseHTTPRequestHandler):
             return self.document(path, headers)
         if path == "/hang":
             self.server.hung.wait()
+        if path == "/v1/ticks":
+            return self.tick()
         answers: dict[str, tuple[int, str, bytes]] = {
             "/v1/list": (200, "application/json", b'[{"id": 1}, {"id": 2}]'),
             "/v1/wrong": (200, "application/json", b'{"id": "seven", "name": "x", "tags": ["a", 5, "b"], "more": true}'),
@@ -81,13 +84,25 @@ class EchoHandler(BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
 
+    def tick(self) -> None:
+        """A stream of events that does not end."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b"data: tick\n\n")
+        self.wfile.flush()
+        self.server.hung.wait()
+
     def document(self, path: str, headers: dict[str, str]) -> None:
         document = self.server.documents[path]
         etag = f'"{hash(document)}"'
         same = headers.get("if-none-match") == etag
         self.server.asked.append((path, 304 if same else 200))
         self.server.headers_of.append(headers)
-        self.answer(304 if same else 200, "application/json", b"" if same else document, ETag=etag)
+        # Kept packed, so that a small one may be a large one.
+        packed = {"Content-Encoding": "gzip"} if document.startswith(b"\x1f\x8b") else {}
+        self.answer(304 if same else 200, "application/json", b"" if same else document, ETag=etag, **packed)
 
     def read_body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") != "chunked":
@@ -208,6 +223,7 @@ MENDS: Json = {
     },
     "sendPicture": {"parameters": {"picture": {"file": {"allowPrivate": True}}}},
     "secretThing": {"enabled": False},
+    "ticks": {"timeoutMs": 3000},
 }
 
 
@@ -333,6 +349,13 @@ def test_several_parts_hold_files_texts_and_json(server: Server) -> None:
     assert "base64" in failure(server, "echo_uploadFile", {"file": "no base64!"})
 
 
+def test_a_body_of_nothing_is_a_whole_body(server: Server) -> None:
+    form = sent(server, "sendParts")
+    boundary = form["headers"]["content-type"].partition("boundary=")[2]
+    assert form["body"].decode() == f"--{boundary}--\r\n"
+    assert sent(server, "search")["headers"]["content-length"] in {"0", "2"}
+
+
 def test_a_file_of_the_person_is_fetched_and_sent_on(server: Server, api: Echo) -> None:
     file = {"download_url": f"{api.url}/v1/picture", "file_id": "f1", "file_name": "cat.png"}
     parts = parts_of(sent(server, "sendPicture", picture=file))
@@ -355,6 +378,13 @@ def test_answers_have_the_form_the_document_promises(server: Server) -> None:
     assert call(server, "echo_events")["content"][0]["text"] == "data: one\n\ndata: two\n\n"
 
 
+def test_of_a_stream_that_does_not_end_the_beginning_is_the_answer(server: Server) -> None:
+    answer = call(server, "echo_ticks")
+    assert not answer.get("isError"), answer
+    assert [part["text"] for part in answer["content"]][0] == "data: tick\n\n"
+    assert "went on" in answer["content"][1]["text"]
+
+
 async def test_an_answer_that_differs_from_the_document_is_still_an_answer(server: Server) -> None:
     async with Client(server.url) as client:
         # This client refuses what breaks a tool's output schema.
@@ -363,6 +393,14 @@ async def test_an_answer_that_differs_from_the_document_is_still_an_answer(serve
     assert not answer.is_error
     assert answer.structured_content == {"name": "x", "tags": ["a", "b"], "more": True}
     assert json.loads(answer.content[0].text)["id"] == "seven"
+
+
+def test_a_manifest_may_hold_a_service_to_its_document(tmp_path: Path, api: Echo) -> None:
+    manifests = described(tmp_path, adapter("apis/echo.yaml", baseUrl=f"{api.url}/v1", output="strict"))
+    beside(tmp_path, "echo.yaml", SPEC.read_text())
+    with serve(manifests) as server:
+        assert "/id" in failure(server, "echo_wrong")
+        assert call(server, "echo_listThings")["structuredContent"] == {"result": [{"id": 1}, {"id": 2}]}
 
 
 def test_credentials_are_in_no_answer_and_no_log(server: Server) -> None:
@@ -459,6 +497,20 @@ def test_documents_beside_the_first_are_read_and_none_elsewhere(tmp_path: Path) 
     words = " ".join(problem["message"] for problem in check(manifests)["problems"])
     assert "not below the manifest's folder" in words
     assert "allowRefs" in words
+
+
+def test_documents_at_another_origin_are_read_where_the_manifest_allows_it(tmp_path: Path, docs: Echo) -> None:
+    docs.documents["/pet.json"] = json.dumps({"Pet": {"type": "object", "properties": {"name": {"const": "Rex"}}}}).encode()
+    spec = small("/a")
+    body = {"content": {"application/json": {"schema": {"$ref": f"{docs.url}/pet.json#/Pet"}}}}
+    spec["paths"]["/a"] = {"post": {"operationId": "a", "requestBody": body, "responses": {}}}
+    for name, settings in [("no", {}), ("yes", {"allowRefs": [docs.url]})]:
+        folder = tmp_path / name
+        beside(folder, "api.json", spec)
+        with serve(described(folder, adapter("apis/api.json", **settings))) as server:
+            until(lambda: "echo_a" in tools(server), f"the tool: {server.log}")
+            assert ("Rex" in json.dumps(listing(server))) is (name == "yes")
+        assert bool(docs.asked) is (name == "yes")
 
 
 def test_an_overlay_is_laid_upon_the_document(tmp_path: Path) -> None:
@@ -586,6 +638,42 @@ def test_a_document_from_elsewhere_does_not_say_where_credentials_go(tmp_path: P
     with serve(described(tmp_path / "three", settings, credentials=credentials), env=env) as server:
         until(lambda: "echo_a" in tools(server), f"the document's own address: {server.log}")
         assert call(server, "echo_a")["structuredContent"]["headers"]["x-key"] == SECRET
+
+
+def test_an_operation_elsewhere_gets_no_credentials_because_a_document_from_afar_says_so(
+    tmp_path: Path, docs: Echo
+) -> None:
+    spec = small("/a", "/b", base=docs.url)
+    spec["paths"]["/b"]["get"]["servers"] = [{"url": "https://elsewhere.example.com"}]
+    docs.documents["/api.json"] = json.dumps(spec).encode()
+    report = check(described(tmp_path / "one", adapter(f"{docs.url}/api.json")))
+    [connector] = [it for it in report["connectors"] if it["id"] == "echo"]
+    assert connector["tools"] == ["echo_a"]
+    [problem] = [it for it in report["problems"] if it["pointer"].startswith("/paths/~1b")]
+    assert "elsewhere.example.com" in problem["message"]
+    beside(tmp_path / "two", "api.json", spec)
+    report = check(described(tmp_path / "two", adapter("apis/api.json")))
+    [connector] = [it for it in report["connectors"] if it["id"] == "echo"]
+    assert connector["tools"] == ["echo_a", "echo_b"]
+
+
+def test_credentials_that_a_document_asks_for_and_the_manifest_lacks_are_named(tmp_path: Path) -> None:
+    schemes = {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}
+    beside(tmp_path, "api.json", small("/a", "/b", security=[{"key": []}], components={"securitySchemes": schemes}))
+    for credentials, count in [({}, 1), ({"headers": {"X-Key": "k"}}, 0)]:
+        report = check(described(tmp_path, adapter("apis/api.json"), credentials=credentials))
+        problems = [it for it in report["problems"] if it["pointer"] == "/credentials"]
+        assert len(problems) == count
+        assert all("2 of its tools need `credentials.headers.X-Key`" in it["message"] for it in problems)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_document_without_end_is_not_read_to_its_end(tmp_path: Path, docs: Echo, packed: bool) -> None:
+    filler = "" if not packed else " " * (66 << 20)
+    docs.documents["/api.json"] = gzip.compress(json.dumps(small("/a", base=docs.url)).encode() + filler.encode(), 1)
+    report = check(described(tmp_path, adapter(f"{docs.url}/api.json")))
+    errors = [it["message"] for it in report["problems"] if it["severity"] == "error"]
+    assert errors == (["it has more than 67108864 bytes"] if packed else [])
 
 
 def test_a_document_on_a_private_address_is_read_only_where_the_manifest_allows_it(tmp_path: Path, docs: Echo) -> None:

@@ -185,16 +185,16 @@ impl Documents {
         }
     }
 
-    /// Reads it all from files. None, when some of it is elsewhere.
+    /// Reads it all from small files. None, when some of it is elsewhere or takes a while.
     pub(super) fn read_files(&self) -> Option<Result<Read, Failure>> {
         let (mut gather, overlays, mut known) = match self.begin() {
             Ok(begun) => begun,
             Err(reason) => return Some(Err(Failure::Wrong(reason))),
         };
+        let mut left = SMALL;
         while let Some(wanted) = gather.next() {
-            if matches!(wanted.origin, Origin::Address(_)) {
-                return None;
-            }
+            let Origin::File(file) = &wanted.origin else { return None };
+            left = left.checked_sub(stamp(file).map_or(0, |(bytes, _)| bytes))?;
             if let Err(reason) = add_file(&mut gather, wanted, &overlays, &mut known) {
                 return Some(Err(Failure::Wrong(reason)));
             }

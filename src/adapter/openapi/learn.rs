@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use url::Url;
 
@@ -67,8 +68,14 @@ impl Learner {
         for (name, reason) in &read.refused {
             problems.warn("", format!("{name}: {reason}"));
         }
+        // What a generator does in one place, it does in all.
+        let mut alike: IndexMap<String, (String, usize)> = IndexMap::new();
         for (pointer, words) in remarks {
-            problems.warn(&pointer, words);
+            alike.entry(words).and_modify(|(_, more)| *more += 1).or_insert((pointer, 0));
+        }
+        for (words, (pointer, more)) in alike {
+            let more = if more > 0 { format!(" (and in {more} more places)") } else { String::new() };
+            problems.warn(&pointer, format!("{words}{more}"));
         }
         let mut tally = Tally { operations, ..Tally::default() };
         for skip in skipped {

@@ -88,22 +88,25 @@ fn form(parts: Vec<DraftPart>) -> Result<multipart::Form> {
     Ok(form)
 }
 
-/// The body of an answer. Of a stream of events that does not end, what came in time and fits.
-pub(super) async fn body(response: Response, limit: Limit, deadline: Instant) -> Result<Bytes> {
+/// What is said of a stream of events that went on.
+const WENT_ON: &str = "(the stream of events went on; this is what came first)";
+
+/// The body of an answer. Of a stream of events that does not end, what came in time and fits, and a word that it went on.
+pub(super) async fn body(response: Response, limit: Limit, deadline: Instant) -> Result<(Bytes, Option<&'static str>)> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream") {
-        return limit.read(response).await;
+        return Ok((limit.read(response).await?, None));
     }
     let end = deadline.checked_sub(SPARE).unwrap_or(deadline);
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
-    while let Ok(Some(Ok(chunk))) = tokio::time::timeout_at(end.into(), chunks.next()).await {
-        if body.len() + chunk.len() > limit.bytes {
-            break;
+    loop {
+        match tokio::time::timeout_at(end.into(), chunks.next()).await {
+            Ok(None) => return Ok((body.freeze(), None)),
+            Ok(Some(Ok(chunk))) if body.len() + chunk.len() <= limit.bytes => body.extend_from_slice(&chunk),
+            Ok(Some(_)) | Err(_) => return Ok((body.freeze(), Some(WENT_ON))),
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
 }
 
 /// Clients refuse a result that breaks the tool's output schema, and real services do not keep to their documents. So

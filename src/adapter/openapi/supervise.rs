@@ -35,7 +35,7 @@ impl OpenApiAdapter {
 
     /// Keeps what is known up to date until `stop`.
     pub(super) async fn supervise(&self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.keep_up_to_date()).await;
+        stop.run_until_cancelled(Box::pin(self.keep_up_to_date())).await;
         // A call that waits for what will not come shall not wait.
         self.present.send_if_modified(|present| {
             let unknown = present.learned.is_none();
