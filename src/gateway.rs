@@ -182,7 +182,8 @@ impl Live {
 
     /// Whether what a connector has is in the catalog, as far as that has to be learned.
     fn has_offer_of(&self, connector: &Connector) -> bool {
-        connector.mcp().is_none() || self.known.contains(&connector.checked.connector.id)
+        connector.usable().is_none_or(|adapter| !adapter.learns())
+            || self.known.contains(&connector.checked.connector.id)
     }
 
     /// The headers, besides `Authorization`, in which callers may show keys.

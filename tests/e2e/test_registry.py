@@ -64,6 +64,59 @@ class Slow(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/mcp"
 
 
+class Api(ThreadingHTTPServer):
+    """An API with one operation, and the document that describes it."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), ApiHandler)
+
+    @property
+    def document(self) -> Json:
+        parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+        operation = {
+            "operationId": "getItem",
+            "summary": "Reads an item.",
+            "parameters": [parameter],
+            "responses": {"200": {"description": "The item.", "content": {"application/json": {"schema": ITEM}}}},
+        }
+        info = {"title": "Items", "version": "1.0.0"}
+        return {"openapi": "3.1.0", "info": info, "paths": {"/items/{id}": {"get": operation}}}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+ITEM = {"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}}}
+
+
+class ApiHandler(BaseHTTPRequestHandler):
+    server: Api
+
+    def do_GET(self) -> None:
+        item = self.path.removeprefix("/items/")
+        value = self.server.document if self.path == "/openapi.json" else {"id": item, "name": f"item {item}"}
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Api]:
+    server = Api()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
 class SlowHandler(BaseHTTPRequestHandler):
     server: Slow
 
@@ -185,15 +238,22 @@ def refused(status: int, ask: object, *arguments: object, **more: object) -> str
 # From nothing to nothing
 
 
-def test_a_connector_is_added_listed_invoked_and_removed_while_others_call(open_server: Server, upstream: str) -> None:
+@pytest.mark.parametrize("kind", ["openapi", "http"])
+def test_a_connector_is_added_listed_invoked_and_removed_while_others_call(
+    open_server: Server, upstream: str, api: Api, kind: str
+) -> None:
     client = SdkClient(open_server.base)
+    source, tool, argument, answer = {
+        "openapi": ({"type": "openapi", "url": f"{api.url}/openapi.json"}, "getItem", "id", {"id": "7", "name": "item 7"}),
+        "http": (http(upstream), "echo", "message", {"message": "7"}),
+    }[kind]
     with bystanders(open_server, "calm"):
-        for round in range(2):
-            taken = client.add("weather", http(upstream), "Weather & Climate", description="Tells the weather.")
+        for _ in range(2):
+            taken = client.add("weather", source, "Weather & Climate", description="Tells the weather.")
             assert taken["name"] == "weather" and taken["status"] == "pending" and taken["message"], taken
             ended = client.wait(taken["deploymentId"])
             assert ended["status"] == "running" and ended["progress"] == 100, ended
-            assert ended["toolsDiscovered"] > 3 and ended["startedAt"] <= ended["completedAt"], ended
+            assert ended["toolsDiscovered"] >= 1 and ended["startedAt"] <= ended["completedAt"], ended
             told = client.integrations()["weather"]
             assert told["custom"] is True and told["description"] == "Tells the weather.", told
             assert told["toolCount"] == ended["toolsDiscovered"] and told["category"] == "weather-climate"
@@ -202,17 +262,20 @@ def test_a_connector_is_added_listed_invoked_and_removed_while_others_call(open_
             assert server["name"] == "weather" and server["status"] == "up", server
             listed = client.list_tools(integration="weather")
             assert listed["success"] and listed["total"] == ended["toolsDiscovered"]
-            [tool] = [tool for tool in listed["tools"] if tool["name"] == "echo"]
-            assert tool["toolId"] == "weather.echo" and tool["integration"] == "weather", tool
-            [parameter] = tool["parameters"]
-            assert parameter["name"] == "message" and parameter["type"] == "string" and parameter["required"] is True
-            done = client.invoke("weather.echo", "weather", {"message": f"round {round}"})
-            assert done["success"] is True and done["data"] == {"message": f"round {round}"} and done["executionTimeMs"] >= 0
+            [found] = [each for each in listed["tools"] if each["name"] == tool]
+            assert found["toolId"] == f"weather.{tool}" and found["integration"] == "weather", found
+            [parameter] = found["parameters"]
+            assert parameter["name"] == argument and parameter["type"] == "string" and parameter["required"] is True
+            done = client.invoke(f"weather.{tool}", "weather", {argument: "7"})
+            assert done["success"] is True and done["data"] == answer and done["executionTimeMs"] >= 0, done
+            if kind == "openapi":
+                # What an MCP server is called with, it judges itself.
+                refused(400, client.invoke, f"weather.{tool}", "weather", {})
             assert client.remove("weather")["name"] == "weather"
             assert client.custom() == {} and "weather" not in client.integrations()
             assert client.list_tools(integration="weather")["total"] == 0
             assert not [name for name in names(open_server) if name.startswith("weather")]
-            refused(404, client.invoke, "weather.echo", "weather", {"message": "gone"})
+            refused(404, client.invoke, f"weather.{tool}", "weather", {argument: "7"})
             refused(404, client.remove, "weather")
 
 
@@ -271,6 +334,8 @@ def test_a_call_that_fails_says_why_and_is_not_repeated(open_server: Server) -> 
 def test_a_connector_that_cannot_be_reached_is_not_there(open_server: Server, upstream: str) -> None:
     client = SdkClient(open_server.base)
     assert "could not be reached" in fails(client, "nowhere", http(NOWHERE))
+    assert fails(client, "nowhere", {"type": "openapi", "url": NOWHERE})
+    assert fails(client, "nowhere", {"type": "openapi", "url": upstream.replace("/mcp", "/none")})
     # Its name is free again, and the same name runs when there is something behind it.
     runs(client, "nowhere", http(upstream))
     client.remove("nowhere")
