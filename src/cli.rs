@@ -12,6 +12,7 @@ mod call;
 mod check;
 mod connect;
 mod doctor;
+mod import;
 mod keys;
 mod list;
 mod plan;
@@ -52,6 +53,8 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// Take back what `connect` let a connector do
     Disconnect(connect::DisconnectArgs),
+    /// Make a manifest from what describes an API elsewhere
+    Import(import::ImportArgs),
     /// Show how the connectors of a running server are
     Status(StatusArgs),
     /// Add a connector to a running server, and wait until it runs; SWITCHBOARD_KEY holds the key that is shown
@@ -238,6 +241,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Remove(args) => add::remove(&config, &environment, &args),
         Command::Approve(args) => approve::approve(&config, &args),
         Command::Plan(args) => plan::plan(config, &environment, &args),
+        Command::Import(args) => import::import(&config, &environment, &args),
         Command::Keys(args) => keys::run(&config, &args),
         Command::Users(args) => users::users(&config, args),
         Command::Doctor(args) => doctor::doctor(config, &environment, &args),
@@ -293,6 +297,12 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Somebody else's text may hold commands for the terminal.
 fn for_terminal(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+/// Writes to standard error, beside an answer.
+fn show(text: &str) -> Result<(), Failure> {
+    use io::Write as _;
+    Ok(writeln!(io::stderr().lock(), "{text}")?)
 }
 
 /// Shows problems on standard error.
