@@ -113,6 +113,9 @@ pub struct Registry {
 impl Registry {
     pub(super) fn new(rules: Rules, store: &Result<Arc<dyn Store>, String>, keyring: &Keyring) -> Self {
         let drawer = store.clone().and_then(|store| Ok(Drawer::new(store, keyring.safe()?.clone())));
+        if let Ok(drawer) = &drawer {
+            keyring.clients_by(Arc::new(drawer.clone()));
+        }
         let (queue, waiting) = mpsc::channel(WAITING);
         Self {
             rules,

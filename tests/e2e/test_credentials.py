@@ -27,7 +27,7 @@ import harness
 from clients import node
 from harness import BINARY, HERE, Server, until
 from oauth.client import App
-from oauth.gateway import add_user
+from oauth.gateway import add_user, new_key
 from oauth.house import PASSWORD, UNLIMITED, signed_in
 from test_search import Api, Reply, Seen, running
 from test_surface import Folder, manifests_of
@@ -645,6 +645,31 @@ def test_without_our_issuer_nobody_can_vouch_and_check_says_so(api: Witness, tmp
     told = {"grant": "tokenExchange", "tokenUrl": "https://issuer.example/token", "clientId": "gateway"}
     done = check(manifests_of(tmp_path, connector("swap", api.api.url, {"oauth": told})))
     assert "built-in" in done.stdout + done.stderr
+
+
+def test_a_tenant_with_a_client_of_its_own_gets_tokens_by_it_and_nobody_else_does(
+    api: Witness, tmp_path: Path
+) -> None:
+    with issuer() as own:
+        told = connector("robot", api.api.url, robot(own, scopes=["files"]))
+        with gateway(tmp_path, told, settings={"auth": {"mode": "api-key"}}, CONNECTORS_API_KEY=KEY) as server:
+            admin = ("--scopes", "connectors:admin")
+            acme, globex = (
+                new_key(server, "--subject", tenant, "--tenant", tenant, *admin) for tenant in ("acme", "globex")
+            )
+            place = f"{server.base}/api/v1/tenants/acme/integrations/robot/oauth-config"
+            client = {"clientId": "acme's", "clientSecret": "acme+secret", "scopes": ["theirs"]}
+            answer = httpx2.post(place, json=client, headers={"X-API-Key": acme})
+            assert answer.status_code < 300 and "acme+secret" not in answer.text, answer.text
+            shown = {}
+            for name, key in (("acme", acme), ("globex", globex)):
+                does(server, "robot_look", key)
+                does(server, "robot_look", key)
+                shown[name] = api.token()
+            assert own.shown() == [("acme's", "acme+secret"), ("robot:1", SECRET)]
+            assert [form["scope"] for form in own.forms] == ["theirs", "files"]
+            assert shown["acme"] != shown["globex"]
+            silent(server, "acme+secret")
 
 
 # Another MCP server

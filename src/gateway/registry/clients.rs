@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::record::of_tenant;
+use super::record::{Drawer, id, of_tenant};
 use super::{Registry, RegistryError};
 use crate::caller::Caller;
+use crate::credential::{TenantClient, TenantClients};
 use crate::gateway::Gateway;
 use crate::name::{ConnectorId, shown};
 use crate::store::Expected;
@@ -78,6 +80,33 @@ fn key(tenant: Option<&str>, integration: &str) -> Result<String, RegistryError>
     let id = ConnectorId::try_from(integration.to_owned());
     let id = id.map_err(|_| RegistryError::Unknown(format!("there is no integration `{}`", shown(integration))))?;
     Ok(format!("{}{id}", of_tenant(CLIENTS, tenant)))
+}
+
+#[async_trait]
+impl TenantClients for Drawer {
+    async fn client(&self, tenant: Option<&str>, connector: &ConnectorId) -> Result<Option<TenantClient>, String> {
+        let prefix = of_tenant(CLIENTS, tenant);
+        let found =
+            self.get::<OAuthClient>(&format!("{prefix}{connector}")).await.map_err(|error| error.to_string())?;
+        let found = match (found, own_name(tenant, connector)) {
+            (None, Some(name)) => {
+                self.get::<OAuthClient>(&format!("{prefix}{name}")).await.map_err(|error| error.to_string())?
+            }
+            (found, _) => found,
+        };
+        let client = |(client, _): (OAuthClient, _)| TenantClient {
+            id: client.client_id,
+            secret: client.client_secret.into(),
+            scopes: client.scopes,
+        };
+        Ok(found.map(client))
+    }
+}
+
+/// The name a tenant gave a connector that it added, when the id was made from that.
+fn own_name<'a>(tenant: Option<&str>, connector: &'a ConnectorId) -> Option<&'a str> {
+    let (name, _) = connector.as_str().rsplit_once('-').filter(|_| tenant.is_some())?;
+    (id(tenant, name) == connector.as_str()).then_some(name)
 }
 
 impl Registry {
