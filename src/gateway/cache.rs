@@ -9,7 +9,6 @@ use super::Connector;
 use crate::call::{Content, Outcome, Output};
 use crate::caller::Caller;
 use crate::catalog::Entry;
-use crate::credential::CredentialSource;
 use crate::error::{Error, Result};
 use crate::manifest::{AdapterSettings, Arguments};
 
