@@ -14,23 +14,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
 mod client;
 mod discover;
 mod flow;
+mod kept;
 mod refresh;
+mod site;
 mod source;
 mod word;
 
 pub use client::{DOCUMENT, client_document};
 pub use flow::{Flow, Refusal};
+pub use site::{CALLBACK, Site};
 pub(super) use source::CallerSource;
 pub use word::{fingerprint, is_same, is_word, word};
 
-use super::{Client, Credential, Kept, Keyring, Safe, Token, TokenEndpoint, TokenError};
+use super::{Client, Credential, Kept, Keyring, Safe, TokenEndpoint, TokenError};
 use crate::caller::Caller;
 use crate::error::{Connect, Error, ErrorKind, Result};
 use crate::manifest::ClientAuth;
@@ -39,13 +41,11 @@ use crate::secret::Reference;
 use crate::store::{Expected, StoreError};
 use crate::upstream::{Fetcher, Hop, Upstream};
 use crate::widget::sha256_hex;
-use client::KeptClient;
 use discover::{Found, Issuer, Way};
+use kept::{Grant, ms};
 
 /// What an issuer says of itself is believed for so long.
 const KNOWN: Duration = Duration::from_mins(10);
-/// Where people come back to, after our own address.
-pub const CALLBACK: &str = "/connect/callback";
 /// The letters of a caller's tag in keys.
 const TAG: usize = 32;
 
@@ -109,28 +109,6 @@ pub struct Grants {
     turns: refresh::Turns,
 }
 
-/// A grant, as it is kept.
-#[derive(Clone, Serialize, Deserialize)]
-struct Grant {
-    /// Whose it is; the key says so, too.
-    caller: String,
-    binding: String,
-    access: String,
-    refresh: Option<String>,
-    /// Milliseconds since 1970, as all times here.
-    since: u64,
-    expires: Option<u64>,
-    /// When the person agreed.
-    granted: u64,
-    scopes: Option<String>,
-    client: KeptClient,
-    token: Url,
-    revocation: Option<Url>,
-    resource: Option<String>,
-    /// Until when somebody is having a new token for it.
-    renewing: Option<u64>,
-}
-
 /// How a caller stands with a connector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -158,28 +136,6 @@ pub enum Parted {
     TakenBack,
     /// It is forgotten here; the issuer could not be told, or takes nothing back.
     Forgotten,
-}
-
-/// Where people come from and come back to.
-#[derive(Debug, Clone)]
-pub struct Site {
-    host: String,
-    redirect: String,
-    document: Option<String>,
-}
-
-impl Site {
-    /// Ours, at this address.
-    pub fn of(base: &str) -> Self {
-        let host = Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        // Nobody reads what stands at an address that is not everybody's.
-        let document = base.starts_with("https://").then(|| format!("{base}{DOCUMENT}"));
-        Self { host, redirect: format!("{base}{CALLBACK}"), document }
-    }
-
-    fn client_name(&self) -> String {
-        format!("Switchboard ({})", self.host)
-    }
 }
 
 impl std::fmt::Debug for Grants {
@@ -337,8 +293,13 @@ impl Grants {
         Ok(found)
     }
 
-    /// The client that the manifest names.
-    async fn given(&self, issuer: &Issuer) -> Result<Option<Client>> {
+    /// The client of the caller's tenant, or the one that the manifest names.
+    async fn given(&self, caller: &Caller, issuer: &Issuer) -> Result<Option<Client>> {
+        let unreadable = |why: String| Error::new(ErrorKind::Unavailable, "the client cannot be read").because(why);
+        if let Some(own) = self.keyring.client_of(caller, &self.connector).await.map_err(unreadable)? {
+            let auth = self.settings.auth.unwrap_or_else(|| client::way(&issuer.ways));
+            return Ok(Some(Client { id: own.id, secret: Some(own.secret), auth }));
+        }
         let Some(id) = self.settings.client_id.clone() else { return Ok(None) };
         let secret = match &self.settings.client_secret {
             None => None,
@@ -419,34 +380,6 @@ impl Grants {
         let connect = Connect { connector: self.connector.to_string(), name: self.name.clone(), invitation: None };
         Error::new(ErrorKind::NotConnected, message).connecting(connect)
     }
-}
-
-impl Grant {
-    fn token(&self) -> Token {
-        let at = |ms: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
-        Token {
-            access: self.access.clone().into(),
-            refresh: self.refresh.clone().map(SecretString::from),
-            since: at(self.since),
-            expires: self.expires.map(at),
-            scopes: self.scopes.clone(),
-        }
-    }
-
-    /// Takes a new token. What an issuer does not say again stays as it was.
-    fn take(&mut self, token: &Token) {
-        self.access = token.access.expose_secret().to_owned();
-        self.refresh = token.refresh.as_ref().map(|it| it.expose_secret().to_owned()).or(self.refresh.take());
-        self.since = ms(token.since);
-        self.expires = token.expires.map(ms);
-        self.scopes = token.scopes.clone().or(self.scopes.take());
-        self.renewing = None;
-    }
-}
-
-fn ms(at: SystemTime) -> u64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Nothing can be kept, for this reason.

@@ -29,6 +29,7 @@ use crate::gateway::{Connectable, Gateway};
 use crate::protocol::Server;
 
 mod here;
+mod message;
 mod who;
 
 pub use here::connect_here;
@@ -277,24 +278,9 @@ impl Hall {
         if seen.is_new || !is_same(&token(&seen.browser, connector), asked.field("csrf")) {
             return Ok(self.over());
         }
-        let secret = asked.field("ticket");
-        let caller = if secret.is_empty() {
-            seen.callers.first().cloned()
-        } else {
-            let ticket = self.gateway.redeem(secret).await?.filter(|ticket| ticket.connector == connector);
-            match ticket {
-                Some(ticket) if self.is_person(&ticket.caller) => seen.is(&ticket.caller).cloned(),
-                Some(ticket) => {
-                    // Whoever knew the browser's word before is left behind.
-                    self.gateway.forget(&seen.browser).await?;
-                    seen = Seen { browser: word()?, is_new: true, callers: vec![ticket.caller.clone()] };
-                    self.gateway.know(&seen.browser, &ticket.caller).await?;
-                    Some(ticket.caller)
-                }
-                None => None,
-            }
+        let Some(caller) = self.bearer(connector, asked.field("ticket"), &mut seen).await? else {
+            return Ok(self.over());
         };
-        let Some(caller) = caller else { return Ok(self.over()) };
         let here = format!("{prefix}/connect/{connector}");
         if asked.field("decision") == "list" {
             return Ok(go(format!("{prefix}/connect")));
@@ -321,6 +307,23 @@ impl Hall {
             }
             _ => Ok(Answer::Go { to: here, cookie: self.cookie(&seen) }),
         }
+    }
+
+    /// Whose form it is: who the link that it brings along is for, which is used up by that, or who is known.
+    async fn bearer(&self, connector: &str, secret: &str, seen: &mut Seen) -> Result<Option<Caller>, Error> {
+        if secret.is_empty() {
+            return Ok(seen.callers.first().cloned());
+        }
+        let ticket = self.gateway.redeem(secret).await?.filter(|ticket| ticket.connector == connector);
+        let Some(ticket) = ticket else { return Ok(None) };
+        if self.is_person(&ticket.caller) {
+            return Ok(seen.is(&ticket.caller).cloned());
+        }
+        // Whoever knew the browser's word before is left behind.
+        self.gateway.forget(&seen.browser).await?;
+        *seen = Seen { browser: word()?, is_new: true, callers: vec![ticket.caller.clone()] };
+        self.gateway.know(&seen.browser, &ticket.caller).await?;
+        Ok(Some(ticket.caller))
     }
 
     /// Somebody comes back from the issuer.
@@ -350,56 +353,6 @@ impl Hall {
 
     fn find(&self, connector: &str, caller: &Caller) -> Option<Connectable> {
         self.gateway.connectable(caller).into_iter().find(|it| it.id.as_str() == connector)
-    }
-
-    /// An answer for a person, also when there is trouble.
-    fn settled(&self, outcome: Result<Answer, Error>) -> Answer {
-        outcome.unwrap_or_else(|error| {
-            tracing::error!("a page for connecting cannot be shown: {error}");
-            Answer::Page(self.failed(&error, ""))
-        })
-    }
-
-    fn failed(&self, error: &Error, link: &str) -> Page {
-        if let Some(cause) = std::error::Error::source(error) {
-            tracing::warn!("somebody cannot connect: {error}: {cause}");
-        }
-        let text = format!("It could not be done: {}.", error.message());
-        let hint = "Wait a moment and try again. Who runs the server finds the reason in its log.";
-        let link = (!link.is_empty()).then_some((link, "your connections"));
-        let message = Message { title: "Please try again", text: &text, hint, link };
-        self.paper.message(StatusCode::SERVICE_UNAVAILABLE, &message)
-    }
-
-    fn over(&self) -> Answer {
-        let text = "It was used already, is older than ten minutes, or was opened in another browser.";
-        let hint = "Go back to your app and ask again: it gives you a new link.";
-        self.message(StatusCode::BAD_REQUEST, "This link is over", text, hint)
-    }
-
-    fn nothing(&self) -> Answer {
-        let text = "There is no connector of this name that acts for you.";
-        self.message(StatusCode::NOT_FOUND, "There is nothing here", text, "Go back to your app and ask again.")
-    }
-
-    fn foreign(&self) -> Answer {
-        let text = "The form was sent by a page of somebody else.";
-        let hint = "Nothing was opened. Go back to your app and ask again.";
-        self.message(StatusCode::FORBIDDEN, "This did not come from here", text, hint)
-    }
-
-    /// Somebody else is signed in than the one whom the link is for.
-    fn other(&self, other: &Caller, link: &str) -> Answer {
-        let text =
-            format!("The link is for another account than the one you are signed in with here, {}.", label(other));
-        let hint = "Nothing was opened. If the link is not from your own app, close this page.";
-        let link = Some((link, "sign in as somebody else"));
-        let message = Message { title: "This link is not yours", text: &text, hint, link };
-        Answer::Page(self.paper.message(StatusCode::FORBIDDEN, &message))
-    }
-
-    fn message(&self, status: StatusCode, title: &str, text: &str, hint: &str) -> Answer {
-        Answer::Page(self.paper.message(status, &Message { title, text, hint, link: None }))
     }
 }
 

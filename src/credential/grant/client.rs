@@ -11,6 +11,7 @@ use url::Url;
 use super::discover::Issuer;
 use super::word::fingerprint;
 use super::{Grants, Site, unavailable};
+use crate::caller::Caller;
 use crate::credential::{Client, Safe};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::ClientAuth;
@@ -56,9 +57,9 @@ impl From<&KeptClient> for Client {
 }
 
 impl Grants {
-    /// The client for a flow that comes back to `site`.
-    pub(super) async fn client(&self, issuer: &Issuer, site: &Site) -> Result<KeptClient> {
-        if let Some(given) = self.given(issuer).await? {
+    /// The client for a caller's flow that comes back to `site`.
+    pub(super) async fn client(&self, caller: &Caller, issuer: &Issuer, site: &Site) -> Result<KeptClient> {
+        if let Some(given) = self.given(caller, issuer).await? {
             return Ok(KeptClient::from(&given));
         }
         if let Some(document) = site.document.as_ref().filter(|_| issuer.takes_documents) {

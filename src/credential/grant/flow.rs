@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::client::KeptClient;
+use super::kept::{Grant, ms};
 use super::word::{fingerprint, is_same, is_word, word};
-use super::{Grant, Grants, Site, ms, unanswered, unavailable};
+use super::{Grants, Site, unanswered, unavailable};
 use crate::caller::Caller;
-use crate::credential::{Client, Safe, TokenEndpoint, TokenError};
+use crate::credential::{Client, Safe, Token, TokenEndpoint, TokenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Expected, Put};
 
@@ -86,7 +87,7 @@ impl Grants {
         }
         let found = self.found().await?;
         let issuer = &found.issuer;
-        let client = self.client(issuer, site).await?;
+        let client = self.client(caller, issuer, site).await?;
         let (state, verifier) = (word()?, word()?);
         let scopes = self.scopes(&found);
         let resource = self.settings.resource.clone().or_else(|| found.resource.clone());
@@ -95,66 +96,54 @@ impl Grants {
             caller: caller.id(),
             browser: fingerprint(browser),
             binding: self.binding.clone(),
-            verifier: verifier.clone(),
+            verifier,
             site: site.redirect.clone(),
             issuer: issuer.name.clone(),
             names_itself: issuer.names_itself,
             token: issuer.token.clone(),
             revocation: issuer.revocation.clone(),
             client: client.clone(),
-            resource: resource.clone(),
-            scopes: scopes.clone(),
+            resource,
+            scopes,
         };
         let put = Put { expected: Expected::Absent, expires: Some(SystemTime::now() + LASTING) };
         let kept = self.safe()?.write(&key(&state), &flow, put).await.map_err(unavailable)?;
         kept.ok_or_else(|| Error::new(ErrorKind::Internal, "a random word came up twice"))?;
-        let mut to = issuer.authorization.clone();
-        let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
-        let scope = scopes.join(" ");
+        Ok(self.link(issuer.authorization.clone(), &flow, &state))
+    }
+
+    /// The issuer's page for a flow.
+    fn link(&self, mut to: Url, flow: &Flow, state: &str) -> Url {
+        let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, flow.verifier.as_bytes()));
+        let scope = flow.scopes.join(" ");
         // Some give what lasts only to who is asked each time.
-        let consent = if scopes.iter().any(|scope| scope == "offline_access") { "consent" } else { "" };
+        let consent = if flow.scopes.iter().any(|scope| scope == "offline_access") { "consent" } else { "" };
         let asked = [
             ("response_type", "code"),
-            ("client_id", &client.id),
-            ("redirect_uri", &site.redirect),
-            ("state", &state),
+            ("client_id", &flow.client.id),
+            ("redirect_uri", &flow.site),
+            ("state", state),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
             ("scope", &scope),
             ("prompt", consent),
-            ("resource", resource.as_deref().unwrap_or_default()),
+            ("resource", flow.resource.as_deref().unwrap_or_default()),
             ("audience", self.settings.audience.as_deref().unwrap_or_default()),
         ];
         // What the manifest's address says already stands as it is.
         let said: Vec<String> = to.query_pairs().map(|(name, _)| name.into_owned()).collect();
         let asked = asked.into_iter().filter(|(name, value)| !value.is_empty() && !said.iter().any(|it| it == name));
         to.query_pairs_mut().extend_pairs(asked);
-        Ok(to)
+        to
     }
 
     /// Ends a flow by what came back from the issuer: the parameters `code`, `error`, `error_description` and `iss`.
     /// What the caller agreed to is kept for them.
     pub async fn finish(&self, flow: Flow, said: impl Fn(&str) -> Option<String>) -> Result<Result<(), Refusal>> {
-        let said = |name: &str| said(name).filter(|text| !text.is_empty() && text.len() <= LONGEST);
-        if flow.connector != self.connector.as_str() || flow.binding != self.binding {
-            return Ok(Err(Refusal::Wrong("the connector was changed meanwhile")));
-        }
-        // So that an answer of one issuer is not taken for another's (RFC 9207).
-        let iss = said("iss");
-        let named = match (&flow.issuer, &iss) {
-            (Some(issuer), Some(iss)) => issuer == iss,
-            (Some(_), None) => !flow.names_itself,
-            (None, _) => true,
+        let code = match self.judge(&flow, said) {
+            Ok(code) => code,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        if !named {
-            return Ok(Err(Refusal::Wrong("the answer is not from the issuer that was asked")));
-        }
-        if let Some(error) = said("error") {
-            let plain = |text: String| text.chars().filter(|c| !c.is_control()).take(200).collect::<String>();
-            let words = said("error_description").map(plain).map(|words| format!(": {words}")).unwrap_or_default();
-            return Ok(Err(Refusal::Declined(format!("{}{words}", plain(error)))));
-        }
-        let Some(code) = said("code") else { return Ok(Err(Refusal::Wrong("the answer holds no code"))) };
         let client = Client::from(&flow.client);
         let form = [
             ("grant_type", "authorization_code"),
@@ -175,27 +164,59 @@ impl Grants {
                 return Err(unanswered(error));
             }
         };
+        let key = self.key_of(&flow.caller);
+        let grant = flow.granted(&token);
+        self.safe()?.write(&key, &grant, Put::default()).await.map_err(unavailable)?;
+        tracing::info!(connector = %self.connector, "somebody connected");
+        Ok(Ok(()))
+    }
+
+    /// The code in what came back, when it is an answer to what was asked.
+    fn judge(&self, flow: &Flow, said: impl Fn(&str) -> Option<String>) -> Result<String, Refusal> {
+        let said = |name: &str| said(name).filter(|text| !text.is_empty() && text.len() <= LONGEST);
+        if flow.connector != self.connector.as_str() || flow.binding != self.binding {
+            return Err(Refusal::Wrong("the connector was changed meanwhile"));
+        }
+        // So that an answer of one issuer is not taken for another's (RFC 9207).
+        let iss = said("iss");
+        let named = match (&flow.issuer, &iss) {
+            (Some(issuer), Some(iss)) => issuer == iss,
+            (Some(_), None) => !flow.names_itself,
+            (None, _) => true,
+        };
+        if !named {
+            return Err(Refusal::Wrong("the answer is not from the issuer that was asked"));
+        }
+        if let Some(error) = said("error") {
+            let plain = |text: String| text.chars().filter(|c| !c.is_control()).take(200).collect::<String>();
+            let words = said("error_description").map(plain).map(|words| format!(": {words}")).unwrap_or_default();
+            return Err(Refusal::Declined(format!("{}{words}", plain(error))));
+        }
+        said("code").ok_or(Refusal::Wrong("the answer holds no code"))
+    }
+}
+
+impl Flow {
+    /// What the caller agreed to.
+    fn granted(self, token: &Token) -> Grant {
         let now = ms(SystemTime::now());
         let mut grant = Grant {
-            caller: flow.caller.clone(),
-            binding: flow.binding,
+            caller: self.caller,
+            binding: self.binding,
             access: token.access.expose_secret().to_owned(),
             refresh: None,
             since: now,
             expires: None,
             granted: now,
             // What an issuer does not say is as it was asked (RFC 6749, 5.1).
-            scopes: Some(flow.scopes.join(" ")),
-            client: flow.client,
-            token: flow.token,
-            revocation: flow.revocation,
-            resource: flow.resource,
+            scopes: Some(self.scopes.join(" ")),
+            client: self.client,
+            token: self.token,
+            revocation: self.revocation,
+            resource: self.resource,
             renewing: None,
         };
-        grant.take(&token);
-        let key = self.key_of(&flow.caller);
-        self.safe()?.write(&key, &grant, Put::default()).await.map_err(unavailable)?;
-        tracing::info!(connector = %self.connector, "somebody connected");
-        Ok(Ok(()))
+        grant.take(token);
+        grant
     }
 }

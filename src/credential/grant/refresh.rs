@@ -17,6 +17,8 @@ const TURNS: usize = 64;
 const LEASE: Duration = Duration::from_secs(20);
 /// So often it is looked whether another process has its new token.
 const LOOK: Duration = Duration::from_millis(100);
+/// So often a grant is written again when somebody else wrote meanwhile.
+const MOST_TRIES: usize = 8;
 /// A token that was refused is not had anew when it is younger than this: a new one would be refused, too.
 const YOUNG: Duration = Duration::from_secs(5);
 
@@ -127,6 +129,10 @@ impl Grants {
         if age < life.map_or(YOUNG, |life| YOUNG.min(life / 2)) {
             return false;
         }
+        // Somebody is having another one already, and what they were given has to find its place.
+        if kept.value.renewing.is_some_and(|until| until > ms(SystemTime::now())) {
+            return true;
+        }
         let Ok(safe) = self.safe() else { return false };
         kept.value.expires = Some(kept.value.since);
         let put = Put { expected: Expected::Is(kept.version), expires: None };
@@ -184,10 +190,19 @@ impl Errand {
         endpoint.map_err(unavailable)?.ask(&Client::from(&grant.client), &form).await
     }
 
-    /// Keeps the grant as it is now, unless somebody disconnected meanwhile.
+    /// Keeps the grant as it is now, unless somebody disconnected, or connected anew, meanwhile.
     async fn keep(&mut self) -> Result<()> {
-        let put = Put { expected: Expected::Is(self.kept.version), expires: None };
-        self.safe.write(&self.key, &self.kept.value, put).await.map(drop).map_err(unavailable)
+        for _ in 0..MOST_TRIES {
+            let put = Put { expected: Expected::Is(self.kept.version), expires: None };
+            if self.safe.write(&self.key, &self.kept.value, put).await.map_err(unavailable)?.is_some() {
+                return Ok(());
+            }
+            // A refresh token that counts once must not be lost to whoever only noted something.
+            let now = self.safe.read::<Grant>(&self.key).await.map_err(unavailable)?;
+            let Some(now) = now.filter(|now| now.value.granted == self.kept.value.granted) else { return Ok(()) };
+            self.kept.version = now.version;
+        }
+        Ok(())
     }
 
     async fn forget(&self) -> Result<Token, Failed> {
