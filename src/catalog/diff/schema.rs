@@ -125,7 +125,7 @@ impl Walk<'_> {
             ("$defs" | "definitions", ..) => {}
             ("anyOf" | "oneOf", Some(Value::Array(old)), Some(Value::Array(new))) => self.any_of(&at, old, new, depth),
             (_, None, Some(_)) => {
-                self.found.add(self.flow.narrower(), &at, format!("`{}` is asked for now", visible_line(keyword)))
+                self.found.add(self.flow.narrower(), &at, format!("`{}` is asked for now", visible_line(keyword)));
             }
             (_, Some(_), None) => self.found.add(
                 self.flow.wider(),

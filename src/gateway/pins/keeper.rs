@@ -96,7 +96,8 @@ impl Gateway {
         }
         let mut changed = false;
         for connector in live.connectors.values().filter(|connector| self.pins.covers(connector)) {
-            if let Some(offer) = connector.offer() {
+            // What stands in for tools until they are known is ours.
+            if let Some(offer) = connector.offer().filter(|offer| !offer.is_provisional) {
                 changed |= self.record(connector, &offer, rounds).await;
             }
         }
