@@ -1,4 +1,4 @@
-"""OpenAPI servers that others wrote, to put behind the server under test, and arguments for the tools it makes of them."""
+"""OpenAPI servers that others wrote, to put behind the server under test, and arguments for the tools made of them."""
 
 import json
 import os
@@ -75,7 +75,11 @@ class Prism:
     def requests(self, document: str) -> list[Json]:
         """What arrived for a document."""
         said = self.program.messages()
-        return [one["request"] for one in said if one["document"] == document and "request" in one and "complaint" not in one]
+        return [
+            one["request"]
+            for one in said
+            if one["document"] == document and "request" in one and "complaint" not in one
+        ]
 
     def complaints(self, document: str) -> list[Json]:
         """What it had to say against it."""
@@ -99,7 +103,12 @@ def notebooks(home: Path, token: str) -> Iterator[tuple[str, Path]]:
     """The address of a Jupyter server, and the folder whose files it serves."""
     files = home / "files"
     files.mkdir(parents=True)
-    options = {"ServerApp.root_dir": files, "ServerApp.port": 0, "ServerApp.ip": "127.0.0.1", "IdentityProvider.token": token}
+    options = {
+        "ServerApp.root_dir": files,
+        "ServerApp.port": 0,
+        "ServerApp.ip": "127.0.0.1",
+        "IdentityProvider.token": token,
+    }
     command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"]
     env = {**os.environ, "HOME": str(home), "JUPYTER_NO_CONFIG": "1"}
     with running(*command, *(f"--{name}={value}" for name, value in options.items()), env=env) as program:
@@ -134,7 +143,9 @@ def made_up(tools: list[Json], home: Path) -> dict[str, list[Json]]:
     return chosen
 
 
-def api(folder: Path, id: str, spec: str | Path, base_url: str | None = None, *, adapter: Json | None = None, **more: Any) -> Manifests:
+def api(
+    folder: Path, id: str, spec: str | Path, base_url: str | None = None, *, adapter: Json | None = None, **more: Any
+) -> Manifests:
     """Adds a connector for an OpenAPI document to a folder of manifests."""
     folder.mkdir(parents=True, exist_ok=True)
     manifests = Manifests(folder, "http://127.0.0.1:9")
@@ -146,14 +157,14 @@ def api(folder: Path, id: str, spec: str | Path, base_url: str | None = None, *,
     return manifests
 
 
-OPERATION = re.compile(r"\b(GET|PUT|POST|DELETE|OPTIONS|HEAD|PATCH|TRACE) (.*)$")
+OPERATION = re.compile(r"\b(GET|PUT|POST|DELETE|OPTIONS|HEAD|PATCH|TRACE)(?: (.*))?$")
 
 
 def operation(tool: Json) -> str:
     """Which operation a tool is: `GET /path`, as its description says at its end."""
     found = OPERATION.search(tool.get("description", ""))
     assert found, f"{tool['name']} does not say which operation it is: {tool.get('description')!r}"
-    return f"{found[1]} {found[2]}"
+    return f"{found[1]} {found[2] or ''}"
 
 
 def listed(server: Server, id: str, **headers: str) -> list[Json]:

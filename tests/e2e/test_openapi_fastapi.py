@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from apis import shop
 
 import behind
 import harness
+from apis import shop
 from harness import Server, until
 from wire import Json, Wire, result, text
 
@@ -139,7 +139,13 @@ def test_texts_arrive_in_the_query_as_they_are(calls: Shop, value: str) -> None:
 def test_values_of_every_kind_arrive_in_the_query(calls: Shop) -> None:
     operation = "GET /query"
     [wire] = [name for name in calls.schema(operation) if "filter" in name]
-    given = {"number": -5, "sizes": ["small", "large"], wire: "x eq 'y'", "at": "2026-01-02T03:04:05Z", "lasting": "P1DT2S"}
+    given = {
+        "number": -5,
+        "sizes": ["small", "large"],
+        wire: "x eq 'y'",
+        "at": "2026-01-02T03:04:05Z",
+        "lasting": "P1DT2S",
+    }
     seen = calls.value(operation, text="t", **given)
     assert (seen["number"], seen["sizes"], seen["wire"]) == (-5, ["small", "large"], "x eq 'y'")
     assert (seen["at"], seen["lasting"]) == ("2026-01-02T03:04:05Z", "P1DT2S")
@@ -197,7 +203,13 @@ def test_one_name_in_four_places_is_four_arguments(calls: Shop) -> None:
 # Bodies
 
 
-ITEM = {"name": "Löffel", "price": {"amount": "1.50", "currency": "USD"}, "size": "small", "tags": ["a"], "extra": {"n": 1}}
+ITEM = {
+    "name": "Löffel",
+    "price": {"amount": "1.50", "currency": "USD"},
+    "size": "small",
+    "tags": ["a"],
+    "extra": {"n": 1},
+}
 
 
 def spread(calls: Shop, operation: str, body: Json) -> Json:
@@ -223,7 +235,7 @@ def test_a_body_of_two_parts_arrives(calls: Shop) -> None:
 
 
 def test_a_body_that_is_no_object_is_one_argument(calls: Shop) -> None:
-    for operation, sent in [("POST /numbers", [1, 2.5, -3e10]), ("POST /word", "w\"ord\n")]:
+    for operation, sent in [("POST /numbers", [1, 2.5, -3e10]), ("POST /word", 'w"ord\n')]:
         [name] = calls.schema(operation)
         assert calls.value(operation, **{name: sent}) == {"result": sent}
 
@@ -300,7 +312,9 @@ def test_what_the_document_forbids_is_refused_before_it_is_sent(calls: Shop, add
         ("POST /items", spread(calls, "POST /items", {**ITEM, "size": "medium"})),
     ]:
         calls.failure(operation, **wrong)
-    assert [one for one in httpx2.get(f"{address}/seen", trust_env=False).json()[before:] if one["path"] != "/seen"] == []
+    assert [
+        one for one in httpx2.get(f"{address}/seen", trust_env=False).json()[before:] if one["path"] != "/seen"
+    ] == []
 
 
 # Answers
@@ -373,4 +387,7 @@ def test_a_new_operation_is_a_new_tool(tmp_path: Path) -> None:
         assert behind.operations(server, "edited").keys() == {"GET /one"}
         document["paths"]["/two"] = {"post": {"operationId": "two", "responses": {"200": {"description": "ok"}}}}
         manifests.replace(file, json.dumps(document))
-        until(lambda: behind.operations(server, "edited").keys() == {"GET /one", "POST /two"}, f"the new tool: {server.log}")
+        until(
+            lambda: behind.operations(server, "edited").keys() == {"GET /one", "POST /two"},
+            f"the new tool: {server.log}",
+        )

@@ -54,7 +54,12 @@ def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebooks]:
 
 
 def test_it_has_a_tool_for_each_operation(notebooks: Notebooks) -> None:
-    assert {"GET /api/contents/{path}", "PUT /api/contents/{path}", "GET /api/me", "GET /api/status"} <= notebooks.tools.keys()
+    assert {
+        "GET /api/contents/{path}",
+        "PUT /api/contents/{path}",
+        "GET /api/me",
+        "GET /api/status",
+    } <= notebooks.tools.keys()
     assert len({tool["name"] for tool in notebooks.tools.values()}) == len(notebooks.tools)
 
 

@@ -1,5 +1,5 @@
-// Makes up arguments for tools, with json-schema-faker. Reads `[{"name", "inputSchema"}]` from stdin and prints, for each name,
-// a list of arguments: what is required and no more, everything, and two in between. The same schemas give the same arguments.
+// Makes up arguments for tools, with json-schema-faker. Reads `[{"name", "inputSchema"}]` from stdin, prints for each name
+// a list of arguments: what is required and no more, everything, and half of it. The same schemas give the same arguments.
 import { text } from 'node:stream/consumers';
 import { JSONSchemaFaker as faker } from 'json-schema-faker';
 
@@ -29,7 +29,6 @@ const AMOUNTS = [
   { requiredOnly: true },
   { requiredOnly: false, alwaysFakeOptionals: true, optionalsProbability: false },
   { requiredOnly: false, alwaysFakeOptionals: false, optionalsProbability: 0.5 },
-  { requiredOnly: false, alwaysFakeOptionals: false, optionalsProbability: 0.2 },
 ];
 
 const made = {};

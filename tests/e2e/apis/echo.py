@@ -1,7 +1,8 @@
 """Serves any OpenAPI document: openapi-core reads each request by it, and the answer says what it made of it.
 
-Run as a program with the document's path it prints `{"url": …}` and serves on a free port of loopback. What the document
-does not allow is answered with 422 and openapi-core's words. Some styles it does not read: there the answer is the target alone.
+Run as a program with the document's path it prints `{"url": …}` and serves on a free port of loopback. What the
+document does not allow is answered with 422 and openapi-core's words. Some styles it does not read: there the answer
+is the target alone.
 """
 
 import json
@@ -48,9 +49,7 @@ def serving(document: str) -> Starlette:
         if seen.errors:
             words = [f"{type(error).__name__}: {error} {error.__cause__ or ''}" for error in seen.errors]
             return JSONResponse({"errors": words, "target": target}, 422)
-        places = {
-            place: plainly(getattr(seen.parameters, place)) for place in ("path", "query", "header", "cookie")
-        }
+        places = {place: plainly(getattr(seen.parameters, place)) for place in ("path", "query", "header", "cookie")}
         return JSONResponse({**places, "body": plainly(seen.body), "type": request.headers.get("content-type")})
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]

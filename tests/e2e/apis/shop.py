@@ -129,7 +129,16 @@ async def in_the_query(
     lasting: timedelta | None = None,
     old: Annotated[str | None, Query(deprecated=True)] = None,
 ) -> dict[str, Any]:
-    return {"text": text, "number": number, "many": many, "sizes": sizes, "wire": wire, "at": at, "old": old, "lasting": lasting}
+    return {
+        "text": text,
+        "number": number,
+        "many": many,
+        "sizes": sizes,
+        "wire": wire,
+        "at": at,
+        "old": old,
+        "lasting": lasting,
+    }
 
 
 @app.get("/filters")
@@ -229,9 +238,7 @@ async def one_file(
 
 
 @app.post("/uploads")
-async def many_files(
-    files: list[UploadFile], cover: Annotated[bytes | None, File()] = None
-) -> dict[str, Any]:
+async def many_files(files: list[UploadFile], cover: Annotated[bytes | None, File()] = None) -> dict[str, Any]:
     return {"files": [told(file, await file.read()) for file in files], "cover": cover.hex() if cover else None}
 
 
