@@ -1,5 +1,7 @@
 //! OpenAPI documents → tools.
 
+#![expect(clippy::needless_pass_by_value, reason = "what a test gives is written where it is given")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -115,7 +117,8 @@ fn names_are_the_operation_id_or_its_words_or_the_path() {
     let converted = converted(&document, json!({}));
     let names = names(&converted);
     assert_eq!(names[..5], ["listPets", "post_a", "repos_list_for_org", "get_a_b_by_id", "read_item"]);
-    assert_eq!((names[5].len(), &names[5][..56], names[6]), (64, format!("{}_", "a".repeat(55)).as_str(), "better"));
+    assert!(names[5].starts_with(&format!("{}_", "a".repeat(55))), "{}", names[5]);
+    assert_eq!((names[5].len(), names[6]), (64, "better"));
 }
 
 #[test]
@@ -387,11 +390,10 @@ fn swagger_2_is_read_as_it_is_written() {
     let put = converted.tools.iter().find(|tool| tool.id.starts_with("PUT")).unwrap();
     let body = put.plan.body.as_ref().unwrap();
     assert_eq!((body.media_type.as_str(), body.parts["file"].binary), ("multipart/form-data", true));
-    let OAuth2Proof { client_credentials, scopes, .. } = match &converted.security["oauth"] {
-        Proof::OAuth2(proof) => proof.clone(),
-        other => panic!("{other:?}"),
+    let Proof::OAuth2(OAuth2Proof { client_credentials, scopes, .. }) = &converted.security["oauth"] else {
+        panic!("{:?}", converted.security);
     };
-    assert!(client_credentials && scopes.contains_key("read"));
+    assert!(*client_credentials && scopes.contains_key("read"));
 }
 
 #[test]

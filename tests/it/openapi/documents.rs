@@ -27,20 +27,20 @@ pub(super) fn documents() -> Vec<PathBuf> {
 }
 
 /// Every schema in a schema, with its place.
-fn schemas<'a>(schema: &'a Value, place: String, found: &mut Vec<(String, &'a Value)>) {
-    found.push((place.clone(), schema));
+fn schemas<'a>(schema: &'a Value, place: &str, found: &mut Vec<(String, &'a Value)>) {
+    found.push((place.to_owned(), schema));
     let Value::Object(members) = schema else { return };
     for (keyword, value) in members {
         match (keyword.as_str(), value) {
             ("properties", Value::Object(properties)) => {
                 for (name, property) in properties {
-                    schemas(property, format!("{place}/properties/{name}"), found);
+                    schemas(property, &format!("{place}/properties/{name}"), found);
                 }
             }
-            ("items" | "additionalProperties", value) => schemas(value, format!("{place}/{keyword}"), found),
+            ("items" | "additionalProperties", value) => schemas(value, &format!("{place}/{keyword}"), found),
             ("anyOf" | "prefixItems", Value::Array(variants)) => {
                 for variant in variants {
-                    schemas(variant, format!("{place}/{keyword}"), found);
+                    schemas(variant, &format!("{place}/{keyword}"), found);
                 }
             }
             _ => {}
@@ -61,7 +61,7 @@ fn faults(schema: &Value) -> Vec<String> {
         faults.push("the root is no plain object".to_owned());
     }
     let mut all = Vec::new();
-    schemas(schema, String::new(), &mut all);
+    schemas(schema, "", &mut all);
     for (place, schema) in all {
         let text = |key: &str| schema.get(key).is_some();
         if text("$ref") || text("allOf") || text("discriminator") || text("nullable") || text("xml") {
@@ -180,5 +180,7 @@ fn every_tool_of_the_documents_somebody_names_is_taken_by_every_client() {
     if let Some(folder) = env::var_os("OPENAPI_SPECS") {
         find(Path::new(&folder), &mut files);
     }
-    files.iter().for_each(|file| all_is_well(file));
+    for file in &files {
+        all_is_well(file);
+    }
 }

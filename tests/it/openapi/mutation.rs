@@ -1,5 +1,7 @@
 //! Broken documents: whatever stands in one, it is refused or read, in little time and without a fall.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 /// Numbers that are the same every time.
@@ -50,20 +52,16 @@ fn odd(numbers: &mut Numbers) -> Value {
 
 /// A place in a value, chosen by chance.
 fn place<'v>(mut value: &'v mut Value, numbers: &mut Numbers) -> &'v mut Value {
-    for _ in 0..numbers.below(12) + 1 {
-        let size = match &*value {
-            Value::Object(members) => members.len(),
-            Value::Array(items) => items.len(),
-            _ => 0,
-        };
+    for _ in 0..=numbers.below(12) {
+        let size = value.as_object().map(Map::len).or_else(|| value.as_array().map(Vec::len)).unwrap_or_default();
         if size == 0 {
             break;
         }
         let index = numbers.below(size);
-        value = match value {
-            Value::Object(members) => members.values_mut().nth(index).unwrap(),
-            Value::Array(items) => items.get_mut(index).unwrap(),
-            other => other,
+        value = if value.is_object() {
+            value.as_object_mut().unwrap().values_mut().nth(index).unwrap()
+        } else {
+            &mut value[index]
         };
     }
     value
@@ -81,7 +79,7 @@ fn no_document_brings_the_conversion_down() {
     let others = BTreeMap::new();
     for round in 0..2_000 {
         let mut document = documents[numbers.below(documents.len())].clone();
-        for _ in 0..numbers.below(4) + 1 {
+        for _ in 0..=numbers.below(4) {
             let value = if numbers.below(3) == 0 {
                 // A piece of the document itself, where it does not belong.
                 place(&mut document.clone(), &mut numbers).clone()
@@ -107,7 +105,7 @@ fn no_text_brings_the_reader_down() {
     let mut numbers = Numbers(11);
     for _ in 0..300 {
         let mut bytes = short[numbers.below(short.len())].clone().into_bytes();
-        for _ in 0..numbers.below(8) + 1 {
+        for _ in 0..=numbers.below(8) {
             let (at, to) = (numbers.below(bytes.len()), numbers.below(bytes.len()));
             match numbers.below(3) {
                 0 => drop(bytes.drain(at.min(to)..at.max(to))),
@@ -145,7 +143,9 @@ fn a_document_that_multiplies_itself_is_cut() {
     document["components"] = json!({ "schemas": schemas });
     let converted = converted(&document, json!({}));
     assert_eq!(converted.tools.len() + converted.skipped.len(), 300);
-    converted.tools.iter().take(3).for_each(|tool| assert_eq!(documents::wrong(tool), Vec::<String>::new()));
+    for tool in converted.tools.iter().take(3) {
+        assert_eq!(documents::wrong(tool), Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn yaml_that_multiplies_itself_is_refused() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for n in 1..12 {
         let items = vec![format!("*a{}", n - 1); 10].join(", ");
-        bomb.push_str(&format!("a{n}: &a{n} [{items}]\n"));
+        writeln!(bomb, "a{n}: &a{n} [{items}]").unwrap();
     }
     assert!(parse(&bomb).is_err());
 }
