@@ -14,7 +14,8 @@ use crate::catalog::surface::{Facade, Fate, Moves, PROFILES, Plan, Profile, Surf
 use crate::config::Config;
 use crate::error::Problem;
 use crate::gateway::loaded_surface;
-use crate::name::did_you_mean;
+use crate::manifest::{BuiltIn, Manifests};
+use crate::name::{did_you_mean, public_name};
 use crate::secret::Environment;
 use crate::store::Embedded;
 use crate::upstream::Upstream;
@@ -60,7 +61,7 @@ enum FailOn {
 
 pub(super) fn plan(config: Config, environment: &Environment, args: &PlanArgs) -> Result<(), Failure> {
     let profiles = profiles(&args.profile)?;
-    let before = match (&args.from, &args.server) {
+    let mut before = match (&args.from, &args.server) {
         (Some(from), _) => {
             // An older folder has its own lock.
             let pins = crate::config::PinsConfig { file: None, ..config.pins.clone() };
@@ -69,9 +70,8 @@ pub(super) fn plan(config: Config, environment: &Environment, args: &PlanArgs) -
         (None, Some(server)) => super::runtime()?.block_on(listed(server, environment))?,
         (None, None) => loaded(&config)?,
     };
-    let (mut after, problems) = surface(config, environment)?;
-    let mut before = before;
-    name_connectors(&mut before, &mut after);
+    let (after, problems) = surface(config, environment)?;
+    name_connectors(&mut before, &after);
     let plan = Plan::between(&before, &after, &profiles);
     match args.format.format {
         Format::Json => print(&format!("{:#}", json!(plan)))?,
@@ -106,7 +106,7 @@ fn profiles(names: &[String]) -> Result<Vec<&'static Profile>, Failure> {
 fn surface(config: Config, environment: &Environment) -> Result<(Surface, Vec<Problem>), Failure> {
     let app = App::open(Config { strict: false, ..config }, environment.clone())?;
     let live = super::runtime()?.block_on(app.with_connectors(async { app.gateway().live() }));
-    Ok((Surface::of(&live.catalog), live.problems.clone()))
+    Ok((live.surface(), live.problems.clone()))
 }
 
 /// What a server with this data folder loaded last.
@@ -177,8 +177,17 @@ fn tools(answer: &str) -> Option<Vec<Value>> {
     })
 }
 
-/// A list from elsewhere does not say whose its tools are; those that keep their name are of the same connector.
-fn name_connectors(before: &mut Surface, after: &mut Surface) {
+/// A list from elsewhere does not say whose its tools are; those that keep their name are of the same connector, and
+/// those that are there because of settings are none of a manifest's.
+fn name_connectors(before: &mut Surface, after: &Surface) {
+    let settings = Manifests::default().with_built_in(BuiltIn { profile: true, registry: true });
+    let by_setting = |name: &str| {
+        settings.connectors.iter().map(|checked| &checked.connector).any(|connector| {
+            connector.tools.iter().any(|tool| public_name(&connector.id, &tool.name, connector.prefix) == name)
+        })
+    };
+    let is_here = |name: &str| after.tools.iter().any(|now| now.name() == name);
+    before.tools.retain(|was| !was.connector.is_empty() || is_here(was.name()) || !by_setting(was.name()));
     for was in before.tools.iter_mut().filter(|was| was.connector.is_empty()) {
         if let Some(now) = after.tools.iter().find(|now| now.name() == was.name()) {
             was.connector.clone_from(&now.connector);

@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Gateway;
 use super::pins::recall;
+use super::{Connector, Gateway, Live};
 use crate::catalog::surface::{Facade, Surface};
 use crate::store::{MAX_VALUE, Put, Store, StoreError};
 use crate::widget::sha256_hex;
@@ -22,6 +22,17 @@ struct Line {
     descriptor: String,
 }
 
+impl Live {
+    /// What clients see because of manifests. What they see because of settings, no edit of a manifest changes.
+    pub fn surface(&self) -> Surface {
+        let by_setting = |connector: &Connector| connector.checked.is_built_in() && !connector.searches();
+        let mut surface = Surface::of(&self.catalog);
+        let of = |tool: &Facade| self.connectors.values().find(|it| it.checked.connector.id.as_str() == tool.connector);
+        surface.tools.retain(|tool| !of(tool).is_some_and(|connector| by_setting(connector)));
+        surface
+    }
+}
+
 impl Gateway {
     /// Keeps what clients see now, once every connector had its say.
     pub(super) async fn keep_surface(&self) {
@@ -33,7 +44,7 @@ impl Gateway {
         // Servers of other manifests may use the same store.
         let prefix = format!("plan/{}/tool/", self.pins.scope());
         let (mut lines, mut texts) = (Vec::new(), Vec::new());
-        for tool in Surface::of(&live.catalog).tools {
+        for tool in live.surface().tools {
             let text = tool.descriptor.to_string();
             let key = format!("{prefix}{}", sha256_hex(&text));
             lines.push(Line { connector: tool.connector, own: tool.own, descriptor: key.clone() });
