@@ -77,6 +77,8 @@ pub struct OpenApiSettings {
 /// Chooses operations: everything that is given has to fit, and of a list one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+// Programs' arguments have a `Choice`, too, and the schema of manifests knows its parts by name.
+#[schemars(rename = "OperationChoice")]
 pub struct Choice {
     /// One of their tags.
     #[serde(default)]
