@@ -1,5 +1,4 @@
 //! `connect` and `disconnect`: what connectors may do for the person at this machine.
-#![expect(clippy::doc_markdown, reason = "these comments are help texts, shown as they are")]
 
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;

@@ -180,14 +180,10 @@ impl Grants {
         let Some(key) = self.key(caller) else { return false };
         match self.find(&key, &caller.id()).await {
             // Somebody had another one meanwhile.
-            Ok(Some(kept)) if !self.shows(shown, &kept.value.access) => true,
+            Ok(Some(kept)) if !shows(shown, &kept.value.access) => true,
             Ok(Some(kept)) => self.doubt(&key, kept).await,
             Ok(None) | Err(_) => false,
         }
-    }
-
-    fn shows(&self, shown: &Credential, access: &str) -> bool {
-        shown.headers.iter().any(|(_, value)| value.expose_secret().ends_with(access))
     }
 
     /// Any caller's, to learn what an upstream has. Never for a call.
@@ -396,4 +392,8 @@ pub fn unavailable(error: StoreError) -> Error {
 /// Why an issuer gives no token, to a person or a model.
 fn unanswered(error: TokenError) -> Error {
     Error::from(error)
+}
+
+fn shows(shown: &Credential, access: &str) -> bool {
+    shown.headers.iter().any(|(_, value)| value.expose_secret().ends_with(access))
 }

@@ -161,8 +161,7 @@ async fn show(
 }
 
 async fn decide(
-    State(hall): State<Arc<Hall>>,
-    Extension(prefix): Extension<Prefix>,
+    (State(hall), Extension(prefix)): (State<Arc<Hall>>, Extension<Prefix>),
     Path(connector): Path<String>,
     guest: Guest,
     headers: HeaderMap,

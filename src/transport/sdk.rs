@@ -180,12 +180,12 @@ pub(super) struct Refusal {
     status: StatusCode,
     words: String,
     /// Headers that have to be said, too.
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, words: impl Into<String>) -> Self {
-        let mut headers = HeaderMap::new();
+        let mut headers = Box::<HeaderMap>::default();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(RETRY_AFTER, SOON);
         }
@@ -231,7 +231,7 @@ impl From<RegistryError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = answer(self.status, &json!({ "success": false, "error": self.words }));
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(*self.headers);
         response
     }
 }

@@ -206,8 +206,8 @@ impl Dialer {
             }
         };
         let (session, wishes) = (session.cloned(), Arc::clone(&self.wishes));
-        let parts = Parts { channel, inbox, replies, over_http, wishes, session, credential, closed, stop };
-        let link = Link::open(parts, eras).await?;
+        let opened = Parts { channel, inbox, replies, over_http, wishes, session, credential, closed, stop };
+        let link = Link::open(opened, eras).await?;
         guard.disarm();
         Ok(link)
     }

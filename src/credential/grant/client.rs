@@ -119,7 +119,7 @@ impl Grants {
             (Some(_) | None, _) => way,
         };
         let ends = said.get("client_secret_expires_at").and_then(Value::as_u64).filter(|at| *at > 0);
-        let ends = ends.map(|at| (SystemTime::UNIX_EPOCH + Duration::from_secs(at)).checked_sub(MARGIN)).flatten();
+        let ends = ends.and_then(|at| (SystemTime::UNIX_EPOCH + Duration::from_secs(at)).checked_sub(MARGIN));
         let longest = SystemTime::now() + LONGEST;
         let ends = ends.map_or(longest, |ends| ends.min(longest));
         Ok((Client { id: id.to_owned(), secret, auth }, ends))

@@ -46,7 +46,7 @@ impl Grant {
 
     /// Takes a new token. What an issuer does not say again stays as it was.
     pub(super) fn take(&mut self, token: &Token) {
-        self.access = token.access.expose_secret().to_owned();
+        token.access.expose_secret().clone_into(&mut self.access);
         self.refresh = token.refresh.as_ref().map(|it| it.expose_secret().to_owned()).or(self.refresh.take());
         self.since = ms(token.since);
         self.expires = token.expires.map(ms);

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Answer, Asked, Refusal, Sdk, answer};
-use crate::gateway::{NewConnector, whose};
+use crate::gateway::{Deployment, NewConnector, whose};
 
 /// About how long it takes, in words for whoever waits.
 const ABOUT: &str = "under a minute";
@@ -32,7 +32,7 @@ pub(super) async fn add(State(sdk): State<Arc<Sdk>>, asked: Asked, body: Body) -
 pub(super) async fn deployments(State(sdk): State<Arc<Sdk>>, asked: Asked) -> Answer {
     let who = sdk.asker(&asked, &[asked.query("tenantId")]).await?;
     let all = sdk.gateway().registry().deployments(whose(&who.own, who.tenant.as_deref())).await?;
-    let all: Vec<Value> = all.iter().map(|deployment| deployment.json()).collect();
+    let all: Vec<Value> = all.iter().map(Deployment::json).collect();
     Ok(answer(StatusCode::OK, &json!({ "count": all.len(), "deployments": all })))
 }
 
