@@ -26,7 +26,7 @@ fn the_committed_schema_is_the_one_the_types_make() {
 
 #[test]
 fn bundled_manifests_have_nothing_to_complain_of() {
-    let manifests = Manifests::read(bundled()).with_built_in(BuiltIn::default());
+    let manifests = Manifests::read(bundled()).with_built_in(BuiltIn { profile: false, registry: false });
     assert_eq!(manifests.problems, []);
     assert_eq!(manifests.connectors.len(), 10);
 }

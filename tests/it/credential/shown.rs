@@ -86,7 +86,8 @@ fn switchboard_tool() -> ApiTool {
         "paths": {"/a": {"get": {"operationId": "a", "responses": {"200": {"description": "ok"}}}}}
     });
     let settings = serde_json::from_value(json!({"spec": "a.json"})).unwrap();
-    let source = switchboard::openapi::Source { document: &document, at: None, others: &Default::default() };
+    let source =
+        switchboard::openapi::Source { document: &document, at: None, others: &std::collections::BTreeMap::default() };
     switchboard::openapi::convert(&source, &settings).unwrap().tools.remove(0)
 }
 
