@@ -82,8 +82,9 @@ class Prism:
         ]
 
     def complaints(self, document: str) -> list[Json]:
-        """What it had to say against it."""
-        return [one for one in self.program.messages() if one["document"] == document and "complaint" in one]
+        """What it had to say against it. The look whether the API is there asks for its base address, by HEAD."""
+        said = [one for one in self.program.messages() if one["document"] == document and "complaint" in one]
+        return [one for one in said if (one.get("request") or {}).get("method") != "head"]
 
 
 @contextmanager
