@@ -22,6 +22,7 @@ import harness
 from connectors import FIXTURE, bystanders, echo, marked, program
 from harness import Server, kill_tree, until
 from oauth.gateway import Caller, cli, gateway, new_key, settings
+from oauth.house import UNLIMITED
 from sdk_client import ApiError, SdkClient
 from test_surface import manifests_of
 from wire import Json, Wire, result
@@ -177,7 +178,7 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of several tenants."""
     home = tmp_path_factory.mktemp("keyed")
-    more = {"registry": {"allowPrivate": True}}
+    more = {"registry": {"allowPrivate": True}, **UNLIMITED}
     with gateway(home, calm(), env={"MCP_API_KEY": OPERATOR, "HUSH": SECRET}, more=more) as server:
         yield server
 
