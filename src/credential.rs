@@ -147,7 +147,13 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// The upstream refused what it was shown: forgets it. Whether another one may be had now.
     async fn refused(&self, caller: &Caller, shown: &Credential) -> bool;
 
-    /// Whether callers show different things, so that nothing an upstream says to one may be told to another.
+    /// Whose what a caller shows is, where it is not the same for all. Nothing an upstream says to one owner may be
+    /// told to another.
+    fn owner(&self, _caller: &Caller) -> Option<String> {
+        None
+    }
+
+    /// Whether there is nothing that all others show, either: everybody has something of their own.
     fn is_per_caller(&self) -> bool {
         false
     }

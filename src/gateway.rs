@@ -365,17 +365,17 @@ impl Gateway {
     }
 
     /// Tells the upstreams that a session has connections to what its client says of itself.
-    pub async fn tell(&self, session: &Session, method: &str, params: Params) {
+    pub async fn tell(&self, caller: &Caller, session: &Session, method: &str, params: Params) {
         for mcp in self.live().connectors.values().filter_map(|connector| connector.mcp()) {
-            mcp.tell(session, method, params.clone()).await;
+            mcp.tell(caller, session, method, params.clone()).await;
         }
     }
 
     /// Tells the upstream of a resource what a session wants to hear of it.
-    pub async fn tell_of(&self, session: &Session, method: &str, place: &Place) {
+    pub async fn tell_of(&self, caller: &Caller, session: &Session, method: &str, place: &Place) {
         let mcp = self.live().connectors.get(&place.connector).and_then(|connector| connector.mcp());
         if let Some(mcp) = mcp {
-            mcp.tell(session, method, Params::of("uri", &place.own)).await;
+            mcp.tell(caller, session, method, Params::of("uri", &place.own)).await;
         }
     }
 

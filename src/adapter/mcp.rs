@@ -154,15 +154,15 @@ impl McpAdapter {
 
     /// The connection for a caller, another one than `not`.
     async fn link(&self, caller: &Caller, session: Option<&Session>, not: Option<&Arc<Link>>) -> Result<Arc<Link>> {
-        if self.is_per_caller() {
-            let session = session.filter(|session| session.is_talked_to());
-            return self.pool.link(Holder { session, caller: Some(caller) }, &self.dialer).await;
+        let session = session.filter(|session| session.is_talked_to());
+        let owner = self.dialer.source.owner(caller);
+        if owner.is_none() {
+            let shared = self.shared(not).await?;
+            if session.is_none() || shared.era != Era::Handshake {
+                return Ok(shared);
+            }
         }
-        let shared = self.shared(not).await?;
-        match session.filter(|session| shared.era == Era::Handshake && session.is_talked_to()) {
-            Some(session) => self.pool.link(Holder { session: Some(session), caller: None }, &self.dialer).await,
-            None => Ok(shared),
-        }
+        self.pool.link(Holder { session, owner, caller }, &self.dialer).await
     }
 
     /// The shared connection. Waits while it is being made; fails at once while it cannot be.
@@ -182,7 +182,7 @@ impl McpAdapter {
         }
     }
 
-    /// Whether callers show the upstream something of their own, each on connections of their own.
+    /// Whether every caller shows the upstream something of their own, on connections of their own.
     fn is_per_caller(&self) -> bool {
         self.dialer.source.is_per_caller()
     }
@@ -212,12 +212,10 @@ impl McpAdapter {
 
     /// Passes on what a session's client says of itself: a log level, that its roots changed, or
     /// which resources it wants to hear of. It matters to a connection of its own only.
-    pub async fn tell(&self, session: &Session, method: &str, params: Params) {
+    pub async fn tell(&self, caller: &Caller, session: &Session, method: &str, params: Params) {
         let link = match method {
             // To hear of a resource on it, there has to be one.
-            "resources/subscribe" if session.is_talked_to() && !self.is_per_caller() => {
-                self.link(&Caller::Local, Some(session), None).await.ok()
-            }
+            "resources/subscribe" if session.is_talked_to() => self.link(caller, Some(session), None).await.ok(),
             _ => self.pool.existing(session),
         };
         let Some(link) = link else { return };

@@ -86,7 +86,7 @@ impl Offer {
     /// What there is before anybody connected: the way to do that.
     pub fn to_connect(name: &str) -> Self {
         let about = format!(
-            "Use this to connect {name}: it gives a link for the person to open, where they agree to what {name} may do for them. What {name} can do is listed once somebody is connected."
+            "Use this to connect {name}. Where that takes a person's consent, it gives a link for them to open. What {name} can do is listed once somebody is connected."
         );
         let tool = json!({
             "name": CONNECT, "title": format!("Connect {name}"), "description": about,

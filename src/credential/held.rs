@@ -111,6 +111,11 @@ where
         }
     }
 
+    /// The value while it is good.
+    pub(super) fn good(&self) -> Option<T> {
+        self.look().0
+    }
+
     /// The last value, good or not.
     pub(super) fn last(&self) -> Option<T> {
         self.lock().held.as_ref().map(|timed| timed.value.clone())

@@ -120,16 +120,10 @@ impl Keyring {
         let _ = self.clients.set(clients);
     }
 
-    /// Whether tenants may have clients of their own.
-    pub fn knows_tenants(&self) -> bool {
-        self.clients.get().is_some()
-    }
-
     /// The client that a caller's tenant has at the issuer of a connector's credential, if it has one.
     pub async fn client_of(&self, caller: &Caller, connector: &ConnectorId) -> Result<Option<TenantClient>, String> {
         let Some(clients) = self.clients.get() else { return Ok(None) };
-        let tenant = if let Caller::Known(principal) = caller { principal.tenant.as_deref() } else { None };
-        clients.client(tenant, connector).await
+        clients.client(caller.tenant(), connector).await
     }
 
     /// A secret. `folder` is the one that files are relative to.

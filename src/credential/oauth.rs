@@ -173,15 +173,21 @@ impl OAuthSource {
 #[async_trait]
 impl CredentialSource for OAuthSource {
     async fn credential(&self, caller: &Caller) -> Result<Credential> {
-        let mut credential = self.0.fixed.credential(caller).await?;
+        let fixed = self.0.fixed.credential(caller).await?;
         let whose = self.whose(caller).await?;
         let slot = self.0.slots.get_with(whose.slot(), Arc::default);
         let tokens = Arc::clone(&self.0);
         let asked = async move { tokens.ask(&whose).await };
         let token = slot.get(self.0.fixed.keyring().tasks(), asked).await?;
-        credential.headers.push((self.0.settings.header.clone(), self.0.shown(&token)));
-        credential.hidden.push(("token".into(), token.access));
-        Ok(credential)
+        Ok(self.0.credential(fixed, token))
+    }
+
+    async fn for_listing(&self) -> Result<Option<Credential>> {
+        if !self.is_per_caller() {
+            return self.credential(&Caller::Local).await.map(Some);
+        }
+        let Some(token) = self.0.slots.iter().find_map(|(_, slot)| slot.good()) else { return Ok(None) };
+        Ok(Some(self.0.credential(self.0.fixed.credential(&Caller::Local).await?, token)))
     }
 
     async fn refused(&self, caller: &Caller, shown: &Credential) -> bool {
@@ -198,19 +204,30 @@ impl CredentialSource for OAuthSource {
         slot.drop_if(was_shown)
     }
 
-    fn is_per_caller(&self) -> bool {
+    fn owner(&self, caller: &Caller) -> Option<String> {
         match self.0.settings.grant {
-            Grant::TokenExchange | Grant::Caller => true,
+            Grant::TokenExchange | Grant::Caller => Some(caller.id()),
             // A tenant may have a client of its own.
-            Grant::ClientCredentials => self.0.fixed.keyring().knows_tenants(),
-            Grant::RefreshToken => false,
+            Grant::ClientCredentials => caller.tenant().map(|tenant| format!("tenant {tenant}")),
+            Grant::RefreshToken => None,
         }
+    }
+
+    fn is_per_caller(&self) -> bool {
+        self.0.settings.grant == Grant::TokenExchange
     }
 }
 
 impl Tokens {
     fn shown(&self, token: &Token) -> SecretString {
         format!("{}{}", self.settings.prefix, token.access.expose_secret()).into()
+    }
+
+    /// A token, beside what is shown with every one.
+    fn credential(&self, mut fixed: Credential, token: Token) -> Credential {
+        fixed.headers.push((self.settings.header.clone(), self.shown(&token)));
+        fixed.hidden.push(("token".into(), token.access));
+        fixed
     }
 
     /// Asks the issuer for a token.

@@ -46,8 +46,8 @@ pub(super) struct Place {
     tool: String,
     /// In one order.
     arguments: String,
-    /// Who called, where each is shown to the upstream as themselves.
-    caller: Option<String>,
+    /// In whose name the upstream was asked, where that is not the same for all.
+    owner: Option<String>,
     age: Duration,
 }
 
@@ -100,11 +100,7 @@ impl Cache {
             connector: connector.generation,
             tool: entry.tool.clone(),
             arguments: arguments.to_string(),
-            caller: source.is_per_caller().then(|| match caller {
-                Caller::Local => "local".to_owned(),
-                Caller::Anonymous { .. } => "anonymous".to_owned(),
-                Caller::Known(principal) => principal.id(),
-            }),
+            owner: source.owner(caller),
             age,
         })
     }

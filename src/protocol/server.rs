@@ -262,7 +262,7 @@ impl ServerHandler for Server {
 
     async fn on_roots_list_changed(&self, cx: NotificationContext<RoleServer>) {
         if let Some(session) = self.cell.as_ref().and_then(|cell| cell.session(&cx.peer)) {
-            self.gateway.tell(&session, "notifications/roots/list_changed", Params::default()).await;
+            self.gateway.tell(&self.caller, &session, "notifications/roots/list_changed", Params::default()).await;
         }
     }
 
@@ -336,7 +336,7 @@ impl Server {
             let Some(cell) = &self.cell else { return Ok(()) };
             cell.set_level(level);
             if let Some(session) = cell.session(&cx.peer) {
-                self.gateway.tell(&session, method, params).await;
+                self.gateway.tell(self.caller_of(cx), &session, method, params).await;
             }
             return Ok(());
         }
@@ -352,7 +352,7 @@ impl Server {
             return Err(ErrorData::invalid_params("there is no session in which to tell of changes", None));
         };
         if let Some(session) = cell.session(&cx.peer) {
-            self.gateway.tell_of(&session, method, &place).await;
+            self.gateway.tell_of(caller, &session, method, &place).await;
         }
         if method == "resources/subscribe"
             && let Some(watching) = self.gateway.watch_resource(&place)

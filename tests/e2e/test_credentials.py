@@ -27,7 +27,7 @@ import harness
 from clients import node
 from harness import BINARY, HERE, Server, until
 from oauth.client import App
-from oauth.gateway import add_user, new_key
+from oauth.gateway import Caller, add_user, new_key
 from oauth.house import PASSWORD, UNLIMITED, signed_in
 from test_search import Api, Reply, Seen, running
 from test_surface import Folder, manifests_of
@@ -675,29 +675,63 @@ def test_a_tenant_with_a_client_of_its_own_gets_tokens_by_it_and_nobody_else_doe
 # Another MCP server
 
 
+def mcp_server(shown: list[str]) -> Callable[[Seen], Json | Reply]:
+    """Answers as an MCP server with one tool; notes what it is shown."""
+    about = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "it", "version": "1"}, "capabilities": {"tools": {}}}
+    answers: dict[str, Json] = {
+        "initialize": about,
+        "tools/list": {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]},
+        "tools/call": {"content": [{"type": "text", "text": "looked"}]},
+    }
+
+    def answer(seen: Seen) -> Json | Reply:
+        if seen.method != "POST":
+            return Reply(405)
+        shown.append(seen.headers.get("authorization", ""))
+        asked = json.loads(seen.body)
+        if "id" not in asked:
+            return Reply(202)
+        return {"jsonrpc": "2.0", "id": asked["id"], "result": answers.get(asked["method"], {})}
+
+    return answer
+
+
+def peer(api: Api, credentials: Json) -> Json:
+    adapter = {"kind": "mcp", "url": f"{api.url}/mcp", "allowPrivate": True, "protocol": "2025-11-25"}
+    return {"id": "peer", "name": "Peer", "version": "1.0.0", "adapter": adapter, "credentials": credentials}
+
+
+def test_an_mcp_server_is_shown_who_calls_and_its_tools_come_with_the_first(tmp_path: Path) -> None:
+    """Nothing can be listed in nobody's name: until somebody connects, that is the only tool."""
+    shown: list[str] = []
+    told = {"grant": "tokenExchange", "clientId": "gateway", "clientSecret": "${CLIENT_SECRET}", "allowPrivate": True}
+    with issuer() as own, running({"/": mcp_server(shown)}) as api:
+        swap = peer(api, {"oauth": {**told, "tokenUrl": own.url}})
+        with gateway(tmp_path, swap, settings={"auth": {"mode": "built-in"}, **UNLIMITED}) as server:
+            for name in ("ada", "bob"):
+                add_user(server, name, PASSWORD)
+            app = App.register(server)
+            ada, bob = (app.grant(signed_in(server, name))["access_token"] for name in ("ada", "bob"))
+
+            def listed(token: str) -> list[str]:
+                return [name for name in Caller(server, token).tools() if name.startswith("peer_")]
+
+            until(lambda: listed(ada) == ["peer_connect"], "the way to connect")
+            assert not shown
+            does(server, "peer_connect", ada)
+            until(lambda: listed(bob) == ["peer_look"], "the tools")
+            asked = len(shown)
+            does(server, "peer_look", ada)
+            by_ada = {*shown[asked:]}
+            asked = len(shown)
+            does(server, "peer_look", bob)
+            assert len(by_ada) == 1 and not by_ada & {*shown[asked:]}
+
+
 def test_a_connection_to_an_mcp_server_shows_each_new_token(tmp_path: Path) -> None:
-    with issuer(life=2) as own, running({}) as api:
-        shown: list[str] = []
-
-        def answer(seen: Seen) -> Json | Reply:
-            if seen.method != "POST":
-                return Reply(405)
-            shown.append(seen.headers.get("authorization", ""))
-            asked = json.loads(seen.body)
-            if "id" not in asked:
-                return Reply(202)
-            about = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "it", "version": "1"}}
-            answers: dict[str, Callable[[], Json]] = {
-                "initialize": lambda: about | {"capabilities": {"tools": {}}},
-                "tools/list": lambda: {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]},
-                "tools/call": lambda: {"content": [{"type": "text", "text": "looked"}]},
-            }
-            return {"jsonrpc": "2.0", "id": asked["id"], "result": answers.get(asked["method"], dict)()}
-
-        api.answers["/"] = answer
-        adapter = {"kind": "mcp", "url": f"{api.url}/mcp", "allowPrivate": True, "protocol": "2025-11-25"}
-        told = {"id": "peer", "name": "Peer", "version": "1.0.0", "adapter": adapter, "credentials": robot(own)}
-        with gateway(tmp_path, told) as server:
+    shown: list[str] = []
+    with issuer(life=2) as own, running({"/": mcp_server(shown)}) as api:
+        with gateway(tmp_path, peer(api, robot(own))) as server:
             until(lambda: not ask_or_none(server, "peer_look"), "the peer's tool")
             deadline = time.monotonic() + 60
             while len(set(shown)) < 3:

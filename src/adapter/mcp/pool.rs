@@ -25,23 +25,20 @@ const SWEEP: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Key {
     session: Option<Uuid>,
-    caller: Option<String>,
+    owner: Option<String>,
 }
 
-/// For whom there is a connection: a session, a caller who shows something of their own, or both.
-#[derive(Debug, Clone, Copy)]
+/// For whom there is a connection: a session, the owner of what the caller shows, or both.
+#[derive(Debug, Clone)]
 pub(super) struct Holder<'a> {
     pub(super) session: Option<&'a Session>,
-    pub(super) caller: Option<&'a Caller>,
+    pub(super) owner: Option<String>,
+    pub(super) caller: &'a Caller,
 }
 
 impl Holder<'_> {
     fn key(&self) -> Key {
-        Key { session: self.session.map(|session| session.id), caller: self.caller.map(Caller::id) }
-    }
-
-    fn party(&self) -> Party {
-        self.caller.cloned().map_or(Party::ALL, Party::Caller)
+        Key { session: self.session.map(|session| session.id), owner: self.owner.clone() }
     }
 }
 
@@ -76,12 +73,12 @@ impl Pool {
 
     /// The connection of this holder, made when there is none that works.
     pub(super) async fn link(&self, holder: Holder<'_>, dialer: &Dialer) -> Result<Arc<Link>> {
-        let slot = self.slot(holder)?;
+        let slot = self.slot(&holder)?;
         let mut link = slot.link.lock().await;
         if let Some(link) = link.as_ref().filter(|link| !link.closed().is_cancelled()) {
             return Ok(Arc::clone(link));
         }
-        let made = Arc::new(dialer.dial(&holder.party(), holder.session).await?);
+        let made = Arc::new(dialer.dial(&Party::Caller(holder.caller.clone()), holder.session).await?);
         let level = holder.session.and_then(|session| session.log_level.borrow().clone());
         if let Some(level) = level {
             let set = made.request("logging/setLevel", Params::of("level", &level), None);
@@ -92,7 +89,7 @@ impl Pool {
     }
 
     /// The place of a holder. When all are taken, the connection idle for longest gives way.
-    fn slot(&self, holder: Holder<'_>) -> Result<Arc<Slot>> {
+    fn slot(&self, holder: &Holder<'_>) -> Result<Arc<Slot>> {
         let key = holder.key();
         let mut slots = self.lock();
         if let Some(slot) = slots.get(&key) {

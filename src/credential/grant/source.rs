@@ -94,6 +94,10 @@ impl CredentialSource for CallerSource {
         self.grants.refused(caller, shown).await
     }
 
+    fn owner(&self, caller: &Caller) -> Option<String> {
+        Some(caller.id())
+    }
+
     fn is_per_caller(&self) -> bool {
         true
     }

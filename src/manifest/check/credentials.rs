@@ -98,11 +98,11 @@ impl Checker<'_> {
         if oauth.client_auth.is_some_and(|auth| auth != ClientAuth::None) && oauth.client_secret.is_none() {
             self.error(&at("clientAuth"), "takes a `clientSecret`");
         }
-        self.grant(oauth, is_mcp);
+        self.grant(oauth);
     }
 
     /// What each grant takes.
-    fn grant(&mut self, oauth: &OAuth, is_mcp: bool) {
+    fn grant(&mut self, oauth: &OAuth) {
         let own = oauth.grant != Grant::Caller;
         if own && oauth.client_id.is_none() {
             self.error("/credentials/oauth", "says nothing of who we are at the issuer: give `clientId`");
@@ -119,10 +119,6 @@ impl Checker<'_> {
         ];
         for (name, _, grant) in foreign.iter().filter(|(_, wrong, _)| *wrong) {
             self.error(&format!("/credentials/oauth/{name}"), format!("goes with the grant `{grant}` only"));
-        }
-        if oauth.grant == Grant::TokenExchange && is_mcp {
-            let message = "a connection to an MCP server is not one caller's: use `clientCredentials` or `caller`";
-            self.error("/credentials/oauth/grant", message);
         }
     }
 }
