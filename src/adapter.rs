@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -209,6 +210,18 @@ impl<'a> Secrets<'a> {
             }
         }
         text
+    }
+
+    /// The same, for every text in a value.
+    fn hide_in(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => self.hide(&text).into(),
+            Value::Array(items) => items.into_iter().map(|item| self.hide_in(item)).collect(),
+            Value::Object(members) => {
+                members.into_iter().map(|(name, value)| (self.hide(&name), self.hide_in(value))).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
     }
 }
 

@@ -215,6 +215,8 @@ impl Gateway {
         let time = manifest.timeouts.request_ms.map_or(self.limits.call_timeout, |ms| Duration::from_millis(ms.get()));
         let exchange = pin!(async {
             let _turn = connector.turn().await?;
+            // Who has none to show takes no connection.
+            connector.source()?.credential(caller).await?;
             let sent = mcp.request(caller, request.method, request.params.clone(), downstream).await?;
             if request.method == "resources/read" { self.pinned_page(&request.place, sent).await } else { Ok(sent) }
         });

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 from uuid import uuid4
@@ -676,10 +677,14 @@ def test_a_tenant_with_a_client_of_its_own_gets_tokens_by_it_and_nobody_else_doe
 
 
 def mcp_server(shown: list[str]) -> Callable[[Seen], Json | Reply]:
-    """Answers as an MCP server with one tool; notes what it is shown."""
-    about = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "it", "version": "1"}, "capabilities": {"tools": {}}}
+    """Answers as an MCP server with one tool, and with what is its caller's own; notes what it is shown."""
+    about = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "it", "version": "1"}}
+    private = {"uri": "drive://salaries", "name": "salaries"}
     answers: dict[str, Json] = {
-        "initialize": about,
+        "initialize": about | {"capabilities": {"tools": {}, "resources": {}, "prompts": {}}, "instructions": "salaries"},
+        "resources/list": {"resources": [private]},
+        "resources/read": {"contents": [{"uri": "drive://salaries", "text": "a lot"}]},
+        "prompts/list": {"prompts": [{"name": "salaries"}]},
         "tools/list": {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]},
         "tools/call": {"content": [{"type": "text", "text": "looked"}]},
     }
@@ -696,8 +701,30 @@ def mcp_server(shown: list[str]) -> Callable[[Seen], Json | Reply]:
     return answer
 
 
-def peer(api: Api, credentials: Json) -> Json:
-    adapter = {"kind": "mcp", "url": f"{api.url}/mcp", "allowPrivate": True, "protocol": "2025-11-25"}
+def over_sse(answer: Callable[[Seen], Json | Reply]) -> Callable[[Seen], Json | Reply]:
+    """The same over the older transport: what is answered comes on the stream that was opened last."""
+    streams: list[SimpleQueue[Json]] = []
+
+    def events(said: SimpleQueue[Json]) -> Iterator[bytes]:
+        yield b"event: endpoint\ndata: /message\n\n"
+        while True:
+            yield f"event: message\ndata: {json.dumps(said.get())}\n\n".encode()
+
+    def posted(seen: Seen) -> Json | Reply:
+        if seen.method == "GET":
+            streams.append(SimpleQueue())
+            return Reply(body=events(streams[-1]), headers={"Content-Type": "text/event-stream"})
+        answered = answer(seen)
+        if isinstance(answered, Reply):
+            return answered
+        streams[-1].put(answered)
+        return Reply(202)
+
+    return posted
+
+
+def peer(api: Api, credentials: Json, path: str = "/mcp", **more: Any) -> Json:
+    adapter = {"kind": "mcp", "url": f"{api.url}{path}", "allowPrivate": True, "protocol": "2025-11-25"} | more
     return {"id": "peer", "name": "Peer", "version": "1.0.0", "adapter": adapter, "credentials": credentials}
 
 
@@ -706,7 +733,7 @@ def test_an_mcp_server_is_shown_who_calls_and_its_tools_come_with_the_first(tmp_
     shown: list[str] = []
     told = {"grant": "tokenExchange", "clientId": "gateway", "clientSecret": "${CLIENT_SECRET}", "allowPrivate": True}
     with issuer() as own, running({"/": mcp_server(shown)}) as api:
-        swap = peer(api, {"oauth": {**told, "tokenUrl": own.url}})
+        swap = peer(api, {"oauth": {**told, "tokenUrl": own.url}}, maxConnections=2)
         with gateway(tmp_path, swap, settings={"auth": {"mode": "built-in"}, **UNLIMITED}) as server:
             for name in ("ada", "bob"):
                 add_user(server, name, PASSWORD)
@@ -726,6 +753,18 @@ def test_an_mcp_server_is_shown_who_calls_and_its_tools_come_with_the_first(tmp_
             asked = len(shown)
             does(server, "peer_look", bob)
             assert len(by_ada) == 1 and not by_ada & {*shown[asked:]}
+            # What is somebody's own is listed for nobody else, and read by its owner.
+            for method in ("resources/list", "prompts/list"):
+                assert "salaries" not in Caller(server, bob).ask(method).text
+            assert "salaries" not in Caller(server, bob).ask("server/discover").text
+            uri = {"uri": "drive://peer/salaries"}
+            assert "a lot" in Caller(server, ada).ask("resources/read", uri).text
+            # A connection that could not be made keeps no place.
+            does(server, "peer_look", bob)
+            api.answers["/"] = lambda _: Reply(500)
+            fails(server, "peer_look", ada)
+            api.answers["/"] = mcp_server(shown)
+            does(server, "peer_look", bob)
 
 
 def test_a_connection_to_an_mcp_server_shows_each_new_token(tmp_path: Path) -> None:
@@ -740,6 +779,28 @@ def test_a_connection_to_an_mcp_server_shows_each_new_token(tmp_path: Path) -> N
                 time.sleep(0.05)
             assert all(each.startswith("Bearer at-") for each in shown)
             assert sum(seen.body.count(b'"initialize"') for seen in api.seen) == 1
+
+
+def test_a_stream_of_the_older_transport_is_asked_with_each_new_token(tmp_path: Path) -> None:
+    shown: list[str] = []
+    refused: set[str] = set()
+    answer = over_sse(mcp_server(shown))
+
+    def strict(seen: Seen) -> Json | Reply:
+        return Reply(401) if refused & {seen.headers.get("authorization"), "all"} else answer(seen)
+
+    with issuer() as own, running({"/": strict}) as api:
+        with gateway(tmp_path, peer(api, robot(own), "/sse")) as server:
+            until(lambda: not ask_or_none(server, "peer_look"), "the peer's tool")
+            refused.add(shown[-1])
+            does(server, "peer_look")
+            assert len(own.forms) == 2 and shown[-1] not in refused
+            assert sum(seen.method == "GET" for seen in api.seen) == 1
+            # Where no token counts, it is left, and found again.
+            refused.add("all")
+            assert "credential" in fails(server, "peer_look")
+            refused.clear()
+            until(lambda: not ask_or_none(server, "peer_look"), "the peer to take us again")
 
 
 def ask_or_none(server: Server, tool: str) -> bool:

@@ -12,10 +12,24 @@ from pathlib import Path
 import psutil
 import pytest
 
-from connectors import FIXTURE, answers, beside_a_calm_one, call, counters, echo, failure, marked, program, seen, tools
-from harness import HERE, Server, until
+from connectors import (
+    FIXTURE,
+    answers,
+    beside_a_calm_one,
+    call,
+    connector,
+    counters,
+    echo,
+    failure,
+    marked,
+    program,
+    seen,
+    tools,
+)
+from harness import HERE, Server, serve, until
+from test_search import Reply, Seen, running
 from upstreams import listening
-from wire import INITIALIZE, LEGACY, MODERN, Wire, request, text
+from wire import INITIALIZE, LEGACY, MODERN, Json, Wire, request, text
 
 # A call that ends before this has not ended by its deadline.
 NEVER = {"timeouts": {"requestMs": 3_600_000}}
@@ -242,6 +256,37 @@ def test_a_lost_session_is_opened_again(tmp_path: Path) -> None:
                 call(server, "shaky_close_sessions")
                 echo(server, "shaky")
                 assert counters(server, "shaky")["initialized"] == before + 1
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_an_error_that_answers_a_call_is_its_answer_whatever_its_status(tmp_path: Path, status: int) -> None:
+    calls = []
+
+    def answer(asked: Seen) -> Json | Reply:
+        message = json.loads(asked.body or b"{}")
+        said: Json = {"jsonrpc": "2.0", "id": message.get("id")}
+        match message.get("method"):
+            case "initialize":
+                about = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "it", "version": "1"}}
+                body = json.dumps(said | {"result": about | {"capabilities": {"tools": {}}}})
+                return Reply(200, body.encode(), {"Content-Type": "application/json", "Mcp-Session-Id": "s-1"})
+            case "tools/list":
+                return said | {"result": {"tools": [{"name": "pay", "inputSchema": {"type": "object"}}]}}
+            case "tools/call":
+                calls.append(message)
+                data = {"shown": [asked.headers["authorization"]]}
+                wrong = {"code": -32000, "message": "the checkout session was charged already", "data": data}
+                return Reply(status, json.dumps(said | {"error": wrong}).encode(), {"Content-Type": "application/json"})
+        return Reply(202 if asked.method == "POST" else 405)
+
+    with running({"/": answer}) as api:
+        adapter = {"kind": "mcp", "url": f"{api.url}/mcp", "allowPrivate": True, "protocol": "2025-11-25"}
+        told = connector(tmp_path / "manifests", "shaky", adapter, credentials={"bearer": "s3cret-of-ours"})
+        with serve(told) as server:
+            until(lambda: "shaky_pay" in tools(server), "its tool")
+            said = Wire(server.base).modern("tools/call", {"name": "shaky_pay", "arguments": {}}).text
+            assert "charged already" in said and "s3cret" not in said, said
+            assert len(calls) == 1
 
 
 def test_an_address_that_goes_away_and_comes_back_is_found_again(tmp_path: Path) -> None:

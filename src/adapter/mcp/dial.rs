@@ -183,8 +183,8 @@ impl Dialer {
         session: Option<&Session>,
         sse: bool,
     ) -> Result<Link, Failure> {
-        let given = credential.clone();
-        let credential = Arc::new(Mutex::new(credential.clone()));
+        let (source, last) = (Arc::clone(&self.source), Arc::new(Mutex::new(credential.clone())));
+        let shown = Shown { source, party: party.clone(), credential: Arc::clone(&last) };
         let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
         // What the inbox started ends with the attempt.
         let guard = stop.clone().drop_guard();
@@ -192,21 +192,18 @@ impl Dialer {
         let mut eras = self.eras;
         let reports = Arc::clone(&inbox);
         let (channel, over_http): (Arc<dyn Channel>, bool) = match &self.way {
-            Way::Program(program) => {
-                (Arc::new(Pipes::start(program, given, reports, closed.clone()).map_err(Failure::NotSent)?), false)
-            }
+            Way::Program(program) => (
+                Arc::new(Pipes::start(program, credential.clone(), reports, closed.clone()).map_err(Failure::NotSent)?),
+                false,
+            ),
             Way::Address(address) if sse => {
                 eras.per_request = false;
-                (Arc::new(Sse::open(address, &given, reports, closed.clone()).await?), false)
+                (Arc::new(Sse::open(address, shown, reports, closed.clone()).await?), false)
             }
-            Way::Address(address) => {
-                let (source, credential) = (Arc::clone(&self.source), Arc::clone(&credential));
-                let shown = Shown { source, party: party.clone(), credential };
-                (Arc::new(Streamable::new(address, shown, reports, closed.clone())), true)
-            }
+            Way::Address(address) => (Arc::new(Streamable::new(address, shown, reports, closed.clone())), true),
         };
         let (session, wishes) = (session.cloned(), Arc::clone(&self.wishes));
-        let opened = Parts { channel, inbox, replies, over_http, wishes, session, credential, closed, stop };
+        let opened = Parts { channel, inbox, replies, over_http, wishes, session, credential: last, closed, stop };
         let link = Link::open(opened, eras).await?;
         guard.disarm();
         Ok(link)

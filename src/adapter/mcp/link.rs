@@ -235,6 +235,7 @@ impl Link {
         let shown = self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let secrets = Secrets::of(shown.secrets());
         rejection.message = secrets.hide(&rejection.message);
+        rejection.data = rejection.data.map(|data| secrets.hide_in(data));
         rejection
     }
 

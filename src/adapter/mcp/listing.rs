@@ -16,25 +16,31 @@ const MOST_ITEMS: usize = 20_000;
 /// Bytes of one list.
 const LARGEST: usize = 64 << 20;
 
-/// Everything it has. A list that ends too late is cut, which `omitted` says.
-pub(super) async fn ask(link: &Link) -> Result<Offer, Failure> {
+/// Everything it has. A list that ends too late is cut, which `omitted` says. Where what one caller is told `is_theirs`,
+/// only what is the server's own is taken: its tools with their pages, and its templates.
+pub(super) async fn ask(link: &Link, is_theirs: bool) -> Result<Offer, Failure> {
     let facts = &link.facts;
     let can = |name: &str| facts.capabilities.contains_key(name);
     let mut offer = Offer {
         capabilities: facts.capabilities.clone(),
-        instructions: facts.instructions.clone(),
+        instructions: facts.instructions.clone().filter(|_| !is_theirs),
         ..Offer::default()
     };
     let wanted = [
         (can("tools"), "tools/list", "tools", &mut offer.tools),
         (can("resources"), "resources/list", "resources", &mut offer.resources),
         (can("resources"), "resources/templates/list", "resourceTemplates", &mut offer.templates),
-        (can("prompts"), "prompts/list", "prompts", &mut offer.prompts),
+        (can("prompts") && !is_theirs, "prompts/list", "prompts", &mut offer.prompts),
     ];
     for (wanted, method, member, list) in wanted {
         if wanted {
             offer.omitted.extend(pages(link, method, member, list).await?);
         }
+    }
+    if is_theirs {
+        let is_page =
+            |resource: &Value| resource.get("uri").and_then(Value::as_str).is_some_and(|uri| uri.starts_with("ui://"));
+        offer.resources.retain(is_page);
     }
     let omitted = link.learn(&mut offer.tools);
     offer.omitted.extend(omitted);

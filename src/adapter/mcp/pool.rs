@@ -96,6 +96,9 @@ impl Pool {
             return Ok(Arc::clone(slot));
         }
         if slots.len() >= self.most {
+            slots.retain(|_, slot| !slot.is_empty());
+        }
+        if slots.len() >= self.most {
             let idle = slots.iter().filter_map(|(id, slot)| Some((slot.idle()?, id.clone()))).max();
             let Some((_, longest)) = idle else {
                 let message = "all connections to this upstream are in use (`maxConnections`); try again later";
@@ -124,8 +127,11 @@ impl Pool {
             ticks.tick().await;
             let over: Vec<Arc<Slot>> = {
                 let mut slots = self.lock();
-                let is_over = |slot: &Slot| {
-                    slot.gone.is_cancelled() || slot.is_closed() || slot.idle().is_some_and(|idle| idle > self.idle)
+                let is_over = |slot: &Arc<Slot>| {
+                    slot.gone.is_cancelled()
+                        || slot.is_empty()
+                        || slot.is_closed()
+                        || slot.idle().is_some_and(|idle| idle > self.idle)
                 };
                 let keys: Vec<Key> =
                     slots.iter().filter(|(_, slot)| is_over(slot)).map(|(key, _)| key.clone()).collect();
@@ -146,6 +152,11 @@ impl Slot {
     /// How long its connection has been idle; nothing while it is used or made.
     fn idle(&self) -> Option<Duration> {
         self.link.try_lock().ok()?.as_ref()?.idle()
+    }
+
+    /// Whether no connection came of it, and nobody is making one. Who has the pool knows that nobody begins to.
+    fn is_empty(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1 && self.link.try_lock().is_ok_and(|link| link.is_none())
     }
 
     fn is_closed(&self) -> bool {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Response, StatusCode};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -15,14 +15,14 @@ use url::Url;
 use super::channel::{Answer, Channel, Failure, Frame, Outgoing, Pending};
 use super::events::Events;
 use super::inbox::Inbox;
-use super::streamable::Address;
-use crate::credential::Credential;
+use super::streamable::{Address, Shown};
 use crate::error::{Error, ErrorKind};
 
 /// A connection over the older transport. It lives as long as its stream.
 #[derive(Debug)]
 pub(super) struct Sse {
     address: Address,
+    shown: Shown,
     endpoint: Url,
     pending: Arc<Pending>,
     closed: CancellationToken,
@@ -33,18 +33,19 @@ impl Sse {
     /// Opens the stream and waits for the address to post to, which has to be of the same origin.
     pub(super) async fn open(
         address: &Address,
-        credential: &Credential,
+        shown: Shown,
         inbox: Arc<Inbox>,
         closed: CancellationToken,
     ) -> Result<Self, Failure> {
-        let address = address.with(credential).map_err(Failure::Exchange)?;
-        let builder = address.hop.request(Method::GET, address.url.clone()).headers(address.headers.clone());
-        let request = builder.header(ACCEPT, HeaderValue::from_static("text/event-stream")).build();
-        let request = request.map_err(|_| odd("the connector's address makes no valid request"))?;
-        let response = address.hop.send(request).await.map_err(Failure::NotSent)?;
+        let open = |address: Address| async move {
+            let builder = address.hop.request(Method::GET, address.url).headers(address.headers);
+            let request = builder.header(ACCEPT, HeaderValue::from_static("text/event-stream")).build();
+            let request = request.map_err(|_| odd("the connector's address makes no valid request"))?;
+            address.hop.send(request).await.map_err(Failure::NotSent)
+        };
+        let response = shown.exchange(address, &closed, open).await?;
         if !response.status().is_success() {
-            let message = format!("the upstream opened no stream (HTTP {})", response.status().as_u16());
-            return Err(Failure::Exchange(Error::new(ErrorKind::Upstream, message)));
+            return Err(refused(&response, "opened no stream"));
         }
         let base = response.url().clone();
         let mut events = Events::of(response, address.largest);
@@ -75,26 +76,46 @@ impl Sse {
             }
         };
         TaskTracker::new().spawn(reading.clone().run_until_cancelled_owned(read));
-        Ok(Self { address, endpoint, pending, closed, _reading: reading.drop_guard() })
+        Ok(Self { address: address.clone(), shown, endpoint, pending, closed, _reading: reading.drop_guard() })
     }
 
     async fn post(&self, text: String) -> Result<(), Failure> {
-        let builder =
-            self.address.hop.request(Method::POST, self.endpoint.clone()).headers(self.address.headers.clone());
-        let request = builder.header(CONTENT_TYPE, "application/json").body(text).build();
-        let request = request.map_err(|_| odd("the upstream's endpoint makes no valid request"))?;
-        let response = self.address.hop.send(request).await.map_err(Failure::Broken)?;
-        if response.status().is_success() {
-            return Ok(());
+        let post = |address: Address| {
+            let builder = address.hop.request(Method::POST, self.endpoint.clone()).headers(address.headers);
+            let request = builder.header(CONTENT_TYPE, "application/json").body(text.clone()).build();
+            async move {
+                let request = request.map_err(|_| odd("the upstream's endpoint makes no valid request"))?;
+                address.hop.send(request).await.map_err(Failure::Broken)
+            }
+        };
+        let response = self.shown.exchange(&self.address, &self.closed, post).await?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::NOT_FOUND => {
+                self.closed.cancel();
+                Err(Failure::NotSent(gone()))
+            }
+            status => {
+                // Whom the upstream does not know any more, it shall not go on telling things.
+                if status == StatusCode::UNAUTHORIZED {
+                    self.closed.cancel();
+                }
+                Err(refused(&response, "did not take the message"))
+            }
         }
-        let status = response.status().as_u16();
-        if status == 404 {
-            self.closed.cancel();
-            return Err(Failure::NotSent(gone()));
-        }
-        let message = format!("the upstream did not take the message (HTTP {status})");
-        Err(Failure::Exchange(Error::new(ErrorKind::Upstream, message)))
     }
+}
+
+/// What a status that is no success means.
+fn refused(response: &Response, what: &str) -> Failure {
+    let status = response.status();
+    let (kind, what) = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            (ErrorKind::Unavailable, "refuses the connector's credential")
+        }
+        _ => (ErrorKind::Upstream, what),
+    };
+    Failure::Exchange(Error::new(kind, format!("the upstream {what} (HTTP {})", status.as_u16())))
 }
 
 fn odd(message: &str) -> Failure {

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -20,7 +20,7 @@ use super::link::{HANDSHAKE, PER_REQUEST};
 use crate::adapter::Secrets;
 use crate::credential::{Credential, CredentialSource};
 use crate::error::{Error, ErrorKind, Rejection};
-use crate::upstream::{Hop, Limit, never_sent};
+use crate::upstream::{Hop, Limit, never_sent, retry_after};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -35,6 +35,8 @@ const RESUMPTIONS: usize = 5;
 /// How long to wait before that, when the upstream does not say.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// The code by which widespread servers say that they know no such session.
+const NO_SESSION: i32 = -32001;
 /// A goodbye or a note that takes longer than this is given up.
 const SHORT: Duration = Duration::from_secs(5);
 
@@ -67,6 +69,45 @@ pub(super) struct Shown {
     pub(super) credential: Arc<Mutex<Credential>>,
 }
 
+impl Shown {
+    /// What was shown last.
+    fn last(&self) -> Credential {
+        self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One exchange, with what is good to show now. When that is refused, nothing was done (RFC 9110, 15.5.2), and it
+    /// is tried once more with another credential, if there is one. `closed` fires when there is none any more.
+    pub(super) async fn exchange<F>(
+        &self,
+        address: &Address,
+        closed: &CancellationToken,
+        once: impl Fn(Address) -> F + Send + Sync,
+    ) -> Result<Response, Failure>
+    where
+        F: Future<Output = Result<Response, Failure>> + Send,
+    {
+        let Self { source, party, credential } = self;
+        let mut tried = false;
+        loop {
+            let now = party.credential(&**source).await.map_err(|error| {
+                // Whoever disconnected shall not be listened to any more.
+                if error.kind() == ErrorKind::NotConnected {
+                    closed.cancel();
+                }
+                // Otherwise the connection is as good as it was: no other one would be better.
+                Failure::Exchange(error)
+            })?;
+            let address = address.with(&now).map_err(Failure::Exchange)?;
+            credential.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
+            let response = once(address).await?;
+            if tried || response.status() != StatusCode::UNAUTHORIZED || !party.refused(&**source, &now).await {
+                return Ok(response);
+            }
+            tried = true;
+        }
+    }
+}
+
 /// A connection over Streamable HTTP. Nothing is open while nothing is under way, but for the
 /// stream on which the upstream says things unasked.
 #[derive(Debug)]
@@ -86,17 +127,10 @@ impl Streamable {
         Self { address: address.clone(), shown, inbox, closed, session, version, why }
     }
 
-    /// What was shown last.
-    fn last_shown(&self) -> Credential {
-        self.shown.credential.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn session(&self) -> Option<HeaderValue> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// One exchange, with what is good to show now. When that is refused, nothing was done (RFC 9110, 15.5.2), and it
-    /// is tried once more with another credential, if there is one.
     async fn exchange(
         &self,
         method: Method,
@@ -104,39 +138,21 @@ impl Streamable {
         extra: Vec<(HeaderName, HeaderValue)>,
         body: Option<String>,
     ) -> Result<Response, Failure> {
-        let Shown { source, party, credential } = &self.shown;
-        let mut tried = false;
-        loop {
-            let now = party.credential(&**source).await.map_err(|error| {
-                // Whoever disconnected shall not be listened to any more.
-                if error.kind() == ErrorKind::NotConnected {
-                    self.closed.cancel();
-                }
-                // Otherwise the connection is as good as it was: no other one would be better.
-                Failure::Exchange(error)
-            })?;
-            let address = self.address.with(&now).map_err(Failure::Exchange)?;
-            credential.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
-            let asked = (method.clone(), accept.clone(), extra.clone(), body.clone());
-            let response = self.once(&address, asked).await?;
-            if tried || response.status() != StatusCode::UNAUTHORIZED || !party.refused(&**source, &now).await {
-                return Ok(response);
-            }
-            tried = true;
-        }
+        let once = |address| self.once(address, (method.clone(), accept.clone(), extra.clone(), body.clone()));
+        self.shown.exchange(&self.address, &self.closed, once).await
     }
 
     async fn once(
         &self,
-        address: &Address,
+        address: Address,
         (method, accept, extra, body): (Method, HeaderValue, Vec<(HeaderName, HeaderValue)>, Option<String>),
     ) -> Result<Response, Failure> {
-        let mut headers = address.headers.clone();
+        let mut headers = address.headers;
         headers.insert(ACCEPT, accept);
         headers.extend(self.session().map(|id| (SESSION_ID, id)));
         headers.extend(self.version.lock().unwrap_or_else(PoisonError::into_inner).clone().map(|it| (VERSION, it)));
         headers.extend(extra);
-        let mut builder = address.hop.request(method, address.url.clone()).headers(headers);
+        let mut builder = address.hop.request(method, address.url).headers(headers);
         if let Some(body) = body {
             builder = builder.header(CONTENT_TYPE, JSON).body(body);
         }
@@ -201,16 +217,21 @@ impl Streamable {
     /// What a status that is no success means.
     async fn refused(&self, response: Response, id: u64) -> Result<Answer, Failure> {
         let status = response.status();
-        let retry = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let retry = retry_after(response.headers());
         let body = Limit { bytes: REFUSAL, setting: "" }.read(response).await.unwrap_or_default();
         let frame = Frame::parse(&body);
         let rejection = frame.as_ref().and_then(Frame::rejection);
-        if self.session().is_some() && is_lost(status, rejection.as_ref()) {
+        let answer = rejection.as_ref().filter(|_| frame.and_then(|frame| frame.answers()) == Some(id));
+        // What answers this very request may come from its work, which is not done twice.
+        let was_read = answer.is_some_and(|rejection| rejection.code != NO_SESSION);
+        if self.session().is_some() && is_lost(status, rejection.as_ref(), was_read) {
             self.closed.cancel();
-            return Err(Failure::NotSent(Error::new(ErrorKind::Unreachable, "the upstream forgot our session")));
+            if !was_read {
+                return Err(Failure::NotSent(Error::new(ErrorKind::Unreachable, "the upstream forgot our session")));
+            }
         }
-        if let Some(rejection) = rejection.filter(|_| frame.and_then(|frame| frame.answers()) == Some(id)) {
-            return Ok(Err(rejection));
+        if let Some(rejection) = answer {
+            return Ok(Err(rejection.clone()));
         }
         let (kind, what) = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -220,20 +241,23 @@ impl Streamable {
             _ => (ErrorKind::Upstream, "the upstream refused the request".to_owned()),
         };
         let retry =
-            retry.map(|after| format!("; try again after {} s", crate::name::shown(&after))).unwrap_or_default();
+            retry.map(|after| format!("; try again after {} s", after.as_secs_f64().ceil())).unwrap_or_default();
         let error = Error::new(kind, format!("{what} (HTTP {}){retry}", status.as_u16()));
         let said = String::from_utf8_lossy(body.get(..body.len().min(1000)).unwrap_or_default()).into_owned();
-        let shown = self.last_shown();
+        let shown = self.shown.last();
         Err(Failure::Exchange(error.because(Secrets::of(shown.secrets()).hide(&said))))
     }
 }
 
 /// Whether a refusal says that the session is gone: 404 by the specification, and what widespread
-/// servers say instead.
-fn is_lost(status: StatusCode, rejection: Option<&Rejection>) -> bool {
-    status == StatusCode::NOT_FOUND
-        || (status == StatusCode::BAD_REQUEST
-            && rejection.is_some_and(|rejection| rejection.message.to_ascii_lowercase().contains("session")))
+/// servers say instead. What `was_read` counts only when it speaks of a session: 404 may be about anything.
+fn is_lost(status: StatusCode, rejection: Option<&Rejection>, was_read: bool) -> bool {
+    let speaks_of_it = rejection.is_some_and(|rejection| rejection.message.to_ascii_lowercase().contains("session"));
+    match status {
+        StatusCode::NOT_FOUND => speaks_of_it || !was_read,
+        StatusCode::BAD_REQUEST => speaks_of_it,
+        _ => false,
+    }
 }
 
 fn is(response: &Response, kind: &str) -> bool {

@@ -156,7 +156,9 @@ impl McpAdapter {
 
     async fn list(&self, link: &Arc<Link>) -> Result<()> {
         let late = |_| Error::new(ErrorKind::Timeout, "the upstream did not list what it has in time");
-        let offer = tokio::time::timeout(self.dialer.timeout, listing::ask(link)).await.map_err(late)??;
+        let offer = tokio::time::timeout(self.dialer.timeout, listing::ask(link, self.is_per_caller()))
+            .await
+            .map_err(late)??;
         let omitted = (!offer.omitted.is_empty()).then(|| format!("left out: {}", said(&offer.omitted)));
         let changed = self.offer.send_if_modified(|present| {
             let changed = present.as_deref() != Some(&offer);
