@@ -66,18 +66,6 @@ impl fmt::Debug for Credential {
     }
 }
 
-impl PartialEq for Credential {
-    fn eq(&self, other: &Self) -> bool {
-        let plain = |(name, value): &(String, SecretString)| (name.clone(), value.expose_secret().to_owned());
-        let parts =
-            |it: &Self| [&it.headers, &it.query, &it.cookies, &it.env].map(|pairs| pairs.iter().map(plain).collect());
-        let (mine, theirs): ([Vec<_>; 4], [Vec<_>; 4]) = (parts(self), parts(other));
-        mine == theirs
-    }
-}
-
-impl Eq for Credential {}
-
 impl Credential {
     /// Puts it into a request: its headers and cookies, marked as secret, and its query parameters.
     pub fn apply(&self, url: &mut Url, headers: &mut HeaderMap) -> Result<()> {
@@ -124,6 +112,18 @@ impl Credential {
         self.env.extend(other.env);
         self.hidden.extend(other.hidden);
         self
+    }
+
+    /// Whether all of it is among what was shown.
+    fn is_part_of(&self, shown: &Self) -> bool {
+        let is = |(mine, my): &(String, SecretString), (name, value): &(String, SecretString)| {
+            mine == name && my.expose_secret() == value.expose_secret()
+        };
+        let within = |mine: &[_], all: &[_]| mine.iter().all(|my| all.iter().any(|it| is(my, it)));
+        within(&self.headers, &shown.headers)
+            && within(&self.query, &shown.query)
+            && within(&self.cookies, &shown.cookies)
+            && within(&self.env, &shown.env)
     }
 
     /// All that must not come back in an upstream's words.

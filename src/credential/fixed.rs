@@ -65,7 +65,8 @@ impl Fixed {
         if let Some(Basic { username, password }) = basic {
             let (username, password) =
                 (self.keyring.find(username, &self.folder).await?, self.keyring.find(password, &self.folder).await?);
-            if !username.expose_secret().is_empty() {
+            // Some take a token as the password of nobody.
+            if !username.expose_secret().is_empty() || !password.expose_secret().is_empty() {
                 let pair = Zeroizing::new(format!("{}:{}", username.expose_secret(), password.expose_secret()));
                 let shown = format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes()));
                 found.headers.push((AUTHORIZATION.into(), shown.into()));
@@ -100,11 +101,9 @@ impl CredentialSource for Fixed {
         self.find().await.map_err(unreadable)
     }
 
-    /// A secret may have been rotated since Vault was asked.
+    /// A secret may have been rotated since Vault was asked. Something else may have been shown beside it.
     async fn refused(&self, _caller: &Caller, shown: &Credential) -> bool {
-        for (_, reference) in self.credentials.references() {
-            self.keyring.forget(reference);
-        }
-        self.find().await.is_ok_and(|now| now != *shown)
+        self.keyring.renew(self.credentials.references().into_iter().map(|(_, reference)| reference)).await;
+        self.find().await.is_ok_and(|now| !now.is_part_of(shown))
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio_util::task::TaskTracker;
 
 /// After a fetch that failed, the next one is not made for this long: all who come meanwhile hear the same.
@@ -97,18 +97,45 @@ where
         if let Some(error) = self.failure() {
             return held.ok_or(error);
         }
+        let fetched = self.fetch(turn, tasks, fetch).await;
+        fetched.or_else(|error| held.filter(|_| !error.is_final()).ok_or(error))
+    }
+
+    /// The value is `refused`: has another one, and keeps this one until that is there, since others may still be
+    /// served with it. Whether another than it is held now.
+    pub(super) async fn renew<F>(
+        self: &Arc<Self>,
+        tasks: &TaskTracker,
+        refused: impl Fn(&T) -> bool + Send + Sync,
+        fetch: F,
+    ) -> bool
+    where
+        F: Future<Output = Result<Timed<T>, E>> + Send + 'static,
+    {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        // Somebody may have been first, and may have failed.
+        if !self.last().is_some_and(|held| refused(&held)) {
+            return true;
+        }
+        if self.failure().is_some() || !self.lock().may_drop() {
+            return false;
+        }
+        self.fetch(turn, tasks, fetch).await.is_ok_and(|value| !refused(&value))
+    }
+
+    /// Fetches, to the end also when nobody waits for it.
+    async fn fetch<F>(self: &Arc<Self>, turn: OwnedMutexGuard<()>, tasks: &TaskTracker, fetch: F) -> Result<T, E>
+    where
+        F: Future<Output = Result<Timed<T>, E>> + Send + 'static,
+    {
         let me = Arc::clone(self);
         let fetched = tasks.spawn(async move {
             let _turn = turn;
             let fetched = fetch.await;
             me.settle(&fetched);
-            fetched
+            fetched.map(|timed| timed.value)
         });
-        match fetched.await {
-            Ok(Ok(timed)) => Ok(timed.value),
-            Ok(Err(error)) => held.filter(|_| !error.is_final()).ok_or(error),
-            Err(_) => held.ok_or_else(|| Lost.into()),
-        }
+        fetched.await.unwrap_or_else(|_| Err(Lost.into()))
     }
 
     /// The value while it is good.
@@ -151,22 +178,25 @@ where
         }
     }
 
-    /// Throws the value away if it is `this` one. Whether another than `this` may be had.
-    pub(super) fn drop_if(&self, this: impl Fn(&T) -> bool) -> bool {
+    /// Throws the value away if it is `this` one, which is of no more use to anybody.
+    pub(super) fn drop_if(&self, this: impl Fn(&T) -> bool) {
         let mut now = self.lock();
-        match &now.held {
-            Some(timed) if this(&timed.value) => {}
-            // Somebody was first.
-            Some(_) | None => return true,
+        if now.held.as_ref().is_some_and(|timed| this(&timed.value)) && now.may_drop() {
+            now.held = None;
         }
-        let (count, since) = now.drops;
+    }
+}
+
+impl<T, E> Now<T, E> {
+    /// Whether one more value may be thrown away; counts it.
+    fn may_drop(&mut self) -> bool {
+        let (count, since) = self.drops;
         let within = since.filter(|since| since.elapsed() < WINDOW);
         let count = if within.is_some() { count } else { 0 };
         if count >= MOST_DROPS {
             return false;
         }
-        now.drops = (count + 1, Some(within.unwrap_or_else(Instant::now)));
-        now.held = None;
+        self.drops = (count + 1, Some(within.unwrap_or_else(Instant::now)));
         true
     }
 }

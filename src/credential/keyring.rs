@@ -1,6 +1,7 @@
 //! Everything credentials are found with: the environment, files, Vault, and the sealed part of the store.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::Path,
     sync::{Arc, OnceLock},
@@ -148,12 +149,17 @@ impl Keyring {
         self.vault.as_ref().map(drop).map_err(|why| Missing::Vault(secret.vault.clone(), why.clone()))
     }
 
-    /// Forgets what is kept of a secret, in case it changed.
-    pub(super) fn forget(&self, reference: &Reference) {
-        if let (Reference::Vault(secret), Ok(vault)) = (reference, &self.vault)
-            && let Ok(place) = secret.place()
-        {
-            vault.forget(place);
+    /// Asks again for what is kept of secrets, in case they changed.
+    pub(super) async fn renew(&self, references: impl Iterator<Item = &Reference>) {
+        let Ok(vault) = &self.vault else { return };
+        let paths: BTreeSet<String> = references
+            .filter_map(|reference| {
+                let Reference::Vault(secret) = reference else { return None };
+                secret.place().ok().map(Vault::path)
+            })
+            .collect();
+        for path in paths {
+            vault.renew(path, &self.tasks).await;
         }
     }
 

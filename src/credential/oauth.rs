@@ -191,7 +191,9 @@ impl CredentialSource for OAuthSource {
     }
 
     async fn refused(&self, caller: &Caller, shown: &Credential) -> bool {
-        let Ok(whose) = self.whose(caller).await else { return false };
+        // What stands beside the token may be what does not count any more.
+        let fixed = self.0.fixed.refused(caller, shown).await;
+        let Ok(whose) = self.whose(caller).await else { return fixed };
         let Some(slot) = self.0.slots.get(&whose.slot()) else { return true };
         let was_shown = |token: &Token| {
             let wanted = self.0.shown(token);
@@ -201,7 +203,9 @@ impl CredentialSource for OAuthSource {
         if let Some(refused) = refused {
             *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
         }
-        slot.drop_if(was_shown)
+        let tokens = Arc::clone(&self.0);
+        let asked = async move { tokens.ask(&whose).await };
+        slot.renew(self.0.fixed.keyring().tasks(), was_shown, asked).await || fixed
     }
 
     fn owner(&self, caller: &Caller) -> Option<String> {

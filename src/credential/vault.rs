@@ -24,7 +24,7 @@ mod login;
 
 use super::held::{Failure, Held, Lost, Timed};
 use crate::secret::{Environment, VaultPlace};
-use crate::upstream::Limit;
+use crate::upstream::{Limit, is_loopback};
 use login::{Login, Session};
 
 /// How long one exchange may take.
@@ -113,9 +113,13 @@ impl Vault {
         let address = address.ok_or("VAULT_ADDR is no http or https address")?;
         let namespace = variable(environment, "NAMESPACE").map(HeaderValue::try_from).transpose();
         let namespace = namespace.map_err(|_| "VAULT_NAMESPACE cannot stand in a header")?;
+        if address.scheme() == "http" && !is_loopback(&address) {
+            tracing::warn!("VAULT_ADDR is http, so that whoever is on the way reads our login and every secret");
+        }
+        let own_ca = variable(environment, "CACERT").is_some();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(follow))
+            .redirect(Policy::custom(move |attempt| follow(attempt, own_ca)))
             .no_proxy()
             .timeout(TIME);
         if let Some(file) = variable(environment, "CACERT") {
@@ -136,7 +140,7 @@ impl Vault {
         place: VaultPlace<'_>,
         tasks: &TaskTracker,
     ) -> Result<SecretString, VaultError> {
-        let path = format!("{}/data/{}", place.mount, place.path);
+        let path = Self::path(place);
         let held = self.secrets.get_with(path.clone(), Arc::default);
         let (me, own) = (Arc::clone(self), tasks.clone());
         let fields = held.get(tasks, async move { me.fetch(&path, &own).await }).await?;
@@ -144,18 +148,28 @@ impl Vault {
         fields.get(place.field).cloned().ok_or_else(missing)
     }
 
-    /// Forgets what is kept of a secret, in case it changed.
-    pub(super) fn forget(&self, place: VaultPlace<'_>) {
-        if let Some(held) = self.secrets.get(&format!("{}/data/{}", place.mount, place.path)) {
-            held.drop_if(|_| true);
-        }
+    /// Where the secret of a place is read.
+    pub(super) fn path(place: VaultPlace<'_>) -> String {
+        format!("{}/data/{}", place.mount, place.path)
+    }
+
+    /// Asks again for a secret that is kept, in case it changed.
+    pub(super) async fn renew(self: &Arc<Self>, path: String, tasks: &TaskTracker) {
+        let Some(held) = self.secrets.get(&path) else { return };
+        let Some(seen) = held.last() else { return };
+        let (me, own) = (Arc::clone(self), tasks.clone());
+        held.renew(tasks, |now| Arc::ptr_eq(now, &seen), async move { me.fetch(&path, &own).await }).await;
     }
 
     async fn fetch(self: Arc<Self>, path: &str, tasks: &TaskTracker) -> Result<Timed<Fields>, VaultError> {
-        let mut answer = self.with_login(path, tasks).await;
-        // A login may have been taken back, or have ended with Vault itself.
-        if matches!(answer, Err(VaultError::Forbidden)) {
-            answer = self.with_login(path, tasks).await;
+        let session = self.session(tasks).await?;
+        let mut answer = self.exchange(Method::GET, path, Some(&session), None).await;
+        // A login may have been taken back, or have ended with Vault itself. One that counts and does not open this is
+        // kept: the next would not, either.
+        if matches!(answer, Err(VaultError::Forbidden)) && self.has_ended(&session).await {
+            self.session.drop_if(|now| now.token.expose_secret() == session.token.expose_secret());
+            let session = self.session(tasks).await?;
+            answer = self.exchange(Method::GET, path, Some(&session), None).await;
         }
         let answer = answer?;
         let data = answer.pointer("/data/data").and_then(Value::as_object);
@@ -177,13 +191,10 @@ impl Vault {
         Ok(Timed { value: fields, fresh: Some(fresh), good: Some(good) })
     }
 
-    async fn with_login(self: &Arc<Self>, path: &str, tasks: &TaskTracker) -> Result<Value, VaultError> {
-        let session = self.session(tasks).await?;
-        let answer = self.exchange(Method::GET, path, Some(&session), None).await;
-        if matches!(answer, Err(VaultError::Forbidden)) {
-            self.session.drop_if(|now| now.token.expose_secret() == session.token.expose_secret());
-        }
-        answer
+    /// Whether a login does not even say what it is, which every one may that counts, by Vault's own policy.
+    async fn has_ended(&self, session: &Session) -> bool {
+        let said = self.exchange(Method::GET, "auth/token/lookup-self", Some(session), None).await;
+        matches!(said, Err(VaultError::Forbidden))
     }
 
     /// Our login.
@@ -268,6 +279,10 @@ fn refusal(status: StatusCode, answer: &Value, path: &str) -> VaultError {
         {
             VaultError::Unavailable(format!("it answers {}", status.as_u16()))
         }
+        status if status.is_redirection() => {
+            let there = "where our login is not shown; VAULT_ADDR should name the node that answers";
+            VaultError::Refused(format!("it leads to another place ({}), {there}", status.as_u16()))
+        }
         // What it says of a login may repeat what we showed.
         status if path.starts_with("auth/") => {
             VaultError::Refused(format!("it refuses our login ({})", status.as_u16()))
@@ -276,11 +291,23 @@ fn refusal(status: StatusCode, answer: &Value, path: &str) -> VaultError {
     }
 }
 
-/// A standby leads to the active node, once, and never to where nothing is encrypted.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let downgraded =
-        attempt.previous().last().is_some_and(|from| from.scheme() == "https") && attempt.url().scheme() != "https";
-    if downgraded || attempt.previous().len() > 1 { attempt.stop() } else { attempt.follow() }
+/// What comes after the first name of a host.
+fn domain(url: &Url) -> Option<&str> {
+    url.domain()?.split_once('.').map(|(_, rest)| rest)
+}
+
+/// A standby leads to the active node, once, and never to where nothing is encrypted. Our login goes along, so that
+/// node has to be of the same host or domain, or to prove itself by the certificates that were named.
+fn follow(attempt: Attempt<'_>, own_ca: bool) -> reqwest::redirect::Action {
+    let to = attempt.url();
+    let is_ours = |from: &Url| {
+        let is_same_host = from.host_str() == to.host_str();
+        let is_same_domain = domain(from).is_some_and(|it| it.contains('.') && domain(to) == Some(it));
+        let is_encrypted = to.scheme() == "https";
+        (is_encrypted || from.scheme() == "http") && (is_same_host || is_same_domain || (own_ca && is_encrypted))
+    };
+    let follows = matches!(attempt.previous(), [from] if is_ours(from));
+    if follows { attempt.follow() } else { attempt.stop() }
 }
 
 /// A login with something to show.

@@ -48,10 +48,11 @@ class Witness:
 
     api: Api
     refused: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
 
     def answer(self, seen: Seen) -> Json | Reply:
-        shown = seen.headers.get("authorization", "")
-        if any(token in shown for token in self.refused):
+        shown = f"{seen.headers.get('authorization', '')} {seen.headers.get('x-port', '')}"
+        if seen.path in self.closed or any(token in shown for token in self.refused):
             said = {"message": f"the credential {shown} does not count"}
             return Reply(401, json.dumps(said).encode(), {"Content-Type": "application/json"})
         return {"ok": True}
@@ -223,7 +224,7 @@ def shared() -> Iterator[Witness]:
 
 @pytest.fixture
 def api(shared: Witness) -> Witness:
-    shared.refused = set()
+    shared.refused, shared.closed = set(), set()
     return shared
 
 
@@ -258,6 +259,15 @@ def test_every_kind_of_fixed_credential_arrives_in_its_place(api: Witness, tmp_p
         does(server, "bearer_look")
         assert api.last().headers["authorization"] == "Bearer tok-1"
         silent(server, "key-1", "c00kie", "pass word", "tok-1", pair)
+
+
+def test_a_password_of_nobody_is_sent(api: Witness, tmp_path: Path) -> None:
+    """As some take their tokens."""
+    told = connector("notes", api.api.url, {"basic": {"username": "", "password": "${CLIENT_SECRET}"}})
+    with gateway(tmp_path, told) as server:
+        does(server, "notes_look")
+        shown = api.last().headers["authorization"].removeprefix("Basic ")
+        assert base64.b64decode(shown).decode() == f":{SECRET}"
 
 
 def test_what_cannot_stand_in_a_cookie_is_not_sent(api: Witness, tmp_path: Path) -> None:
@@ -398,6 +408,44 @@ def test_a_cached_secret_that_the_upstream_refuses_is_asked_for_again(
         assert api.token() == "vaulted-3"
 
 
+def test_a_secret_beside_a_token_is_asked_for_again_too(api: Witness, store: Vault, tmp_path: Path) -> None:
+    env = {"VAULT_ADDR": store.url, "VAULT_TOKEN": "hvs.given"}
+    with issuer() as own:
+        told = robot(own) | {"headers": {"X-Port": kv("secret/apps/notes#port", prefix="p")}}
+        with gateway(tmp_path, connector("notes", api.api.url, told), **env) as server:
+            does(server, "notes_look")
+            store.secrets["secret/apps/notes"] = {"port": 1}
+            api.refused = {"p8080"}
+            does(server, "notes_look")
+            assert api.last().headers["x-port"] == "p1"
+
+
+def test_a_secret_that_our_login_does_not_open_costs_no_login(api: Witness, store: Vault, tmp_path: Path) -> None:
+    env = {"VAULT_ADDR": store.url, "VAULT_ROLE_ID": "r-1", "VAULT_SECRET_ID": "s-1"}
+    store.closed.add("secret/apps/theirs")
+    theirs = connector("theirs", api.api.url, {"bearer": kv("secret/apps/theirs#token")})
+    with gateway(tmp_path, with_vault(api), theirs, **env) as server:
+        does(server, "notes_look")
+        fails(server, "theirs_look")
+        assert store.asked("secret/data/apps/theirs") == 1 and store.logins() == 1
+
+
+def test_our_login_follows_vault_to_the_same_host_only(api: Witness, store: Vault, tmp_path: Path) -> None:
+    env = {"VAULT_ADDR": store.url, "VAULT_TOKEN": "hvs.given"}
+    with vault(secrets=store.secrets, tokens=store.tokens) as active:
+
+        def lead(host: str) -> None:
+            there = active.url.replace("127.0.0.1", host)
+            store.api.answers["/v1/"] = lambda seen: Reply(307, headers={"Location": there + seen.path})
+
+        lead("localhost")
+        with gateway(tmp_path, with_vault(api), **env) as server:
+            fails(server, "notes_look")
+            assert active.api.seen == []
+            lead("127.0.0.1")
+            until(lambda: not ask_or_none(server, "notes_look"), "the node that answers")
+
+
 def test_without_vault_a_connector_says_what_is_missing_and_others_work(api: Witness, tmp_path: Path) -> None:
     plain = connector("plain", api.api.url, {})
     with gateway(tmp_path, with_vault(api), plain) as server:
@@ -473,6 +521,14 @@ def test_a_refused_token_is_thrown_away_and_the_call_made_again(api: Witness, tm
         api.refused = {api.token()}
         does(server, "robot_make")
         assert len(own.forms) == 2 and api.token() not in api.refused
+
+
+def test_a_refusal_takes_a_good_token_from_nobody(api: Witness, tmp_path: Path) -> None:
+    with issuer() as own, gateway(tmp_path, connector("robot", api.api.url, robot(own))) as server:
+        does(server, "robot_look")
+        api.closed, own.away = {"/make"}, True
+        fails(server, "robot_make")
+        does(server, "robot_look")
 
 
 def test_an_upstream_that_refuses_every_token_is_not_asked_on_and_on(api: Witness, tmp_path: Path) -> None:

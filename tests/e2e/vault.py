@@ -26,6 +26,7 @@ class Vault:
     sealed: bool = False
     tokens: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
     roles: dict[str, Json] = field(default_factory=dict)
 
     @property
@@ -73,6 +74,8 @@ class Vault:
         mount, data, rest = path.partition("/data/")
         name = f"{mount}/{rest}"
         metadata = {"created_time": "2026-01-01T00:00:00Z", "deletion_time": "", "destroyed": False, "version": 1}
+        if name in self.closed:
+            return errors(403, "1 error occurred:\n\t* permission denied\n\n")
         if name in self.deleted:
             return errors(404, data={"data": None, "metadata": metadata | {"deletion_time": "2026-02-01T00:00:00Z"}})
         if not data or name not in self.secrets:

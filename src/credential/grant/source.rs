@@ -91,7 +91,8 @@ impl CredentialSource for CallerSource {
     }
 
     async fn refused(&self, caller: &Caller, shown: &Credential) -> bool {
-        self.grants.refused(caller, shown).await
+        let fixed = self.fixed.refused(caller, shown).await;
+        self.grants.refused(caller, shown).await || fixed
     }
 
     fn owner(&self, caller: &Caller) -> Option<String> {
