@@ -66,7 +66,8 @@ fn open_store(folder: Option<&Path>) -> Result<Arc<dyn Store>, String> {
     Ok(Arc::new(store))
 }
 
-/// Everything credentials are found with. Sealing keys that somebody gave us have to be right.
+/// Everything credentials are found with. Sealing keys have to be right: with others, what is kept would be passed
+/// over, and what an issuer takes once would be shown to it again.
 fn keyring(
     config: &Config,
     environment: &Environment,
@@ -78,7 +79,7 @@ fn keyring(
     let seal = Seal::load(environment, file, data);
     let given = file.is_some() || environment.get(SEAL_KEY).is_some();
     if let Err(why) = seal.as_ref().map_err(Clone::clone)
-        && given
+        && (given || data.is_some())
     {
         return Err(AppError::Problems(vec![Problem::in_file("settings", why)]));
     }

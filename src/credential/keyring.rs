@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::safe::Safe;
+use super::seal::{SEAL_FILE, SEAL_KEY};
 use super::vault::{Vault, VaultConfig};
 use crate::caller::{Caller, Principal};
 use crate::name::ConnectorId;
@@ -163,8 +164,19 @@ impl Keyring {
         }
     }
 
-    /// Keeps logins alive until `stop`.
+    /// Looks whether everything that is kept can be opened, and keeps logins alive until `stop`.
     pub async fn tend(&self, stop: CancellationToken) {
+        if let Ok(safe) = &self.safe {
+            match stop.run_until_cancelled(safe.renew()).await {
+                Some(Ok(0)) | None => {}
+                Some(Ok(closed)) => tracing::error!(
+                    "{closed} sealed records cannot be opened: their sealing key is gone, or was replaced. Until it is back \
+                     ({SEAL_KEY}, `credentials.sealKeyFile` or {SEAL_FILE} in the data folder), what was connected or \
+                     added is as if it had never been"
+                ),
+                Some(Err(error)) => tracing::warn!("what is kept sealed cannot be read: {error}"),
+            }
+        }
         match &self.vault {
             Ok(vault) => {
                 stop.run_until_cancelled(Arc::clone(vault).tend(self.tasks.clone())).await;

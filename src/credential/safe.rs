@@ -9,10 +9,13 @@ use std::{
 use bytes::Bytes;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::seal::Seal;
 use crate::store::{Expected, Put, Store, StoreError, Version};
 
+/// What the keys of sealed records begin with, and of nothing else that has a value.
+const SEALED: [&str; 6] = ["connect/", "credential/", "deployment/", "grant/", "oauth-client/", "registry/"];
 /// Entries read at once where many are gone through.
 const BATCH: usize = 100;
 
@@ -57,7 +60,9 @@ impl Safe {
     /// The record of this key. One that cannot be opened is as if it were not there; the log says so.
     pub async fn read<T: DeserializeOwned + Serialize>(&self, key: &str) -> Result<Option<Kept<T>>, StoreError> {
         let Some(stored) = self.store.get(key).await? else { return Ok(None) };
-        let Some((record, is_old)) = self.open::<T>(key, &stored.value) else { return Ok(None) };
+        let opened = self.open::<T>(key, &stored.value);
+        let opened = opened.inspect_err(|why| tracing::warn!(key, "a sealed record cannot be read: {why}"));
+        let Ok((record, is_old)) = opened else { return Ok(None) };
         let mut version = stored.version;
         if is_old {
             let expires = record.ends.map(|ends| SystemTime::UNIX_EPOCH + Duration::from_millis(ends));
@@ -83,15 +88,45 @@ impl Safe {
         self.store.delete(key, expected).await
     }
 
-    /// Takes the turn of this name, unless another process has it, who loses it after `time`: whether it is ours now.
-    pub async fn take_turn(&self, key: &str, time: Duration) -> Result<bool, StoreError> {
-        let put = Put { expected: Expected::Absent, expires: Some(SystemTime::now() + time) };
-        Ok(self.store.put(key, Bytes::new(), put).await?.is_some())
+    /// Whether there is a record of this key, be it one that cannot be opened.
+    pub async fn has(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.store.get(key).await?.is_some())
     }
 
-    /// Gives a turn back.
-    pub async fn end_turn(&self, key: &str) -> Result<(), StoreError> {
-        self.store.delete(key, Expected::Any).await.map(drop)
+    /// Takes the turn of this name, unless another process has it, who loses it after `time`: what to give it back
+    /// with, when it is ours now.
+    pub async fn take_turn(&self, key: &str, time: Duration) -> Result<Option<Version>, StoreError> {
+        let put = Put { expected: Expected::Absent, expires: Some(SystemTime::now() + time) };
+        self.store.put(key, Bytes::new(), put).await
+    }
+
+    /// Gives a turn back, unless it is another's by now.
+    pub async fn end_turn(&self, key: &str, taken: Version) -> Result<(), StoreError> {
+        self.store.delete(key, Expected::Is(taken)).await.map(drop)
+    }
+
+    /// Goes over all records: seals those anew that an older key sealed, so that it can go, and gives how many no key
+    /// opens.
+    pub async fn renew(&self) -> Result<usize, StoreError> {
+        let mut closed = 0;
+        for prefix in SEALED {
+            let mut after: Option<String> = None;
+            loop {
+                let batch = self.store.list(prefix, after.as_deref(), BATCH).await?;
+                for (key, stored) in batch.iter().filter(|(_, stored)| !stored.value.is_empty()) {
+                    match self.seal.open(key, &stored.value) {
+                        Ok(opened) if opened.is_old => drop(self.read::<Value>(key).await?),
+                        Ok(_) => {}
+                        Err(_) => closed += 1,
+                    }
+                }
+                match batch.into_iter().next_back() {
+                    Some((last, _)) => after = Some(last),
+                    None => break,
+                }
+            }
+        }
+        Ok(closed)
     }
 
     /// All records whose keys begin so and that can be opened, with their keys.
@@ -101,7 +136,8 @@ impl Safe {
         loop {
             let batch = self.store.list(prefix, after.as_deref(), BATCH).await?;
             for (key, stored) in &batch {
-                let opened = self.open::<T>(key, &stored.value);
+                // How many cannot be opened is told at the start, and not each time.
+                let opened = self.open::<T>(key, &stored.value).ok();
                 let kept = opened.map(|(record, _)| Kept { value: record.value, version: stored.version });
                 found.extend(kept.map(|kept| (key.clone(), kept)));
             }
@@ -112,12 +148,11 @@ impl Safe {
         }
     }
 
-    fn open<T: DeserializeOwned>(&self, key: &str, sealed: &[u8]) -> Option<(Record<T>, bool)> {
-        let opened = self.seal.open(key, sealed);
-        let opened = opened.inspect_err(|why| tracing::warn!(key, "a sealed record cannot be opened: {why}")).ok()?;
-        let record = serde_json::from_slice(&opened.plain);
+    /// The record, and whether an older key sealed it; else why not.
+    fn open<T: DeserializeOwned>(&self, key: &str, sealed: &[u8]) -> Result<(Record<T>, bool), String> {
+        let opened = self.seal.open(key, sealed).map_err(|why| why.to_string())?;
         // The error's words may quote the record.
-        let record = record.inspect_err(|_| tracing::warn!(key, "a sealed record cannot be read")).ok()?;
-        Some((record, opened.is_old))
+        let record = serde_json::from_slice(&opened.plain).map_err(|_| "it is no such record")?;
+        Ok((record, opened.is_old))
     }
 }

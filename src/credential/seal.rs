@@ -21,7 +21,7 @@ use crate::secret::Environment;
 /// The variable that holds keys, the newest first.
 pub const SEAL_KEY: &str = "SWITCHBOARD_SEAL_KEY";
 /// The file in the data folder that holds a key of our own making.
-const FILE: &str = "seal.key";
+pub(super) const SEAL_FILE: &str = "seal.key";
 /// The length of a key, in bytes.
 const KEY: usize = 32;
 /// The most keys there may be, and the longest file of them.
@@ -84,7 +84,7 @@ impl Seal {
             return read(file).map_err(|why| format!("the file of sealing keys {}: {why}", file.display()));
         }
         let folder = data.ok_or("no folder is known where a sealing key can be kept")?;
-        let file = folder.join(FILE);
+        let file = folder.join(SEAL_FILE);
         let failed = |why: String| format!("the sealing key {}: {why}", file.display());
         make(folder, &file).map_err(|error| failed(format!("it cannot be made: {error}")))?;
         read(&file).map_err(failed)
@@ -140,12 +140,26 @@ impl Key {
 fn read(file: &Path) -> Result<Seal, String> {
     use io::Read as _;
     let mut text = Zeroizing::new(String::new());
-    let opened = fs::File::open(file).and_then(|file| file.take(LONGEST_FILE).read_to_string(&mut text));
+    let opened = fs::File::open(file).and_then(|opened| {
+        warn_of_readers(file, &opened.metadata()?);
+        opened.take(LONGEST_FILE).read_to_string(&mut text)
+    });
     opened.map_err(|error| format!("it cannot be read: {error}"))?;
     Seal::of(&text)
 }
 
-/// Makes a key, unless there is one. Of several processes that do so at once, one wins, and no one reads half a key.
+#[cfg(unix)]
+fn warn_of_readers(file: &Path, about: &fs::Metadata) {
+    if std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o077 != 0 {
+        tracing::warn!("the sealing key {} can be read by others: `chmod 600` is what it should have", file.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_file: &Path, _about: &fs::Metadata) {}
+
+/// Makes a key, unless there is one. Of several processes that do so at once, one wins, and no one reads half a key
+/// (where the file system has no links, the last one wins).
 fn make(folder: &Path, file: &Path) -> io::Result<()> {
     if file.exists() {
         return Ok(());
@@ -156,7 +170,7 @@ fn make(folder: &Path, file: &Path) -> io::Result<()> {
     let text = Zeroizing::new(format!("{}\n", BASE64_STANDARD.encode(key.as_slice())));
     let draft = draft(folder);
     let written = write(&draft, text.as_bytes()).and_then(|()| match fs::hard_link(&draft, file) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => fs::rename(&draft, file),
         Ok(()) | Err(_) => Ok(()),
     });
     let _ = fs::remove_file(&draft);
@@ -167,7 +181,7 @@ fn make(folder: &Path, file: &Path) -> io::Result<()> {
 }
 
 fn draft(folder: &Path) -> PathBuf {
-    folder.join(format!(".{FILE}.{}", uuid::Uuid::new_v4()))
+    folder.join(format!(".{SEAL_FILE}.{}", uuid::Uuid::new_v4()))
 }
 
 fn write(file: &Path, contents: &[u8]) -> io::Result<()> {

@@ -629,6 +629,28 @@ def test_a_rotated_refresh_token_is_kept_sealed_and_outlives_the_program(api: Wi
         assert len(own.refresh) == 1
 
 
+def test_a_sealing_key_that_is_gone_is_told_and_no_refresh_token_shown_twice(api: Witness, tmp_path: Path) -> None:
+    with issuer(life=2) as own:
+        with gateway(tmp_path, connector("app", api.api.url, refreshing(own))) as server:
+            until(lambda: (does(server, "app_look"), len(own.forms) >= 2)[1], "a rotation")
+            key = server.manifests.data / "seal.key"
+        again = Folder(tmp_path / "manifests")
+        right, _ = key.read_text(), key.write_text("")
+        with pytest.raises(AssertionError, match=r"seal\.key"), harness.serve(again, env={"FIRST": "rt-first"}):
+            pass
+        key.unlink()
+        with harness.serve(again, env={"FIRST": "rt-first"}) as server:
+            until(lambda: any("sealed records cannot be opened" in line for line in server.log), "word of it")
+            fails(server, "app_look")
+            assert any("sealed with a key that is gone" in line for line in server.log)
+        assert len(own.refresh) == 1, "the first refresh token was not shown again"
+        key.write_text(right)
+        key.chmod(0o644)
+        with harness.serve(again, env={"FIRST": "rt-first"}) as server:
+            does(server, "app_look")
+            assert any("can be read by others" in line for line in server.log)
+
+
 def test_two_programs_with_one_store_take_turns(api: Witness, tmp_path: Path) -> None:
     with issuer(life=2) as own, ExitStack() as stack:
         first = stack.enter_context(gateway(tmp_path, connector("app", api.api.url, refreshing(own))))

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{Tokens, unavailable};
-use crate::credential::{Safe, Token, TokenError};
+use crate::credential::{Client, Kept, Safe, Token, TokenEndpoint, TokenError};
 use crate::store::{Put, StoreError};
 use crate::widget::sha256_hex;
 
@@ -17,8 +17,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What an issuer gave last.
 #[derive(Serialize, Deserialize)]
 struct Rotated {
-    /// Which first refresh token it descends from: a new one in the manifest begins anew.
-    of: String,
     refresh: String,
     access: String,
     /// In milliseconds since 1970.
@@ -41,7 +39,7 @@ impl Tokens {
     /// Where nothing can be kept, a rotated token is lost with the process.
     async fn refresh_here(&self, first: SecretString) -> Result<Token, TokenError> {
         let last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let token = self.renew(last.as_ref().unwrap_or(&first)).await?;
+        let token = self.renew(last.as_ref().unwrap_or(&first), &self.endpoint(None).await?).await?;
         if let Some(refresh) = &token.refresh {
             *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(refresh.clone());
         }
@@ -49,21 +47,26 @@ impl Tokens {
     }
 
     async fn refresh_kept(&self, safe: &Safe, first: SecretString) -> Result<Token, TokenError> {
-        let key = format!("credential/{}/refresh", self.id);
+        // It names the first refresh token it descends from: a new one in the manifest begins anew.
+        let key = format!("credential/{}/refresh/{}", self.id, sha256_hex(first.expose_secret()));
         let turn = format!("credential/{}/turn", self.id);
-        let of = sha256_hex(first.expose_secret());
+        // Found before the turn is taken, which lasts longer than one question and no longer.
+        let asked = self.endpoint(None).await?;
         let end = tokio::time::Instant::now() + TURN;
-        while !safe.take_turn(&turn, TURN).await.map_err(|error| broken(&error))? {
-            if let Some(token) = self.kept(safe, &key, &of).await?.filter(|kept| self.is_usable(kept)) {
+        let held = loop {
+            if let Some(taken) = safe.take_turn(&turn, TURN).await.map_err(|error| broken(&error))? {
+                break taken;
+            }
+            if let Some(token) = self.kept(safe, &key).await?.filter(|kept| self.is_usable(kept)) {
                 return Ok(token);
             }
             if tokio::time::Instant::now() > end {
                 return Err(unavailable("another process has been asking for a token for too long"));
             }
             tokio::time::sleep(LOOK).await;
-        }
-        let token = self.refresh_in_turn(safe, &key, &of, first).await;
-        if let Err(error) = safe.end_turn(&turn).await {
+        };
+        let token = self.refresh_in_turn(safe, &key, first, &asked).await;
+        if let Err(error) = safe.end_turn(&turn, held).await {
             tracing::warn!(connector = %self.id, "the turn to refresh cannot be given back: {error}");
         }
         token
@@ -73,21 +76,25 @@ impl Tokens {
         &self,
         safe: &Safe,
         key: &str,
-        of: &str,
         first: SecretString,
+        asked: &(TokenEndpoint, Client),
     ) -> Result<Token, TokenError> {
-        let kept = self.kept(safe, key, of).await?;
+        let kept = self.kept(safe, key).await?;
+        if kept.is_none() && safe.has(key).await.map_err(|error| broken(&error))? {
+            // The first one was used long ago, and shown again it may end the newest, too.
+            let way = "bring that key back, or put a new refresh token into the manifest";
+            return Err(unavailable(&format!("the newest refresh token was sealed with a key that is gone: {way}")));
+        }
         if let Some(token) = kept.as_ref().filter(|kept| self.is_usable(kept)) {
             return Ok(token.clone());
         }
         let refresh = kept.and_then(|kept| kept.refresh).unwrap_or(first);
-        let mut token = self.renew(&refresh).await?;
+        let mut token = self.renew(&refresh, asked).await?;
         let refresh = token.refresh.take().unwrap_or(refresh);
         let since = |at: SystemTime| {
             u64::try_from(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
         };
         let rotated = Rotated {
-            of: of.to_owned(),
             refresh: refresh.expose_secret().to_owned(),
             access: token.access.expose_secret().to_owned(),
             since: since(token.since),
@@ -100,11 +107,10 @@ impl Tokens {
         Ok(token)
     }
 
-    async fn kept(&self, safe: &Safe, key: &str, of: &str) -> Result<Option<Token>, TokenError> {
+    async fn kept(&self, safe: &Safe, key: &str) -> Result<Option<Token>, TokenError> {
         let kept = safe.read::<Rotated>(key).await.map_err(|error| broken(&error))?;
-        let kept = kept.map(|kept| kept.value).filter(|rotated| rotated.of == of);
         let at = |millis: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-        Ok(kept.map(|rotated| Token {
+        Ok(kept.map(|Kept { value: rotated, .. }| Token {
             access: rotated.access.into(),
             refresh: Some(rotated.refresh.into()),
             since: at(rotated.since),
@@ -121,10 +127,13 @@ impl Tokens {
         kept.expires.is_some() && kept.is_fresh(SystemTime::now()) && !is_refused
     }
 
-    async fn renew(&self, refresh: &SecretString) -> Result<Token, TokenError> {
-        let (endpoint, client) = self.endpoint(None).await?;
+    async fn renew(
+        &self,
+        refresh: &SecretString,
+        (endpoint, client): &(TokenEndpoint, Client),
+    ) -> Result<Token, TokenError> {
         let form = self.form(&[("grant_type", "refresh_token"), ("refresh_token", refresh.expose_secret())], None);
-        endpoint.ask(&client, &form).await
+        endpoint.ask(client, &form).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sealing: by whom and under which name a value opens again.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use switchboard::credential::{Closed, Safe, Seal};
 use switchboard::secret::Environment;
@@ -117,4 +117,27 @@ async fn a_record_is_sealed_anew_with_the_newest_key_when_it_is_read() {
     assert_eq!(safe(&[NEW]).read::<String>("a/b").await.unwrap().unwrap().value, "value");
     assert_eq!(safe(&[NEW]).all::<String>("a/").await.unwrap().len(), 1);
     assert!(safe(&[OLD]).read::<String>("a/b").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn all_records_are_sealed_anew_at_once_and_those_that_stay_closed_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Embedded::open(folder.path()).unwrap());
+    let safe = |keys: &[&str]| Safe::new(Arc::clone(&store) as _, Arc::new(seal(keys)));
+    safe(&[OLD]).write("grant/a", &"value".to_owned(), Put::default()).await.unwrap().unwrap();
+    assert_eq!(safe(&[NEW]).renew().await.unwrap(), 1);
+    assert_eq!(safe(&[NEW, OLD]).renew().await.unwrap(), 0);
+    assert_eq!(safe(&[NEW]).read::<String>("grant/a").await.unwrap().unwrap().value, "value");
+}
+
+#[tokio::test]
+async fn a_turn_that_went_over_to_another_is_not_given_back_in_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let safe = Safe::new(Arc::new(Embedded::open(folder.path()).unwrap()), Arc::new(seal(&[NEW])));
+    let late = safe.take_turn("turn", Duration::ZERO).await.unwrap().unwrap();
+    let now = safe.take_turn("turn", Duration::from_secs(60)).await.unwrap().unwrap();
+    safe.end_turn("turn", late).await.unwrap();
+    assert!(safe.take_turn("turn", Duration::from_secs(60)).await.unwrap().is_none());
+    safe.end_turn("turn", now).await.unwrap();
+    assert!(safe.take_turn("turn", Duration::from_secs(60)).await.unwrap().is_some());
 }
