@@ -162,7 +162,7 @@ impl Access {
     }
 
     /// The lists of scopes of which one has to be held whole.
-    fn ways(&self) -> &[Vec<String>] {
+    pub fn ways(&self) -> &[Vec<String>] {
         match self {
             Self::Open => &[],
             Self::Proven(ways) => ways,

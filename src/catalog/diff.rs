@@ -17,6 +17,19 @@ const SHOWN: usize = 60;
 /// Reasons for one tool; more are counted.
 const MOST: usize = 50;
 
+/// Members that are looked at each in its own way.
+const LOOKED_AT: &[&str] = &[
+    "name",
+    "title",
+    "description",
+    "inputSchema",
+    "outputSchema",
+    "annotations",
+    "securitySchemes",
+    "_meta",
+    "request",
+];
+
 /// What a change means.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,7 +84,8 @@ pub fn differences(old: &Value, new: &Value) -> Vec<Difference> {
     match (schema(old, "outputSchema"), schema(new, "outputSchema")) {
         (Some(before), Some(after)) => schema::compare(&mut found, Flow::Out, "/outputSchema", &before, &after),
         (Some(_), None) => found.add(Class::Breaking, "/outputSchema", "nothing is promised of results any longer"),
-        (None, Some(_)) => found.add(Class::Harmless, "/outputSchema", "the form of results is promised now"),
+        // What does not keep the promise fails.
+        (None, Some(_)) => found.add(Class::Risky, "/outputSchema", "the form of results is promised now"),
         (None, None) => {}
     }
     members(&mut found, "/annotations", old.get("annotations"), new.get("annotations"), |_| Class::Risky);
@@ -87,6 +101,14 @@ pub fn differences(old: &Value, new: &Value) -> Vec<Difference> {
         name if name.starts_with("ui/") || name.starts_with("openai/") => Class::Risky,
         _ => Class::Harmless,
     });
+    let rest = |tool: &Value| {
+        let mut rest = tool.as_object().cloned().unwrap_or_default();
+        rest.retain(|name, _| !LOOKED_AT.contains(&name.as_str()));
+        Value::Object(rest)
+    };
+    members(&mut found, "", Some(&rest(old)), Some(&rest(new)), |_| Class::Risky);
+    // What is sent, and where, is another call.
+    members(&mut found, "/request", old.get("request"), new.get("request"), |_| Class::Breaking);
     found.done()
 }
 

@@ -30,6 +30,9 @@ pub struct Facade {
     pub own: String,
     /// Its descriptor.
     pub descriptor: Value,
+    /// The scopes of each way to be let in, none where everybody is; nothing, when that is not known.
+    #[serde(default)]
+    pub ways: Option<Vec<Vec<String>>>,
 }
 
 impl Facade {
@@ -43,10 +46,46 @@ impl Facade {
         self.descriptor.to_string().len().div_ceil(4)
     }
 
+    /// The scopes of each way to be let in, as far as they are known: by the catalog, else by what clients are told.
+    fn ways(&self) -> Option<BTreeSet<Vec<String>>> {
+        if let Some(ways) = &self.ways {
+            return Some(ways.iter().cloned().collect());
+        }
+        let schemes = self.descriptor.get("securitySchemes")?.as_array()?;
+        if schemes.iter().any(|scheme| scheme.get("type").is_some_and(|kind| kind == "noauth")) {
+            return Some(BTreeSet::new());
+        }
+        let scopes = |scheme: &Value| {
+            let scopes = scheme.get("scopes").and_then(Value::as_array).into_iter().flatten();
+            scopes.filter_map(|scope| scope.as_str().map(str::to_owned)).collect()
+        };
+        Some(schemes.iter().map(scopes).collect())
+    }
+
     fn scopes(&self) -> impl Iterator<Item = String> {
-        let schemes = self.descriptor.get("securitySchemes").and_then(Value::as_array).into_iter().flatten();
-        let scopes = schemes.filter_map(|scheme| scheme.get("scopes")?.as_array()).flatten();
-        scopes.filter_map(|scope| scope.as_str().map(str::to_owned))
+        self.ways().into_iter().flatten().flatten()
+    }
+
+    /// What it means for callers that another version of it asks for other scopes.
+    fn access(&self, now: &Self) -> Option<Difference> {
+        let (before, after) = (self.ways()?, now.ways()?);
+        if before == after {
+            return None;
+        }
+        let lets_in = |held: &[String]| after.iter().any(|way| way.iter().all(|scope| held.contains(scope)));
+        let (class, reason) = match (before.is_empty(), after.is_empty()) {
+            (_, true) => (Class::Risky, "everybody may call it now".to_owned()),
+            (true, false) => (Class::Breaking, "callers have to prove who they are now".to_owned()),
+            (false, false) => {
+                let said = |ways: &BTreeSet<Vec<String>>| {
+                    let ways: Vec<String> = ways.iter().map(|way| visible_line(&way.join(" and "))).collect();
+                    ways.join(", or ")
+                };
+                let class = if before.iter().all(|way| lets_in(way)) { Class::Risky } else { Class::Breaking };
+                (class, format!("the scopes it takes were “{}” and are “{}”", said(&before), said(&after)))
+            }
+        };
+        Some(Difference { class, place: "/securitySchemes".into(), reason })
     }
 
     fn widget(&self) -> Option<&str> {
@@ -80,6 +119,7 @@ impl Surface {
             connector: entry.connector.as_str().to_owned(),
             own: entry.tool.clone(),
             descriptor: entry.descriptor.clone(),
+            ways: Some(entry.access.ways().to_vec()),
         };
         Self { tools: catalog.entries().iter().map(facade).collect() }
     }
@@ -196,8 +236,9 @@ fn changes(old: &Surface, new: &Surface) -> Vec<ToolChange> {
     let mut changes = Vec::new();
     for (name, now) in &after {
         let Some(was) = before.get(name) else { continue };
-        let differences = differences(&was.descriptor, &now.descriptor);
-        if !differences.is_empty() {
+        let mut differences = differences(&was.descriptor, &now.descriptor);
+        differences.splice(0..0, was.access(now));
+        if !differences.is_empty() || was.descriptor != now.descriptor {
             let class = worst(&differences);
             changes.push(change(now, Fate::Changed, None, class, differences));
         }
@@ -216,6 +257,7 @@ fn changes(old: &Surface, new: &Surface) -> Vec<ToolChange> {
             let now = come.remove(at);
             let mut differences = differences(&was.descriptor, &now.descriptor);
             differences.retain(|difference| difference.place != "/name");
+            differences.splice(0..0, was.access(now));
             changes.push(change(now, Fate::Renamed, Some(was.name().to_owned()), Class::Breaking, differences));
             false
         });

@@ -160,7 +160,7 @@ async fn listed(server: &str, environment: &Environment) -> Result<Surface, Fail
     };
     let answered = tokio::time::timeout(PATIENCE, asked).await;
     let tools = answered.map_err(|_| failed("it did not answer in time".into()))?.map_err(failed)?;
-    let facade = |descriptor| Facade { connector: String::new(), own: String::new(), descriptor };
+    let facade = |descriptor| Facade { connector: String::new(), own: String::new(), descriptor, ways: None };
     Ok(Surface { tools: tools.into_iter().map(facade).collect() })
 }
 
@@ -214,7 +214,7 @@ fn text(plan: &Plan) -> String {
     lines.extend(moves("scopes", &plan.scopes));
     lines.extend(moves("widgets", &plan.widgets));
     for (client, seen) in &plan.profiles {
-        lines.extend(seen.warnings.iter().map(|warning| format!("{client}: {warning}")));
+        lines.extend(seen.warnings.iter().map(|warning| format!("{client}: {}", visible_line(warning))));
     }
     let verdict = if plan.changes.is_empty() { "harmless" } else { plan.class.word() };
     lines.push(format!("verdict: {verdict}"));
@@ -240,7 +240,7 @@ fn said(change: &ToolChange) -> Vec<String> {
 }
 
 fn moves(what: &str, moves: &Moves) -> Option<String> {
-    let added = moves.added.iter().map(|it| format!("+{it}"));
-    let removed = moves.removed.iter().map(|it| format!("-{it}"));
+    let added = moves.added.iter().map(|it| format!("+{}", visible_line(it)));
+    let removed = moves.removed.iter().map(|it| format!("-{}", visible_line(it)));
     (!moves.is_empty()).then(|| format!("{what}: {}", added.chain(removed).collect::<Vec<_>>().join(" ")))
 }

@@ -51,7 +51,7 @@ fn table(connectors: &[Value]) -> Table {
     table.load_style(presets::NOTHING).set_header(["connector", "state", "for", "tools", "connections", "why"]);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     for connector in connectors {
-        let text = |key: &str| connector.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |key: &str| connector.get(key).and_then(Value::as_str).map(super::for_terminal).unwrap_or_default();
         let number = |key: &str| connector.get(key).and_then(Value::as_u64);
         let since = number("since").map_or(String::new(), |since| span(now.saturating_sub(since)));
         let again = number("retryInMs").map(|wait| format!(" (tried again in {} s)", wait.div_ceil(1000)));
@@ -72,7 +72,8 @@ fn table(connectors: &[Value]) -> Table {
 fn warnings(connector: &Value) -> Vec<String> {
     let id = connector.get("id").and_then(Value::as_str).unwrap_or_default();
     let list = |pointer: &str| connector.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(super::for_terminal).unwrap_or_default();
     let changes = list("/pins/changes");
     let mut lines: Vec<String> = changes.iter().map(|change| format!("{id}: {}", text(change, "said"))).collect();
     if !changes.is_empty() {

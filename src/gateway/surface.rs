@@ -20,6 +20,8 @@ struct Line {
     connector: String,
     own: String,
     descriptor: String,
+    #[serde(default)]
+    ways: Option<Vec<Vec<String>>>,
 }
 
 impl Live {
@@ -47,7 +49,7 @@ impl Gateway {
         for tool in live.surface().tools {
             let text = tool.descriptor.to_string();
             let key = format!("{prefix}{}", sha256_hex(&text));
-            lines.push(Line { connector: tool.connector, own: tool.own, descriptor: key.clone() });
+            lines.push(Line { connector: tool.connector, own: tool.own, descriptor: key.clone(), ways: tool.ways });
             texts.push((key, text.into()));
         }
         let keys = lines.iter().map(|line| line.descriptor.clone()).collect();
@@ -76,7 +78,7 @@ pub async fn loaded_surface(store: &dyn Store) -> Result<Option<Surface>, StoreE
     let texts: std::collections::HashMap<String, String> = recall(store, keys).await?.into_iter().collect();
     let facade = |line: Line| {
         let descriptor: Value = serde_json::from_str(texts.get(&line.descriptor)?).ok()?;
-        Some(Facade { connector: line.connector, own: line.own, descriptor })
+        Some(Facade { connector: line.connector, own: line.own, descriptor, ways: line.ways })
     };
     Ok(Some(Surface { tools: lines.into_iter().filter_map(facade).collect() }))
 }

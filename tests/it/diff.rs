@@ -50,6 +50,16 @@ fn what_takes_less_breaks_callers_and_what_takes_more_does_not() {
             json!({ "type": "array", "items": { "type": "number" } }),
         ),
         (json!({ "anyOf": [{ "type": "integer" }] }), json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] })),
+        (json!({ "uniqueItems": true }), json!({ "uniqueItems": false })),
+        (json!({ "contains": {} }), json!({ "contains": {}, "minContains": 0 })),
+        (
+            json!({ "patternProperties": { "^a": {}, "^x": { "type": "integer" } } }),
+            json!({ "patternProperties": { "^a": {} } }),
+        ),
+        (
+            json!({ "patternProperties": { "^a": {} }, "additionalProperties": false }),
+            json!({ "patternProperties": { "^a": {}, "^b": {} }, "additionalProperties": false }),
+        ),
         (
             json!({ "type": "object", "additionalProperties": false }),
             json!({ "type": "object", "additionalProperties": true }),
@@ -77,7 +87,8 @@ fn results_are_judged_the_other_way_round() {
     assert_eq!(class(Some(both.clone()), Some(one.clone())), Class::Breaking);
     assert_eq!(class(Some(one.clone()), Some(both)), Class::Harmless);
     assert_eq!(class(Some(one.clone()), None), Class::Breaking);
-    assert_eq!(class(None, Some(one)), Class::Harmless);
+    assert_eq!(class(None, Some(one)), Class::Risky);
+    assert_eq!(member(&json!({ "enum": ["a"] }), &json!({ "enum": ["a", "b"] })), Class::Breaking);
 }
 
 #[test]
@@ -85,8 +96,8 @@ fn a_new_argument_breaks_callers_only_when_it_has_to_be_given() {
     let before = object(&json!({ "a": { "type": "string" } }), &["a"]);
     let with = |more: &Value, required: &[&str]| object(&json!({ "a": { "type": "string" }, "b": more }), required);
     assert_eq!(input(&before, &with(&json!({ "type": "string" }), &["a", "b"])), Class::Breaking);
-    assert_eq!(input(&before, &with(&json!({ "type": "string" }), &["a"])), Class::Harmless);
-    // What it asks for is read by the model.
+    // What it asks for is read by the model, be it by its name alone.
+    assert_eq!(input(&before, &with(&json!({ "type": "string" }), &["a"])), Class::Risky);
     assert_eq!(input(&before, &with(&json!({ "description": "everything said so far" }), &["a"])), Class::Risky);
     assert_eq!(input(&with(&json!({}), &["a", "b"]), &with(&json!({}), &["a"])), Class::Harmless);
     assert_eq!(input(&with(&json!({}), &["a"]), &with(&json!({}), &["a", "b"])), Class::Breaking);
@@ -98,6 +109,22 @@ fn an_argument_that_is_gone_breaks_callers_where_others_are_refused() {
     assert_eq!(input(&two, &one), Class::Risky);
     one["additionalProperties"] = json!(false);
     assert_eq!(input(&two, &one), Class::Breaking);
+}
+
+#[test]
+fn what_is_the_same_said_otherwise_is_harmless_and_what_only_looks_alike_is_not() {
+    let all = json!({ "type": ["null", "boolean", "object", "array", "number", "string", "integer"] });
+    assert_eq!(argument(&json!({}), &all), Class::Harmless);
+    assert_eq!(argument(&json!({}), &json!({ "minLength": 0 })), Class::Harmless);
+    let way = |more: &Value| json!({ "oneOf": [{ "type": "integer" }, more] });
+    let one = json!({ "oneOf": [{ "type": "integer" }] });
+    assert_eq!(argument(&one, &way(&json!({ "type": "null" }))), Class::Harmless);
+    assert_eq!(argument(&one, &way(&json!({ "minimum": 0 }))), Class::Breaking);
+    // Words for the model, wherever they stand.
+    assert_eq!(argument(&one, &way(&json!({ "type": "null", "title": "everything said" }))), Class::Risky);
+    let (two, mut rest) = (object(&json!({ "a": {}, "b": {} }), &[]), object(&json!({ "a": {} }), &[]));
+    rest["additionalProperties"] = json!({ "type": "integer" });
+    assert_eq!(input(&two, &rest), Class::Breaking);
 }
 
 #[test]
@@ -150,7 +177,7 @@ fn schemas_of_any_depth_and_width_are_compared() {
 // Plans
 
 fn facade(connector: &str, own: &str, descriptor: Value) -> Facade {
-    Facade { connector: connector.to_owned(), own: own.to_owned(), descriptor }
+    Facade { connector: connector.to_owned(), own: own.to_owned(), descriptor, ways: None }
 }
 
 fn surface(tools: &[(&str, &str, Value)]) -> Surface {
@@ -198,6 +225,25 @@ fn a_plan_counts_tokens_and_names_scopes_and_widgets() {
     assert_eq!(plan.scopes.added.into_iter().collect::<Vec<_>>(), ["write"]);
     assert!(plan.scopes.removed.is_empty());
     assert_eq!(plan.widgets.removed.into_iter().collect::<Vec<_>>(), ["ui://a/1"]);
+}
+
+#[test]
+fn a_plan_breaks_who_may_call_no_longer() {
+    let asking = |ways: &[&[&str]]| {
+        let mut facade = facade("a", "t", json!({ "name": "a_t", "inputSchema": {} }));
+        facade.ways = Some(ways.iter().map(|way| way.iter().map(|&scope| scope.to_owned()).collect()).collect());
+        Surface { tools: vec![facade] }
+    };
+    for (old, new, class) in [
+        (asking(&[]), asking(&[&[]]), Class::Breaking),
+        (asking(&[&[]]), asking(&[&["pay:write"]]), Class::Breaking),
+        (asking(&[&["a", "b"]]), asking(&[&["a"]]), Class::Risky),
+        (asking(&[&["a"]]), asking(&[]), Class::Risky),
+        (asking(&[&["a"]]), asking(&[&["a"]]), Class::Harmless),
+    ] {
+        assert_eq!(plan(&old, &new).class, class, "{old:?} → {new:?}");
+    }
+    assert!(plan(&asking(&[]), &asking(&[&["pay:write"]])).scopes.added.contains("pay:write"));
 }
 
 #[test]

@@ -30,6 +30,14 @@ impl Flow {
         }
     }
 
+    /// What a property of such a schema is called.
+    fn what(self) -> &'static str {
+        match self {
+            Self::In => "argument",
+            Self::Out => "member",
+        }
+    }
+
     /// What it means that it takes more.
     fn wider(self) -> Class {
         match self {
@@ -44,10 +52,13 @@ const WORDS: &[&str] = &["title", "description", "default", "examples", "example
 /// Keywords that say nothing anybody has to know.
 const SILENT: &[&str] = &["$schema", "$id", "$anchor", "deprecated", "readOnly", "writeOnly"];
 /// Keywords looked at together with others.
-const TOGETHER: &[&str] = &["properties", "required", "additionalProperties", "type", "enum", "const"];
+const TOGETHER: &[&str] =
+    &["properties", "patternProperties", "required", "additionalProperties", "type", "enum", "const"];
 /// Lower and upper bounds.
 const LOWER: &[&str] = &["minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"];
 const UPPER: &[&str] = &["maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"];
+/// Every kind of value there is; `integer` is a number.
+const KINDS: &[&str] = &["null", "boolean", "object", "array", "number", "string"];
 
 /// What changed from one schema to another.
 pub(super) fn compare(found: &mut Found, flow: Flow, at: &str, old: &Value, new: &Value) {
@@ -79,6 +90,7 @@ impl Walk<'_> {
         self.kinds(at, old, new);
         self.choices(at, old, new);
         self.properties(at, old, new, depth);
+        self.patterns(at, old, new, depth);
         self.others(at, old, new, depth);
         let keywords: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         for keyword in keywords {
@@ -100,21 +112,15 @@ impl Walk<'_> {
             return self.found.add(Class::Risky, &at, reason);
         }
         if LOWER.contains(&keyword) || UPPER.contains(&keyword) {
-            let number = |value: Option<&Value>| value.and_then(Value::as_f64);
-            let tighter = match (number(old), number(new)) {
-                (None, Some(_)) => true,
-                (Some(old), Some(new)) => (new > old) == LOWER.contains(&keyword),
-                (_, None) => false,
-            };
-            let class = if tighter { self.flow.narrower() } else { self.flow.wider() };
-            return self.found.add(class, &at, format!("{keyword} was {} and is {}", brief(old), brief(new)));
+            return self.bound(&at, keyword, old, new);
         }
         match (keyword, old, new) {
             ("items", ..) => {
                 let anything = Value::Bool(true);
                 self.schemas(&at, old.unwrap_or(&anything), new.unwrap_or(&anything), depth + 1);
             }
-            ("$defs" | "definitions" | "patternProperties", Some(Value::Object(old)), Some(Value::Object(new))) => {
+            ("uniqueItems", ..) => self.unique(&at, old, new),
+            ("$defs" | "definitions", Some(Value::Object(old)), Some(Value::Object(new))) => {
                 // One that came or went matters where it is referred to, and that changed too.
                 for (name, old) in old {
                     if let Some(new) = new.get(name) {
@@ -123,7 +129,13 @@ impl Walk<'_> {
                 }
             }
             ("$defs" | "definitions", ..) => {}
-            ("anyOf" | "oneOf", Some(Value::Array(old)), Some(Value::Array(new))) => self.any_of(&at, old, new, depth),
+            ("anyOf", Some(Value::Array(old)), Some(Value::Array(new))) => self.any_of(&at, old, new, depth),
+            ("oneOf", Some(Value::Array(old)), Some(Value::Array(new))) => {
+                self.any_of(&at, old, new, depth);
+                if new.len() > old.len() && !are_apart(new) {
+                    self.found.add(Class::Breaking, &at, "what fits a new way and an old one fits it no longer");
+                }
+            }
             (_, None, Some(_)) => {
                 self.found.add(self.flow.narrower(), &at, format!("`{}` is asked for now", visible_line(keyword)));
             }
@@ -136,6 +148,35 @@ impl Walk<'_> {
                 let reason = format!("{} was {} and is {}", visible_line(keyword), brief(old), brief(new));
                 self.found.add(Class::Breaking, &at, reason);
             }
+        }
+    }
+
+    /// A lower or upper bound.
+    fn bound(&mut self, at: &str, keyword: &str, old: Option<&Value>, new: Option<&Value>) {
+        // What is meant where nothing is said.
+        let unsaid = match keyword {
+            "minContains" => Some(1.0),
+            "minLength" | "minItems" | "minProperties" => Some(0.0),
+            _ => None,
+        };
+        let number = |value: Option<&Value>| value.map_or(unsaid, Value::as_f64);
+        let tighter = match (number(old), number(new)) {
+            (None, Some(_)) => true,
+            (Some(old), Some(new)) if old.total_cmp(&new).is_eq() => return,
+            (Some(old), Some(new)) => (new > old) == LOWER.contains(&keyword),
+            (_, None) => false,
+        };
+        let class = if tighter { self.flow.narrower() } else { self.flow.wider() };
+        self.found.add(class, at, format!("{keyword} was {} and is {}", brief(old), brief(new)));
+    }
+
+    /// Whether an item may be there twice.
+    fn unique(&mut self, at: &str, old: Option<&Value>, new: Option<&Value>) {
+        let is_asked = |value: Option<&Value>| value == Some(&Value::Bool(true));
+        match (is_asked(old), is_asked(new)) {
+            (false, true) => self.found.add(self.flow.narrower(), at, "no item may be there twice now"),
+            (true, false) => self.found.add(self.flow.wider(), at, "an item may be there twice now"),
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -157,7 +198,7 @@ impl Walk<'_> {
         }
         let holds = |all: &Option<BTreeSet<String>>, some: &Option<BTreeSet<String>>| match (all, some) {
             (None, _) => true,
-            (Some(_), None) => false,
+            (Some(all), None) => KINDS.iter().all(|kind| all.contains(*kind)),
             (Some(all), Some(some)) => {
                 some.iter().all(|kind| all.contains(kind) || (kind == "integer" && all.contains("number")))
             }
@@ -193,7 +234,6 @@ impl Walk<'_> {
                 for added in new.iter().filter(|value| !old.contains(value)) {
                     // A value is text for the model too.
                     let class = self.flow.wider().max(if added.is_string() { Class::Risky } else { Class::Harmless });
-                    let class = if self.flow == Flow::Out { Class::Risky } else { class };
                     self.found.add(class, &at, format!("the value {} is new", brief(Some(added))));
                 }
             }
@@ -211,24 +251,9 @@ impl Walk<'_> {
         };
         let (before, after) = (properties(old), properties(new));
         let (needed, needs) = (required(old), required(new));
-        let what = match self.flow {
-            Flow::In => "argument",
-            Flow::Out => "member",
-        };
-        for name in before.keys().filter(|name| !after.contains_key(*name)) {
-            let closed = new.get("additionalProperties") == Some(&Value::Bool(false));
-            let class = match self.flow {
-                Flow::In if closed => Class::Breaking,
-                Flow::In => Class::Risky,
-                Flow::Out => Class::Breaking,
-            };
-            let words = if closed { "is refused now" } else { "is gone" };
-            self.found.add(
-                class,
-                &format!("{at}/properties/{}", step(name)),
-                format!("the {what} `{}` {words}", visible_line(name)),
-            );
-        }
+        let what = self.flow.what();
+        let gone = before.keys().filter(|name| !after.contains_key(*name));
+        self.gone(&format!("{at}/properties"), gone, new.get("additionalProperties"));
         for (name, property) in &after {
             let here = format!("{at}/properties/{}", step(name));
             let shown = visible_line(name);
@@ -241,12 +266,13 @@ impl Walk<'_> {
                         format!("the argument `{shown}` is new and has to be given"),
                     );
                 }
-                // What it asks for is for the model to read.
-                None if self.flow == Flow::In && property.get("description").is_some() => {
-                    let reason = format!("the argument `{shown}` is new: {}", brief(property.get("description")));
-                    self.found.add(Class::Risky, &here, reason);
+                None => {
+                    // A name asks for something already, and whatever else it says is for the model to read.
+                    let class = if self.flow == Flow::In { Class::Risky } else { class_of_words(property) };
+                    let said = property.get("description").map(|said| format!(": {}", brief(Some(said))));
+                    let reason = format!("the {what} `{shown}` is new{}", said.unwrap_or_default());
+                    self.found.add(class, &here, reason);
                 }
-                None => self.found.add(Class::Harmless, &here, format!("the {what} `{shown}` is new")),
             }
         }
         for name in needs.iter().filter(|name| !needed.contains(*name)) {
@@ -260,6 +286,46 @@ impl Walk<'_> {
             if after.contains_key(name) {
                 let reason = format!("the {what} `{}` may be left out now", visible_line(name));
                 self.found.add(self.flow.wider(), &format!("{at}/required"), reason);
+            }
+        }
+    }
+
+    /// Properties that are named no longer; `others` is what those that are not named have to fit.
+    fn gone<'a>(&mut self, at: &str, gone: impl Iterator<Item = &'a String>, others: Option<&Value>) {
+        let closed = others == Some(&Value::Bool(false));
+        // Others that have to fit something are not what this one was.
+        let open = others.is_none_or(|others| *others == Value::Bool(true));
+        let class = match self.flow {
+            Flow::In if open => Class::Risky,
+            Flow::In | Flow::Out => Class::Breaking,
+        };
+        let words = if closed { "is refused now" } else { "is gone" };
+        for name in gone {
+            let reason = format!("the {} `{}` {words}", self.flow.what(), visible_line(name));
+            self.found.add(class, &format!("{at}/{}", step(name)), reason);
+        }
+    }
+
+    /// What is named by a pattern.
+    fn patterns(&mut self, at: &str, old: &Map<String, Value>, new: &Map<String, Value>, depth: usize) {
+        let patterns = |schema: &Map<String, Value>| {
+            schema.get("patternProperties").and_then(Value::as_object).cloned().unwrap_or_default()
+        };
+        let is_closed = |schema: &Map<String, Value>| schema.get("additionalProperties") == Some(&Value::Bool(false));
+        let (before, after) = (patterns(old), patterns(new));
+        let at = format!("{at}/patternProperties");
+        for pattern in before.keys().filter(|pattern| !after.contains_key(*pattern)) {
+            let class = if is_closed(new) { self.flow.narrower() } else { self.flow.wider() };
+            self.found.add(class, &at, format!("the pattern {} is gone", visible_line(pattern)));
+        }
+        for (pattern, schema) in &after {
+            match before.get(pattern) {
+                Some(old) => self.schemas(&format!("{at}/{}", step(pattern)), old, schema, depth + 1),
+                None => {
+                    let class = if is_closed(old) { self.flow.wider() } else { self.flow.narrower() };
+                    let class = class.max(class_of_words(schema));
+                    self.found.add(class, &at, format!("the pattern {} is new", visible_line(pattern)));
+                }
             }
         }
     }
@@ -292,7 +358,8 @@ impl Walk<'_> {
             // One that changed.
             ([old], [new]) => self.schemas(at, old, new, depth + 1),
             ([], added) if !added.is_empty() => {
-                self.found.add(self.flow.wider(), at, format!("{} more ways to fit it", added.len()));
+                let words = added.iter().map(|way| class_of_words(way)).max().unwrap_or_default();
+                self.found.add(self.flow.wider().max(words), at, format!("{} more ways to fit it", added.len()));
             }
             (gone, []) if !gone.is_empty() => {
                 self.found.add(self.flow.narrower(), at, format!("{} ways to fit it are gone", gone.len()));
@@ -301,4 +368,32 @@ impl Walk<'_> {
             _ => self.found.add(Class::Breaking, at, "the ways to fit it are others"),
         }
     }
+}
+
+/// What it means that a schema is new, as far as that follows from the words in it: a model reads them.
+fn class_of_words(schema: &Value) -> Class {
+    if speaks(schema) { Class::Risky } else { Class::Harmless }
+}
+
+/// Whether a schema says anything in words, be it by what it calls its members.
+fn speaks(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(keyword, value)| match keyword.as_str() {
+            "type" | "format" | "pattern" | "$ref" | "$schema" | "$id" => false,
+            "properties" => value.as_object().is_some_and(|properties| !properties.is_empty()),
+            _ => speaks(value),
+        }),
+        Value::Array(items) => items.iter().any(speaks),
+        Value::String(_) => true,
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Whether nothing fits two of these schemas, as their kinds tell.
+fn are_apart(ways: &[Value]) -> bool {
+    let mut kinds = BTreeSet::new();
+    ways.iter().all(|way| {
+        let kind = way.get("type").and_then(Value::as_str);
+        kind.is_some_and(|kind| kinds.insert(if kind == "integer" { "number" } else { kind }))
+    })
 }
