@@ -147,7 +147,7 @@ impl Builder<'_> {
     /// Tools that a document describes.
     fn add_learned(&mut self, offered: &Offered<'_>, names: &Names, offer: &Offer) {
         let connector = &offered.checked.connector;
-        for Declared { tool, validators, at } in &offer.declared {
+        for Declared { tool, validators, at, .. } in &offer.declared {
             let Some(public) = self.publish(offered, names, &tool.name, at) else { continue };
             let looks = self.looks(offered.checked, Some((at, tool)));
             let said = self.said(connector, tool, &looks);

@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::pin::{REQUEST, descriptor_of};
 use crate::manifest::{Tool, Validators};
 use crate::name::shown;
 
@@ -50,12 +51,25 @@ pub struct Declared {
     pub validators: Validators,
     /// Where the manifest says something of it: a JSON pointer.
     pub at: String,
+    /// What a call of it sends, and where.
+    pub request: Value,
+}
+
+impl Declared {
+    /// It in the form in which tools are pinned: what we send for it is part of what was agreed to.
+    pub fn descriptor(&self) -> Value {
+        let mut descriptor = descriptor_of(&self.tool);
+        if let Some(members) = descriptor.as_object_mut() {
+            members.insert(REQUEST.into(), self.request.clone());
+        }
+        descriptor
+    }
 }
 
 impl PartialEq for Declared {
     fn eq(&self, other: &Self) -> bool {
         // What judges follows from the schemas.
-        self.tool == other.tool && self.at == other.at
+        self.tool == other.tool && self.at == other.at && self.request == other.request
     }
 }
 

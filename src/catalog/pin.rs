@@ -18,12 +18,16 @@ use super::diff::{Class, Difference, differences, worst};
 use crate::manifest::Tool;
 use crate::widget::sha256_hex;
 
-/// The members of a descriptor that a model or a person goes by.
-const PINNED: [&str; 6] = ["name", "title", "description", "inputSchema", "outputSchema", "annotations"];
+/// The member that says what is sent for a tool of a described API, and where.
+pub(super) const REQUEST: &str = "request";
+/// The name under which a server's instructions are pinned, as if they were a tool's.
+pub const INSTRUCTIONS: &str = "(instructions)";
 /// Pages of one tool that are pinned. No tool shows itself by more.
 const MOST_PAGES: usize = 8;
 /// The form of the lock that is written here.
-pub const LOCK_VERSION: u32 = 1;
+pub const LOCK_VERSION: u32 = 2;
+/// Letters by which a person names a pin.
+const SHORT: usize = 12;
 /// What stands for the hash of a page that could not be read.
 pub const UNREAD: &str = "unread";
 
@@ -55,7 +59,7 @@ impl Policy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
-    /// The SHA-256 of its name, title, description, schemas and annotations, as RFC 8785 writes them.
+    /// The SHA-256 of its descriptor and, of a described API, of what a call sends and where, as RFC 8785 writes them.
     #[schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$"))]
     pub hash: String,
     /// The upstream's pages it shows itself by, each with the SHA-256 of its contents.
@@ -71,6 +75,19 @@ impl Pin {
             (uri, hash)
         };
         Self { hash: digest(&pinned(tool)), pages: pages_of(tool).into_iter().map(hash).collect() }
+    }
+
+    /// Whether what is seen now is what was agreed to. Of a page that could not be read then, nothing else is known.
+    pub(super) fn covers(&self, now: &Self) -> bool {
+        let same = |((uri, agreed), (now, digest)): ((&String, &String), (&String, &String))| {
+            uri == now && (agreed == UNREAD || agreed == digest)
+        };
+        self.hash == now.hash && self.pages.len() == now.pages.len() && self.pages.iter().zip(&now.pages).all(same)
+    }
+
+    /// It in a few letters, by which a person says which one they saw.
+    pub fn short(&self) -> String {
+        sha256_hex(&json!(self).to_string()).chars().take(SHORT).collect()
     }
 
     /// Names the descriptor it is of: everything but what its pages say.
@@ -104,7 +121,7 @@ impl Default for Lock {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
-    /// By the tools' own names.
+    /// By the tools' own names, and the server's instructions as `(instructions)`.
     #[serde(default)]
     pub tools: BTreeMap<String, Pin>,
 }
@@ -115,11 +132,24 @@ pub fn digest(value: &Value) -> String {
     format!("sha256:{}", sha256_hex(&canonical))
 }
 
-/// What of a descriptor is pinned.
+/// What of a descriptor is pinned: everything that clients get of it and go by. Whom a tool lets in, we say ourselves;
+/// of `_meta`, hosts know what is written for them.
 pub fn pinned(tool: &Value) -> Value {
-    let said = |member: &str| tool.get(member).filter(|value| !value.is_null());
-    let members = PINNED.iter().filter_map(|member| Some(((*member).to_owned(), said(member)?.clone())));
-    Value::Object(members.collect())
+    let mut members = tool.as_object().cloned().unwrap_or_default();
+    if let Some(Value::Object(meta)) = members.get_mut("_meta") {
+        meta.retain(|name, _| name == "ui" || name.starts_with("ui/") || name.starts_with("openai/"));
+    }
+    members.retain(|name, value| match value {
+        Value::Null => false,
+        Value::Object(meta) if name == "_meta" => !meta.is_empty(),
+        _ => name != "securitySchemes",
+    });
+    Value::Object(members)
+}
+
+/// A server's instructions, in the form in which tools are pinned.
+pub fn descriptor_of_instructions(text: &str) -> Value {
+    json!({ "name": INSTRUCTIONS, "instructions": text })
 }
 
 /// The digest of what was read at a page's address: what is shown, and what it may do.
@@ -240,7 +270,7 @@ pub fn waiting(
     for (name, now) in seen {
         match locked.tools.get(name) {
             None => drifts.push(Drift::plain(policy, name, Change::New)),
-            Some(pin) if pin == now => {}
+            Some(pin) if pin.covers(now) => {}
             Some(pin) => {
                 let (before, after) = (descriptor(pin), descriptor(now));
                 drifts.push(drift(policy, name, (pin, before.as_ref()), (now, after.as_ref())));
@@ -260,7 +290,11 @@ fn drift(
 ) -> Drift {
     let served = match (policy, &before) {
         (Policy::Warn, _) => Served::Now,
-        (Policy::Hold, Some(_)) => Served::Before,
+        // The old words would be told of what is another call now.
+        (Policy::Hold, Some(before)) if tool.is_none_or(|tool| tool.get(REQUEST) == before.get(REQUEST)) => {
+            Served::Before
+        }
+        (Policy::Hold, Some(_)) => Served::Not,
         (Policy::Hold, None) | (Policy::Block, _) => Served::Not,
     };
     let mut differences = match tool {
@@ -268,7 +302,7 @@ fn drift(
         None => Vec::new(),
     };
     for (uri, hash) in &now.pages {
-        if pin.pages.get(uri).is_some_and(|agreed| agreed != hash) {
+        if pin.pages.get(uri).is_some_and(|agreed| agreed != UNREAD && agreed != hash) {
             let reason = format!("the page {} says something else", super::poison::visible_line(uri));
             differences.push(Difference { class: Class::Risky, place: "/_meta".into(), reason });
         }
@@ -280,21 +314,11 @@ fn drift(
 /// What changed in a tool, as far as what was agreed to is still known.
 pub fn explain(before: Option<&Value>, now: &Value) -> Vec<Difference> {
     match before {
-        Some(before) => differences(&shaped(before), &shaped(now)),
+        Some(before) => differences(&pinned(before), &pinned(now)),
         None => vec![Difference {
             class: Class::Risky,
             place: String::new(),
             reason: "what was agreed to is not kept here word by word, so it cannot be said how".into(),
         }],
     }
-}
-
-/// What is pinned of a tool, with the addresses of its pages.
-pub fn shaped(tool: &Value) -> Value {
-    let mut shaped = pinned(tool);
-    let pages = pages_of(tool);
-    if let (Value::Object(members), false) = (&mut shaped, pages.is_empty()) {
-        members.insert("_meta".into(), json!({ "ui/pages": pages }));
-    }
-    shaped
 }

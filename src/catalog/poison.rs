@@ -14,6 +14,7 @@ mod words;
 
 pub use alike::{Named, look_alikes};
 
+use super::pin::INSTRUCTIONS;
 use crate::name::cut;
 
 /// Findings in one tool; more say nothing new.
@@ -24,8 +25,8 @@ const MOST_MENTIONS: usize = 30;
 const LONGEST: usize = 4096;
 /// The same for anything within its schemas.
 const LONGEST_WITHIN: usize = 2048;
-/// Schemas are looked into so deep.
-const DEEPEST: usize = 24;
+/// Values are looked into so deep; no JSON that is read is deeper.
+const DEEPEST: usize = 128;
 /// Characters of an excerpt before and after what was found.
 const AROUND: usize = 40;
 
@@ -85,25 +86,20 @@ pub struct Scan {
 /// What stands out in a tool's descriptor.
 pub fn scan(descriptor: &Value) -> Scan {
     let tool = descriptor.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut scan = Scan { tool, ..Scan::default() };
-    scan.name("/name", &scan.tool.clone());
-    for (member, longest) in [("title", LONGEST_WITHIN), ("description", LONGEST)] {
-        if let Some(text) = descriptor.get(member).and_then(Value::as_str) {
-            scan.text(&format!("/{member}"), text, longest);
-        }
+    let mut scan = Scan::default();
+    if tool != INSTRUCTIONS {
+        scan.tool.clone_from(&tool);
+        scan.name("/name", &tool);
     }
-    for member in ["inputSchema", "outputSchema", "annotations"] {
-        if let Some(value) = descriptor.get(member) {
-            scan.value(&format!("/{member}"), value, 0);
-        }
-    }
+    scan.members("", descriptor);
     scan
 }
 
-/// The same of what a server says it is for.
-pub fn scan_instructions(text: &str) -> Scan {
+/// The same of a resource, a resource template or a prompt of a server; `list` is where it stands.
+pub fn scan_listed(list: &str, item: &Value) -> Scan {
+    let named = ["uri", "uriTemplate", "name"].iter().find_map(|key| item.get(*key)?.as_str());
     let mut scan = Scan::default();
-    scan.text("/instructions", text, LONGEST);
+    scan.members(&format!("/{list}/{}", visible_line(&cut(&step(named.unwrap_or_default()), AROUND * 2))), item);
     scan
 }
 
@@ -130,6 +126,19 @@ impl Scan {
     fn add(&mut self, place: &str, kind: Kind, reason: String, excerpt: String) {
         if self.found.len() < MOST {
             self.found.push(Finding { tool: self.tool.clone(), place: place.to_owned(), kind, reason, excerpt });
+        }
+    }
+
+    /// Everything a descriptor says besides its name.
+    fn members(&mut self, at: &str, descriptor: &Value) {
+        for (member, value) in descriptor.as_object().into_iter().flatten() {
+            let place = visible_line(&format!("{at}/{}", step(member)));
+            match (member.as_str(), value) {
+                // Addresses are no text, and pictures may stand in theirs.
+                ("name" | "uri" | "uriTemplate" | "icons" | "securitySchemes", _) => {}
+                ("description" | "instructions", Value::String(text)) => self.text(&place, text, LONGEST),
+                _ => self.value(&place, value, 0),
+            }
         }
     }
 
@@ -179,18 +188,27 @@ impl Scan {
             }
             Value::Object(members) => {
                 for (name, member) in members {
-                    // A pattern is no text for anybody, and is full of odd characters.
-                    if name == "pattern" {
+                    // A pattern is no text for anybody, and is full of odd characters. An argument may be called so.
+                    if name == "pattern" && member.is_string() && !place.ends_with("/properties") {
                         continue;
                     }
-                    let below = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+                    let below = format!("{place}/{}", step(name));
                     self.name(&visible_line(&below), name);
+                    if place.ends_with("/properties") && words::wants_conversation(name) {
+                        let reason = "it asks for the conversation by its name".to_owned();
+                        self.add(&visible_line(&below), Kind::Instruction, reason, visible_line(name));
+                    }
                     self.value(&visible_line(&below), member, depth + 1);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// A member's name in a JSON pointer.
+fn step(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The text around a place in it (in bytes), made visible.

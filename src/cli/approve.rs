@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Failure, Format, FormatArgs, print};
 use crate::app::AppError;
 use crate::catalog::diff::unified;
-use crate::catalog::pin::{Change, Drift, Lock, Locked, Pin, Policy, Served, shaped, waiting};
+use crate::catalog::pin::{Change, Drift, Lock, Locked, Pin, Policy, Served, pinned, waiting};
 use crate::catalog::poison::{Finding, scan, visible};
 use crate::config::Config;
 use crate::gateway::pins::{LockFile, SeenTools, descriptor_key, recall, seen_prefix};
@@ -23,7 +23,8 @@ const PAGE: usize = 100;
 pub(super) struct ApproveArgs {
     /// The connector whose tools are agreed to; without one, everything that waits is shown
     connector: Option<String>,
-    /// Its tools, by its own names for them; without any, all of them
+    /// Its tools, by its own names for them, each as TOOL, or as TOOL@DIGEST to agree to nothing but what `--list`
+    /// showed so; without any, all of them
     tools: Vec<String>,
     /// Agree to everything that waits
     #[arg(long, conflicts_with = "connector")]
@@ -41,6 +42,9 @@ struct Waiting {
     connector: String,
     #[serde(flatten)]
     drift: Drift,
+    /// Names what is agreed to; nothing, when the tool is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
     diff: String,
     findings: Vec<Finding>,
 }
@@ -61,16 +65,41 @@ pub(super) fn approve(config: &Config, args: &ApproveArgs) -> Result<(), Failure
     }
     let mut waiting = known.waiting();
     waiting.retain(|it| args.connector.as_ref().is_none_or(|connector| *connector == it.connector));
-    let unknown = args.tools.iter().find(|tool| waiting.iter().all(|it| it.drift.tool != **tool));
-    if let (Some(tool), Some(connector)) = (unknown, &args.connector) {
-        let near = did_you_mean(tool, waiting.iter().map(|it| it.drift.tool.as_str()));
-        return Err(Failure::Usage(format!("nothing waits of the tool `{tool}` of {connector}{near}")));
+    if let Some(connector) = args.connector.as_ref().filter(|_| !args.tools.is_empty()) {
+        waiting = chosen(waiting, connector, &args.tools)?;
     }
-    waiting.retain(|it| args.tools.is_empty() || args.tools.contains(&it.drift.tool));
     if args.list || (args.connector.is_none() && !args.all) {
         return known.show(&waiting, args);
     }
     known.agree(&waiting, args.format.format)
+}
+
+/// What waits of these tools, as far as it is what was seen of them.
+fn chosen(mut waiting: Vec<Waiting>, connector: &str, tools: &[String]) -> Result<Vec<Waiting>, Failure> {
+    let mut chosen = Vec::new();
+    for tool in tools {
+        let named = |name: &str| waiting.iter().position(|it| it.drift.tool == name);
+        let (at, digest) = match (named(tool), tool.rsplit_once('@')) {
+            (None, Some((name, digest))) => (named(name), Some(digest)),
+            (at, _) => (at, None),
+        };
+        let Some(at) = at else {
+            if chosen.iter().any(|it: &Waiting| it.drift.tool == *tool) {
+                continue;
+            }
+            let near = did_you_mean(tool, waiting.iter().map(|it| it.drift.tool.as_str()));
+            return Err(Failure::Usage(format!("nothing waits of the tool `{tool}` of {connector}{near}")));
+        };
+        let it = waiting.swap_remove(at);
+        if digest.is_some() && it.digest.as_deref() != digest {
+            return Err(Failure::Usage(format!(
+                "{connector} says something else of `{}` by now; look again with `switchboard approve {connector} --list`",
+                visible(&it.drift.tool)
+            )));
+        }
+        chosen.push(it);
+    }
+    Ok(chosen)
 }
 
 impl Known {
@@ -139,12 +168,13 @@ impl Known {
                 let before = before.and_then(|pin| self.descriptor(connector, pin));
                 // A tool that is new is all new lines; one of which nothing is known any longer has none.
                 let diff = match (drift.change, before, &now) {
-                    (Change::New, _, Some(now)) => unified(&json!({}), &shaped(now)),
-                    (_, Some(before), Some(now)) => unified(&shaped(&before), &shaped(now)),
+                    (Change::New, _, Some(now)) => unified(&json!({}), &pinned(now)),
+                    (_, Some(before), Some(now)) => unified(&pinned(&before), &pinned(now)),
                     _ => String::new(),
                 };
                 let findings = now.map(|now| scan(&now).found).unwrap_or_default();
-                Waiting { connector: connector.clone(), drift, diff, findings }
+                let digest = seen.tools.get(&drift.tool).map(Pin::short);
+                Waiting { connector: connector.clone(), drift, digest, diff, findings }
             };
             drifts.into_iter().map(waiting).collect::<Vec<_>>()
         };
@@ -157,7 +187,7 @@ impl Known {
             Format::Text if waiting.is_empty() => print("nothing waits: every tool is as it was agreed to")?,
             Format::Text => {
                 print(&waiting.iter().map(Waiting::text).collect::<Vec<_>>().join("\n\n"))?;
-                let hint = "`switchboard approve CONNECTOR [TOOL…]` agrees to it, `--all` to everything";
+                let hint = "`switchboard approve CONNECTOR [TOOL[@DIGEST]…]` agrees to it, `--all` to everything";
                 print(&format!("\n{} waiting; {hint}", waiting.len()))?;
             }
         }
@@ -179,14 +209,14 @@ impl Known {
         let at = written.at.as_deref().unwrap_or(self.file.place());
         if format == Format::Json {
             let agreed: Vec<Value> =
-                waiting.iter().map(|it| json!({ "connector": it.connector, "tool": it.drift.tool })).collect();
+                waiting.iter().map(|it| json!({ "connector": it.connector, "tool": it.drift.tool, "digest": it.digest, "diff": it.diff })).collect();
             return print(&format!("{:#}", json!({ "lock": at, "agreed": agreed })));
         }
         if waiting.is_empty() {
             return print("nothing waits: every tool is as it was agreed to");
         }
-        let mut lines: Vec<String> =
-            waiting.iter().map(|it| format!("{}: {} agreed to", it.connector, visible(&it.drift.tool))).collect();
+        let agreed = |it: &Waiting| format!("{}\n{}: {} agreed to", it.text(), it.connector, visible(&it.drift.tool));
+        let mut lines: Vec<String> = waiting.iter().map(agreed).collect();
         lines.push(format!("written to {}", at.display()));
         lines.extend(written.elsewhere.map(|why| format!("(it is kept in the data folder: {why})")));
         print(&lines.join("\n"))
@@ -215,6 +245,7 @@ impl Waiting {
             (Change::Changed, Served::Before) => ("changed", "; what was agreed to goes on being served"),
             (Change::Changed, Served::Not) => ("changed", ", and is withheld"),
         };
-        format!("`{tool}` {change} ({}){served}", self.drift.class.word())
+        let digest = self.digest.as_ref().map_or_else(String::new, |digest| format!(" [{tool}@{digest}]"));
+        format!("`{tool}` {change} ({}){served}{digest}", self.drift.class.word())
     }
 }

@@ -21,9 +21,9 @@ pub use file::{LOCK_NAME, LockFile, Written, is_lock};
 pub use shelf::recall;
 
 use super::{Connector, Gateway};
-use crate::catalog::pin::{Judged, Known, Lock, Locked, Pin, Policy, descriptor_of, judge};
-use crate::catalog::poison::{Finding, Named, Scan, look_alikes, scan, scan_instructions};
-use crate::catalog::{Offer, Offered};
+use crate::catalog::pin::{Judged, Known, Lock, Locked, Pin, Policy, descriptor_of, descriptor_of_instructions, judge};
+use crate::catalog::poison::{Finding, Named, Scan, look_alikes, scan, scan_listed};
+use crate::catalog::{Declared, Offer, Offered};
 use crate::error::{Problem, Severity};
 use crate::manifest::{self, AdapterSettings};
 use crate::name::ConnectorId;
@@ -202,6 +202,27 @@ impl Pins {
         state.pages.retain(|(id, _), _| stays(id));
     }
 
+    /// Goes by another lock from now on. Connectors that are in it no longer stay pinned where that decides what is
+    /// served: who only lost the file, or a part of it, did not agree to anything.
+    fn adopt(&self, mut lock: Lock, stays: impl Fn(&str) -> bool) {
+        let state = &mut *self.state();
+        if self.policy != Policy::Warn {
+            for (connector, locked) in std::mem::take(&mut state.lock.connectors) {
+                if !lock.connectors.contains_key(&connector) && stays(&connector) {
+                    tracing::error!(
+                        connector,
+                        "it is not in {} any longer; what was agreed to of it stays in force until a restart or \
+                         `switchboard approve {connector}`",
+                        self.file.place().display()
+                    );
+                    lock.connectors.insert(connector, locked);
+                }
+            }
+        }
+        state.lock = lock;
+        state.revision += 1;
+    }
+
     fn locked(&self, connector: &ConnectorId) -> Option<Locked> {
         self.state().lock.connectors.get(connector.as_str()).cloned()
     }
@@ -211,8 +232,9 @@ impl Pins {
 fn scanned(manifest: &manifest::Connector, offer: Option<&Arc<Offer>>) -> Vec<Scan> {
     match offer {
         Some(offer) => {
-            let said = offer.instructions.as_deref().map(scan_instructions);
-            descriptors(offer).iter().map(scan).chain(said).collect()
+            let lists = [("resources", &offer.resources), ("templates", &offer.templates), ("prompts", &offer.prompts)];
+            let others = lists.into_iter().flat_map(|(list, items)| items.iter().map(move |it| scan_listed(list, it)));
+            all_of(offer).iter().map(scan).chain(others).collect()
         }
         None => manifest.tools.iter().map(|tool| scan(&descriptor_of(tool))).collect(),
     }
@@ -220,7 +242,13 @@ fn scanned(manifest: &manifest::Connector, offer: Option<&Arc<Offer>>) -> Vec<Sc
 
 /// The tools of an offer, in the form in which tools are pinned.
 fn descriptors(offer: &Offer) -> Vec<Value> {
-    offer.tools.iter().cloned().chain(offer.declared.iter().map(|declared| descriptor_of(&declared.tool))).collect()
+    offer.tools.iter().cloned().chain(offer.declared.iter().map(Declared::descriptor)).collect()
+}
+
+/// What is pinned of an offer: its tools, and what its server says it is for.
+fn all_of(offer: &Offer) -> Vec<Value> {
+    let instructions = offer.instructions.as_deref().map(descriptor_of_instructions);
+    descriptors(offer).into_iter().chain(instructions).collect()
 }
 
 /// What was found in the tools of all connectors: what stands out in each, and between them.
@@ -300,6 +328,12 @@ impl super::Live {
     /// What may be served of a connector's offer, and what stands out in it.
     pub fn judgement(&self, connector: &ConnectorId) -> Option<&Judgement> {
         self.found.judgements.get(connector).map(AsRef::as_ref)
+    }
+
+    /// What a connector's server says it is for, as far as that may be passed on.
+    pub fn instructions<'a>(&'a self, connector: &ConnectorId) -> Option<String> {
+        let judged = self.judgement(connector).and_then(|judgement| judgement.judged.as_ref());
+        judged?.offer.instructions.clone()
     }
 
     /// What stands out in a connector's tools.

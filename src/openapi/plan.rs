@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
 use crate::manifest::Method;
 
 /// How an operation is called.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// Its method.
     pub method: Method,
@@ -24,7 +25,7 @@ pub struct Plan {
 }
 
 /// A parameter beside the body.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Parameter {
     /// The argument it is taken from.
     pub argument: String,
@@ -39,7 +40,7 @@ pub struct Parameter {
 }
 
 /// Where a parameter stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum Location {
     /// In the path.
     Path,
@@ -52,7 +53,7 @@ pub enum Location {
 }
 
 /// How a value is written (`OpenAPI` 3.1, "Style Values").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Encode {
     /// By style.
     Style {
@@ -68,7 +69,7 @@ pub enum Encode {
 }
 
 /// A style of writing values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Style {
     /// `a=1,2` or `a=1&a=2`.
     Form,
@@ -89,7 +90,7 @@ pub enum Style {
 }
 
 /// A request's body.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Body {
     /// Its media type.
     pub media_type: String,
@@ -102,7 +103,7 @@ pub struct Body {
 }
 
 /// What a body is made from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Shape {
     /// One argument is the whole.
     Whole(String),
@@ -111,7 +112,7 @@ pub enum Shape {
 }
 
 /// A member of a body.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Member {
     /// The argument it is taken from.
     pub argument: String,
@@ -122,7 +123,7 @@ pub struct Member {
 }
 
 /// How one member of a form or multipart body is written (`OpenAPI` 3.1, "Encoding Object").
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PartEncode {
     /// Its media type.
     pub content_type: Option<String>,

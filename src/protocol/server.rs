@@ -169,7 +169,7 @@ impl Server {
         let names: Vec<&str> = in_use().map(|connector| connector.checked.connector.name.as_str()).collect();
         let mut text = format!("Switchboard gives one list of tools from many connectors: {}.", names.join(", "));
         let purposes: Vec<(&str, String)> = in_use()
-            .filter_map(|connector| Some((connector.checked.connector.name.as_str(), purpose(connector)?)))
+            .filter_map(|connector| Some((connector.checked.connector.name.as_str(), purpose(&live, connector)?)))
             .collect();
         // Each has the same room, and what one does not need the next ones get.
         for (index, (name, purpose)) in purposes.iter().enumerate() {
@@ -190,9 +190,9 @@ impl Server {
 }
 
 /// What a connector is for, in its manifest's words or its server's.
-fn purpose(connector: &Connector) -> Option<String> {
-    let said = connector.checked.connector.description.clone();
-    said.or_else(|| connector.offer()?.instructions.clone())
+fn purpose(live: &Live, connector: &Connector) -> Option<String> {
+    let manifest = &connector.checked.connector;
+    manifest.description.clone().or_else(|| live.instructions(&manifest.id))
 }
 
 fn cut(text: String, most: usize) -> String {

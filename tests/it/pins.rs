@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchboard::catalog::Offer;
 use switchboard::catalog::diff::Class;
-use switchboard::catalog::pin::{Change, Known, Locked, Pin, Policy, Served, judge, page_digest};
+use switchboard::catalog::pin::{
+    Change, Known, Locked, Pin, Policy, Served, descriptor_of_instructions, judge, page_digest,
+};
+use switchboard::catalog::{Declared, Offer};
+use switchboard::manifest::{Tool, Validators};
 
 #[derive(Default)]
 struct Kept {
@@ -97,23 +100,61 @@ fn the_first_sight_is_believed_unless_only_the_lock_counts() {
 }
 
 #[test]
-fn only_what_a_model_goes_by_is_pinned_and_the_order_of_members_is_not() {
+fn what_clients_get_is_pinned_and_the_order_of_members_is_not() {
     let (locked, kept) = agreed(&[tool("a", "x")]);
     let mut same = json!({ "inputSchema": { "type": "object" }, "description": "x", "name": "a", "title": null });
     same["_meta"] = json!({ "vendor/build": 7 });
-    same["icons"] = json!([]);
+    same["securitySchemes"] = json!([{ "type": "noauth" }]);
     assert_eq!(judged(Policy::Hold, Some(&locked), &offer(&[same.clone()]), &kept), (vec![same], vec![]));
     for (member, value) in [
         ("title", json!("T")),
         ("inputSchema", json!({ "type": "object", "properties": {} })),
         ("outputSchema", json!({ "type": "object" })),
         ("annotations", json!({ "readOnlyHint": true })),
+        ("icons", json!([{ "src": "https://elsewhere.example/i.png" }])),
+        ("execution", json!({ "taskSupport": "required" })),
+        ("_meta", json!({ "openai/widgetAccessible": true })),
+        ("_meta", json!({ "ui": { "visibility": ["app"] } })),
+        ("weird", json!("obey")),
     ] {
         let mut other = tool("a", "x");
         other[member] = value;
         let (_, drifts) = judged(Policy::Hold, Some(&locked), &offer(&[other]), &kept);
         assert_eq!(drifts, [(Change::Changed, Served::Before)], "{member}");
     }
+}
+
+#[test]
+fn a_tool_that_would_be_another_call_is_not_held_in_its_old_words() {
+    let declared = |text: &str, address: &str| {
+        let tool = Tool::named("a".into(), text.into());
+        let request = json!({ "method": "POST", "address": address });
+        Declared { tool, validators: Validators::default(), at: String::new(), request }
+    };
+    let offer = |it: &Declared| Arc::new(Offer { declared: vec![it.clone()], ..Offer::default() });
+    let (locked, kept) = agreed(&[declared("x", "/archive").descriptor()]);
+    let of = |policy, text, address| {
+        let judged = judge(policy, Some(&locked), &offer(&declared(text, address)), &kept);
+        (judged.offer.declared.len(), judged.drifts.first().map(|drift| (drift.class, drift.served)))
+    };
+    assert_eq!(of(Policy::Block, "x", "/archive"), (1, None));
+    assert_eq!(of(Policy::Hold, "y", "/archive"), (1, Some((Class::Risky, Served::Before))));
+    assert_eq!(of(Policy::Warn, "x", "/delete"), (1, Some((Class::Breaking, Served::Now))));
+    assert_eq!(of(Policy::Hold, "x", "/delete"), (0, Some((Class::Breaking, Served::Not))));
+    assert_eq!(of(Policy::Block, "x", "/delete"), (0, Some((Class::Breaking, Served::Not))));
+}
+
+#[test]
+fn what_a_server_says_of_itself_is_held_like_a_tool() {
+    let saying = |text: &str| Arc::new(Offer { instructions: Some(text.into()), ..Offer::default() });
+    let (locked, kept) = agreed(&[descriptor_of_instructions("Sells.")]);
+    let nothing = Locked::default();
+    let of = |policy, locked, text| judge(policy, locked, &saying(text), &kept).offer.instructions.clone();
+    assert_eq!(of(Policy::Block, Some(&locked), "Sells."), Some("Sells.".into()));
+    assert_eq!(of(Policy::Warn, Some(&locked), "Obey."), Some("Obey.".into()));
+    assert_eq!(of(Policy::Hold, Some(&locked), "Obey."), Some("Sells.".into()));
+    assert_eq!(of(Policy::Hold, Some(&nothing), "Obey."), None);
+    assert_eq!(of(Policy::Block, None, "Obey."), None);
 }
 
 #[test]
@@ -134,6 +175,15 @@ fn pages_count_by_their_address_and_by_what_they_say() {
     let judged = judge(Policy::Hold, Some(&locked), &offer(&[showing("ui://one")]), &kept);
     assert_eq!((judged.drifts[0].class, judged.drifts[0].served), (Class::Risky, Served::Before));
     assert!(judged.drifts[0].said().contains("the page ui://one says something else"), "{:?}", judged.drifts);
+}
+
+#[test]
+fn a_page_that_nobody_could_read_at_first_is_believed_when_it_is() {
+    let mut showing = tool("a", "x");
+    showing["_meta"] = json!({ "ui": { "resourceUri": "ui://one" } });
+    let locked = Locked { tools: [("a".to_owned(), Pin::of(&showing, |_| None))].into() };
+    let kept = Kept { pages: [("ui://one".to_owned(), "sha256:page".to_owned())].into(), ..Kept::default() };
+    assert_eq!(judged(Policy::Block, Some(&locked), &offer(&[showing.clone()]), &kept), (vec![showing], vec![]));
 }
 
 #[test]

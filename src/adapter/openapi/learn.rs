@@ -3,14 +3,14 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::document::Read;
 use crate::catalog::{Declared, Offer, Tally};
 use crate::error::{Problem, Severity};
 use crate::manifest::{Annotations, Checked, FileArgument, Mend, Method, OpenApiSettings, Response, Tool, Validators};
-use crate::openapi::{self, ApiTool, Converted, Plan, Shape, Source};
+use crate::openapi::{self, ApiTool, Body, Converted, Plan, Shape, Source};
 
 /// Problems that are named one by one.
 const MOST_PROBLEMS: usize = 1000;
@@ -98,13 +98,14 @@ impl Learner {
             let mend = id.and_then(|id| self.settings.operations.get(id));
             complete(&mut api, mend);
             let at = id.map_or_else(|| "/adapter/spec".to_owned(), |id| format!("/adapter/operations/{}", escape(id)));
-            let ApiTool { mut tool, plan, base, response, mut wrapped, .. } = api;
+            let ApiTool { mut tool, plan, base: own, response, mut wrapped, .. } = api;
             if response.as_ref().unwrap_or(&self.settings.response).pick.is_some() {
                 // Of a part of the answer, the document promises nothing.
                 (tool.output_schema, wrapped) = (None, false);
             }
-            calls.insert(tool.name.clone(), Operation { plan, base, response, wrapped });
-            declared.push(Declared { tool, validators: Validators::default(), at });
+            let request = self.request(&plan, own.as_ref(), &base);
+            calls.insert(tool.name.clone(), Operation { plan, base: own, response, wrapped });
+            declared.push(Declared { tool, validators: Validators::default(), at, request });
         }
         tally.tools = declared.len();
         if declared.is_empty() {
@@ -128,6 +129,17 @@ impl Learner {
             )),
             _ => Ok(base),
         }
+    }
+
+    /// What calls send and where, as far as the document decides that; in an order that does not depend on its own.
+    fn request(&self, plan: &Plan, own: Option<&Url>, base: &Url) -> Value {
+        let base = own.or((self.base.is_none()).then_some(base)).map_or("", Url::as_str).trim_end_matches('/');
+        let Plan { method, path, mut parameters, mut body, .. } = plan.clone();
+        parameters.sort_by(|a, b| (a.location, &a.wire).cmp(&(b.location, &b.wire)));
+        if let Some(Body { shape: Shape::Spread(members), .. }) = &mut body {
+            members.sort_by(|a, b| a.wire.cmp(&b.wire));
+        }
+        json!({ "method": method, "address": format!("{base}{path}"), "parameters": parameters, "body": body })
     }
 
     /// Whether an operation may be elsewhere than the others.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
-use super::{Change, Drift, Locked, Pin, Policy, Served, descriptor_of, drift};
+use super::{Change, Drift, INSTRUCTIONS, Locked, Pin, Policy, Served, descriptor_of_instructions, drift};
 use crate::catalog::{Declared, Offer};
 use crate::manifest::{Annotations, Tool, Validators};
 
@@ -57,7 +57,7 @@ pub fn judge(policy: Policy, locked: Option<&Locked>, offer: &Arc<Offer>, known:
     for declared in &offer.declared {
         let name = declared.tool.name.as_str();
         seen.insert(name);
-        let Some((drift, before)) = look(name, &descriptor_of(&declared.tool)) else {
+        let Some((drift, before)) = look(name, &declared.descriptor()) else {
             judged.declared.push(declared.clone());
             continue;
         };
@@ -67,6 +67,18 @@ pub fn judge(policy: Policy, locked: Option<&Locked>, offer: &Arc<Offer>, known:
             Served::Not => drop(judged.withheld.insert(name.to_owned(), withheld(drift.change))),
         }
         drifts.push(drift);
+    }
+    if let Some(text) = &offer.instructions {
+        seen.insert(INSTRUCTIONS);
+        let changed = look(INSTRUCTIONS, &descriptor_of_instructions(text));
+        judged.instructions = match &changed {
+            Some((Drift { served: Served::Before, .. }, before)) => {
+                before.as_ref().and_then(|before| before.get("instructions")?.as_str().map(str::to_owned))
+            }
+            Some((Drift { served: Served::Not, .. }, _)) => None,
+            Some((Drift { served: Served::Now, .. }, _)) | None => Some(text.clone()),
+        };
+        drifts.extend(changed.map(|(drift, _)| drift));
     }
     let gone = locked.tools.keys().filter(|name| !seen.contains(name.as_str()));
     drifts.extend(gone.map(|name| Drift::plain(policy, name, Change::Gone)));
@@ -83,15 +95,17 @@ fn first_sight(policy: Policy, offer: &Arc<Offer>) -> Judged {
     let names = offer.tools.iter().filter_map(|tool| tool.get("name").and_then(Value::as_str));
     let names = names.chain(offer.declared.iter().map(|declared| declared.tool.name.as_str()));
     judged.withheld.extend(names.map(|name| (name.to_owned(), withheld(Change::New))));
-    let drifts = judged.withheld.keys().map(|name| Drift::plain(policy, name, Change::New)).collect();
+    let said = offer.instructions.is_some().then_some(INSTRUCTIONS);
+    let new = judged.withheld.keys().map(String::as_str).chain(said);
+    let drifts = new.map(|name| Drift::plain(policy, name, Change::New)).collect();
     Judged { offer: Arc::new(judged), drifts, first_sight: true }
 }
 
 fn without_tools(offer: &Offer) -> Offer {
-    Offer { tools: Vec::new(), declared: Vec::new(), ..offer.clone() }
+    Offer { tools: Vec::new(), declared: Vec::new(), instructions: None, ..offer.clone() }
 }
 
-/// A learned tool in the words that were agreed to. How it is called follows from what is known now.
+/// A learned tool in the words that were agreed to. It is called as it was.
 fn as_agreed(declared: &Declared, before: &Value) -> Declared {
     let text = |member: &str| before.get(member).and_then(Value::as_str).map(str::to_owned);
     let object = |member: &str| before.get(member).and_then(Value::as_object).cloned();
@@ -109,7 +123,7 @@ fn as_agreed(declared: &Declared, before: &Value) -> Declared {
         },
         ..declared.tool.clone()
     };
-    Declared { tool, validators: Validators::default(), at: declared.at.clone() }
+    Declared { tool, validators: Validators::default(), ..declared.clone() }
 }
 
 fn withheld(change: Change) -> String {
@@ -127,7 +141,7 @@ fn changed(
     // A page that was not read since we started says nothing new.
     let page = |uri: &str| known.page(uri).or_else(|| pin.pages.get(uri).cloned());
     let now = Pin::of(tool, page);
-    if now == *pin {
+    if pin.covers(&now) {
         return None;
     }
     let same_form = now.form() == pin.form();

@@ -112,22 +112,35 @@ impl LockFile {
         Ok(Written { lock, at: Some(spare.clone()), elsewhere: Some(why) })
     }
 
-    /// Waits for the turn to change it. Without a data folder nobody else can be waited for.
-    fn turn(&self) -> Result<Option<File>, String> {
-        let Some(spare) = &self.spare else { return Ok(None) };
-        let failed = |error: io::Error| format!("{} cannot be used: {error}", spare.display());
-        private_folder(spare).map_err(failed)?;
-        let file = spare.with_extension("turn");
-        let held = OpenOptions::new().write(true).create(true).truncate(false).open(file).map_err(failed)?;
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match held.try_lock() {
-                Ok(()) => return Ok(Some(held)),
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-                Err(TryLockError::WouldBlock) if Instant::now() < end => pause(),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(format!("another process has held the lock for {} s: try again", PATIENCE.as_secs()));
-                }
+    /// Waits for the turn to change it: among those with this data folder, and then among those with these manifests.
+    fn turn(&self) -> Result<Vec<File>, String> {
+        let mut turns = Vec::new();
+        if let Some(spare) = &self.spare {
+            let failed = |error: io::Error| format!("{} cannot be used: {error}", spare.display());
+            private_folder(spare).map_err(failed)?;
+            let file = spare.with_extension("turn");
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(file).map_err(failed)?;
+            turns.push(held(file)?.map_err(failed)?);
+        }
+        // A folder that is none, or of a kind that nobody can hold, is nobody's to wait for.
+        let folder = self.place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if let Ok(folder) = File::open(folder) {
+            turns.extend(held(folder)?.ok());
+        }
+        Ok(turns)
+    }
+}
+
+/// Holds a file against others, once they let go of it.
+fn held(file: File) -> Result<io::Result<File>, String> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Ok(file)),
+            Err(TryLockError::Error(error)) => return Ok(Err(error)),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => pause(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!("another process has held the lock for {} s: try again", PATIENCE.as_secs()));
             }
         }
     }
@@ -180,6 +193,11 @@ fn parse(path: &Path, text: &str) -> Result<Lock, Vec<Problem>> {
     if version.is_some_and(|version| version > u64::from(LOCK_VERSION)) {
         return Err(vec![document.error("/version", "it was written by a newer Switchboard")]);
     }
+    if version.is_some_and(|version| version < u64::from(LOCK_VERSION)) {
+        let message = "it was written by an older Switchboard and holds too little of each tool; delete it, and what \
+                       upstreams say at the next start is pinned anew";
+        return Err(vec![document.error("/version", message)]);
+    }
     document.read("", &compile_schema(schema_of::<Lock>()))
 }
 
@@ -190,7 +208,7 @@ fn write(path: &Path, lock: &Lock) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(".new");
+    name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
     let new = path.with_file_name(name);
     let replaced = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;

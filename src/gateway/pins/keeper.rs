@@ -11,13 +11,13 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::file::{Stamp, Written};
-use super::{SeenTools, descriptor_key, descriptors, page_key, recall, seen_prefix, written};
+use super::{SeenTools, all_of, descriptor_key, page_key, recall, seen_prefix, written};
 use crate::catalog::Offer;
 use crate::catalog::diff::unified;
-use crate::catalog::pin::{Lock, Locked, Pin, Policy, pages_of, shaped};
+use crate::catalog::pin::{Lock, Locked, Pin, Policy, UNREAD, pages_of, pinned};
 use crate::gateway::{Connector, Gateway};
 use crate::name::{ConnectorId, cut};
-use crate::store::Put;
+use crate::store::{Expected, Put};
 
 /// How often the lock is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -124,7 +124,7 @@ impl Gateway {
                 now
             }
         };
-        let tools = descriptors(offer);
+        let tools = all_of(offer);
         let agreed = self.pins.locked(id).unwrap_or_default();
         let agreed = |uri: &str| agreed.tools.values().find_map(|pin| pin.pages.get(uri)).cloned();
         let page = |uri: &str| pages.get(uri).cloned().or_else(|| agreed(uri));
@@ -134,12 +134,48 @@ impl Gateway {
         let seen = SeenTools { tools: pins.iter().map(|(name, (pin, _))| (name.clone(), pin.clone())).collect() };
         let kept = pins.values().map(|(pin, tool)| (pin.form(), written(tool))).collect();
         self.keep_seen(id, &seen, kept).await;
-        rounds.recorded.insert(id.clone(), (Arc::clone(offer), pages));
-        if self.pins.policy == Policy::Block || self.pins.locked(id).is_some() {
+        rounds.recorded.insert(id.clone(), (Arc::clone(offer), pages.clone()));
+        if let Some(locked) = self.pins.locked(id) {
+            let unread = |pin: &Pin| pin.pages.iter().any(|(uri, it)| it == UNREAD && pages.contains_key(uri));
+            if locked.tools.values().any(unread) {
+                self.pin_pages(id, pages, rounds).await;
+            }
+            return true;
+        }
+        if self.pins.policy == Policy::Block {
             return true;
         }
         self.agree_at_first_sight(id, Locked { tools: seen.tools }, rounds).await;
         true
+    }
+
+    /// Forgets all that is known and kept of a connector that was taken away, unless another has its id by now: what
+    /// comes after it under its name says nothing anybody agreed to.
+    pub(in crate::gateway) async fn forget_pins(&self, id: &ConnectorId) {
+        if self.live().connectors.contains_key(id) {
+            return;
+        }
+        {
+            let state = &mut *self.pins.state();
+            state.lock.connectors.remove(id.as_str());
+            state.kept.retain(|(connector, _), _| connector != id.as_str());
+            state.revision += 1;
+        }
+        let (file, name) = (self.pins.file.clone(), id.as_str().to_owned());
+        let edit = move || file.edit(|lock| drop(lock.connectors.remove(&name)));
+        if let Ok(Err(why)) = tokio::task::spawn_blocking(edit).await {
+            tracing::warn!(connector = %id, "it stays in the lock of tools: {why}");
+        }
+        let Ok(store) = &self.store else { return };
+        let (store, scope, nothing) = (store.as_ref(), self.pins.file.scope(), HashSet::new());
+        let swept = async {
+            store.delete(&format!("{}{id}", seen_prefix(scope)), Expected::Any).await?;
+            self.pins.shelf.sweep(store, &descriptor_key(scope, id.as_str(), ""), &nothing).await?;
+            self.pins.shelf.sweep(store, &page_key(scope, id.as_str(), ""), &nothing).await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%error, connector = %id, "what was kept of its tools could not be taken away");
+        }
     }
 
     /// Keeps what is seen, word by word too.
@@ -178,6 +214,27 @@ impl Gateway {
         }
     }
 
+    /// Pins pages that could not be read when their tools were agreed to, and now were.
+    async fn pin_pages(&self, id: &ConnectorId, pages: BTreeMap<String, String>, rounds: &mut Rounds) {
+        let (file, name) = (self.pins.file.clone(), id.as_str().to_owned());
+        let edit = move || {
+            file.edit(|lock| {
+                let tools = lock.connectors.get_mut(&name).into_iter().flat_map(|locked| locked.tools.values_mut());
+                for (uri, digest) in tools.flat_map(|pin| &mut pin.pages) {
+                    if let Some(now) = pages.get(uri).filter(|_| digest == UNREAD) {
+                        digest.clone_from(now);
+                    }
+                }
+            })
+        };
+        match tokio::task::spawn_blocking(edit).await {
+            Ok(Ok(written)) => self.adopt_lock(written.lock),
+            Ok(Err(why)) => tracing::warn!(connector = %id, "what its pages say is not pinned: {why}"),
+            Err(error) => tracing::warn!(%error, connector = %id, "what its pages say is not pinned"),
+        }
+        rounds.stamp = Some(self.pins.file.stamp());
+    }
+
     async fn agree_at_first_sight(&self, id: &ConnectorId, locked: Locked, rounds: &mut Rounds) {
         let (file, name) = (self.pins.file.clone(), id.as_str().to_owned());
         let agreed = locked.clone();
@@ -188,10 +245,9 @@ impl Gateway {
         };
         let done = tokio::task::spawn_blocking(edit).await;
         let tools = locked.tools.len();
-        let mut state = self.pins.state();
         match done {
             Ok(Ok(Written { lock, at, elsewhere })) => {
-                state.lock = lock;
+                self.adopt_lock(lock);
                 if let Some(at) = at {
                     tracing::info!(connector = %id, tools, "pinned at first sight in {}", at.display());
                 }
@@ -201,12 +257,12 @@ impl Gateway {
             }
             Ok(Err(why)) => {
                 tracing::warn!(connector = %id, "its tools are pinned until we stop, and not beyond: {why}");
+                let mut state = self.pins.state();
                 state.lock.connectors.entry(id.as_str().to_owned()).or_insert(locked);
+                state.revision += 1;
             }
             Err(error) => tracing::warn!(%error, connector = %id, "its tools are not pinned"),
         }
-        state.revision += 1;
-        drop(state);
         rounds.stamp = Some(self.pins.file.stamp());
     }
 
@@ -252,15 +308,18 @@ impl Gateway {
             return false;
         }
         self.recall_of(&lock).await;
-        {
-            let mut state = self.pins.state();
-            state.lock = lock;
-            state.revision += 1;
-        }
         tracing::info!("the lock of tools changed");
+        self.adopt_lock(lock);
+        // Who is in it no longer is pinned anew, where that is how it began.
+        rounds.recorded.clear();
         let gateway = Arc::clone(self);
         let _ = tokio::task::spawn_blocking(move || gateway.refresh()).await;
         true
+    }
+
+    fn adopt_lock(&self, lock: Lock) {
+        let live = self.live();
+        self.pins.adopt(lock, |id| live.connectors.keys().any(|known| known.as_str() == id));
     }
 
     /// Tells each change once, with what differs.
@@ -287,11 +346,11 @@ impl Gateway {
     fn diff_of(&self, connector: &Connector, tool: &str) -> Option<String> {
         let id = &connector.checked.connector.id;
         let offer = connector.offer()?;
-        let tools = descriptors(&offer);
+        let tools = all_of(&offer);
         let now = tools.iter().find(|it| it.get("name").is_some_and(|name| name == tool))?;
         let state = self.pins.state();
         let form = state.lock.connectors.get(id.as_str())?.tools.get(tool)?.form();
         let before: Value = serde_json::from_str(state.kept.get(&(id.as_str().to_owned(), form))?).ok()?;
-        Some(unified(&shaped(&before), &shaped(now)))
+        Some(unified(&pinned(&before), &pinned(now)))
     }
 }

@@ -9,7 +9,7 @@ use super::{Pins, page_key};
 use crate::adapter::McpAdapter;
 use crate::call::{Downstream, Era, Sent};
 use crate::caller::Caller;
-use crate::catalog::pin::{Policy, page_digest, pages_of};
+use crate::catalog::pin::{Policy, UNREAD, page_digest, pages_of};
 use crate::catalog::{Offer, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Gateway;
@@ -57,7 +57,7 @@ impl Gateway {
     pub(in crate::gateway) async fn pinned_page(&self, place: &Place, sent: Sent) -> Result<Sent> {
         let live = self.live();
         let pinned = live.connectors.get(&place.connector).is_some_and(|connector| self.pins.covers(connector));
-        if !pinned || !place.own.starts_with("ui://") || sent.is_error {
+        if !pinned || !place.own.starts_with("ui://") {
             return Ok(sent);
         }
         let policy = self.pins.policy;
@@ -68,15 +68,20 @@ impl Gateway {
         };
         let Some(agreed) = self.pins.agreed(&place.connector, &place.own) else {
             // No tool that is served shows itself by it.
-            return if policy == Policy::Block { Err(withheld()) } else { Ok(sent) };
+            return if policy == Policy::Block && !sent.is_error { Err(withheld()) } else { Ok(sent) };
         };
+        if sent.is_error {
+            // A page that got another name is there as long as its tool is held.
+            let kept = if policy == Policy::Hold { self.kept_page(&place.connector, &agreed).await } else { None };
+            return Ok(kept.unwrap_or(sent));
+        }
         let read: Value = serde_json::from_slice(&sent.json).unwrap_or_default();
         let digest = page_digest(&read);
         if self.pins.note_page(&place.connector, &place.own, &digest) {
             self.bulletin.changed.notify_one();
         }
         match policy {
-            _ if digest == agreed => Ok(sent),
+            _ if digest == agreed || agreed == UNREAD => Ok(sent),
             Policy::Warn => Ok(sent),
             Policy::Hold => self.kept_page(&place.connector, &agreed).await.ok_or_else(withheld),
             Policy::Block => Err(withheld()),

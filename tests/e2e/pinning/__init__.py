@@ -40,11 +40,17 @@ class Upstream:
             return {}
         return json.loads(self.lock.read_text())["connectors"].get(self.id, {}).get("tools", {})
 
-    def say(self, tools: list[dict[str, Any]] | None = None, pages: dict[str, str] | None = None) -> None:
+    def say(
+        self,
+        tools: list[dict[str, Any]] | None = None,
+        pages: dict[str, str] | None = None,
+        instructions: str | None = None,
+    ) -> None:
         """Changes what the server says; what is None stays."""
         state = json.loads(self.file.read_text()) if self.file.exists() else {"tools": [], "pages": {}}
         state |= {} if tools is None else {"tools": tools}
         state |= {} if pages is None else {"pages": pages}
+        state |= {} if instructions is None else {"instructions": instructions}
         draft = self.file.with_suffix(".draft")
         draft.write_text(json.dumps(state))
         draft.rename(self.file)

@@ -35,7 +35,8 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         case "initialize":
             capabilities = {"tools": {"listChanged": True}, "resources": {}}
             info = {"name": "changing", "version": "1"}
-            return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
+            said = {"instructions": state()["instructions"]} if "instructions" in state() else {}
+            return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info, **said}
         case "ping":
             return {}
         case "tools/list":
