@@ -36,18 +36,19 @@ use crate::credential::Keyring;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{Manifests, Owner};
 use crate::name::{ConnectorId, shown};
-use crate::store::{Expected, Store, StoreError};
+use crate::store::{Store, StoreError};
 use order::is_name;
 use record::{DEPLOYMENTS, Drawer, RECORDS, id, of_tenant};
 
 /// Deployments that wait for their turn. One more is refused.
 const WAITING: usize = 100;
-/// Connectors that can be added in all.
-const MOST: u64 = 500;
 /// How long the next snapshot may take to come.
 const SOON: Duration = Duration::from_secs(10);
 /// The folder, which is none on any disk, where their manifests stand.
 const FOLDER: &str = "<added>";
+
+/// A deployment that waits, and whose it is.
+type Turn = (Option<String>, String);
 
 /// Why something is not added, found or taken away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,10 +99,10 @@ impl From<RegistryError> for Error {
 pub struct Registry {
     rules: Rules,
     drawer: Result<Drawer, String>,
-    /// Names of deployments that wait.
-    queue: mpsc::Sender<String>,
+    /// Deployments that wait.
+    queue: mpsc::Sender<Turn>,
     /// Their other end, until somebody works it off.
-    waiting: Mutex<Option<mpsc::Receiver<String>>>,
+    waiting: Mutex<Option<mpsc::Receiver<Turn>>>,
     /// Ends deployments under way.
     under_way: Mutex<HashMap<String, CancellationToken>>,
     /// Told when what was added is no longer what was read.
@@ -176,7 +177,7 @@ impl Registry {
 
     /// The manifest of an added connector.
     fn manifest(&self, record: &Record) -> String {
-        let (adapter, credentials) = record.source.adapter(&self.rules, &self.folder(&record.id()));
+        let (adapter, credentials) = record.source.adapter(&self.rules, &self.folder(record));
         let mut manifest = json!({
             "id": record.id(),
             "name": record.name,
@@ -191,9 +192,9 @@ impl Registry {
         manifest.to_string()
     }
 
-    /// The folder of a connector that is a program.
-    fn folder(&self, id: &str) -> PathBuf {
-        self.rules.folder.as_deref().unwrap_or(Path::new("")).join("registry").join(id)
+    /// The folder of a connector that is a program. Another of its name that comes after it has one of its own.
+    fn folder(&self, record: &Record) -> PathBuf {
+        self.rules.folder.as_deref().unwrap_or(Path::new("")).join("registry").join(&record.deployment)
     }
 
     /// Why the operator does not let this be started.
@@ -230,9 +231,8 @@ impl Registry {
         }
         // A place in the queue before anything is kept.
         let place = self.queue.try_reserve().map_err(|_| RegistryError::Full)?;
-        if drawer.count(RECORDS).await? >= MOST {
-            return Err(RegistryError::Forbidden(format!("{MOST} connectors were added already; remove one first")));
-        }
+        drawer.has_room(new.tenant.as_deref()).await?;
+        let client = new.oauth_config.clone().map(|client| client.checked(&new.name)).transpose()?;
         let now = SystemTime::now();
         let deployment = Deployment {
             id: Uuid::new_v4().to_string(),
@@ -255,14 +255,16 @@ impl Registry {
             built: false,
             added: now,
             name: new.name.clone(),
+            client: client.is_some(),
         };
         // In this order: a deployment without its connector is over, a connector without one would stay for ever.
         drawer.note(&deployment).await?;
-        if drawer.put(&key(record.tenant.as_deref(), &record.name), &record, Expected::Absent).await?.is_none() {
-            drawer.delete(&format!("{DEPLOYMENTS}{}", deployment.id)).await?;
-            return Err(taken());
+        let kept = drawer.keep_new(&record, client.as_ref()).await;
+        if !matches!(kept, Ok(true)) {
+            drop(drawer.delete(&format!("{DEPLOYMENTS}{}", deployment.id)).await);
+            return Err(kept.err().unwrap_or_else(taken));
         }
-        place.send(deployment.id.clone());
+        place.send((deployment.tenant.clone(), deployment.id.clone()));
         Ok(deployment)
     }
 
@@ -291,9 +293,13 @@ impl Registry {
         Ok(all)
     }
 
-    /// Forgets a connector and what it left on the disk. Whether there was one.
-    async fn forget(&self, tenant: Option<&str>, name: &str) -> Result<bool, RegistryError> {
-        let was = self.drawer()?.delete(&key(tenant, name)).await?;
+    /// Forgets a connector, and the client at its issuer if `with_client`. Whether there was one.
+    async fn forget(&self, tenant: Option<&str>, name: &str, with_client: bool) -> Result<bool, RegistryError> {
+        let drawer = self.drawer()?;
+        let was = drawer.delete(&key(tenant, name)).await?;
+        if was && with_client {
+            drawer.delete(&clients::key(tenant, name)?).await?;
+        }
         self.changed.notify_one();
         Ok(was)
     }
@@ -318,31 +324,54 @@ impl Gateway {
     pub async fn remove(&self, tenant: Option<&str>, name: &str, by: &Caller) -> Result<(), RegistryError> {
         let registry = &self.registry;
         let found = registry.drawer()?.get::<Record>(&key(tenant, name)).await?;
-        let unknown = || RegistryError::Unknown(format!("no connector called `{}` was added", shown(name)));
-        let (record, _) = found.ok_or_else(unknown)?;
-        registry.forget(tenant, name).await?;
+        // One that was sealed with a key that is lost cannot be read, and has to go nevertheless.
+        if !registry.forget(tenant, name, true).await? {
+            if self.serves(tenant, name) {
+                return Err(still_there());
+            }
+            let whose =
+                if tenant.is_none() && by.is_unlimited() { "; a tenant's goes with its `tenantId`" } else { "" };
+            let message = format!("no connector called `{}` was added{whose}", shown(name));
+            return Err(RegistryError::Unknown(message));
+        }
         tracing::info!(connector = name, tenant, by = by.said(), "a connector is removed");
+        let Some((record, _)) = found else { return Ok(()) };
         let under_way =
             registry.under_way.lock().unwrap_or_else(PoisonError::into_inner).get(&record.deployment).cloned();
-        if let Some(under_way) = under_way {
-            under_way.cancel();
+        match under_way {
+            Some(under_way) => under_way.cancel(),
+            None => registry.drawer()?.forget_deployment(&record.deployment).await?,
         }
-        self.left(&record).await;
-        Ok(())
+        if self.left(&record).await { Ok(()) } else { Err(still_there()) }
     }
 
-    /// Waits until a connector is in no snapshot any more, and takes its folder away.
-    async fn left(&self, record: &Record) {
+    /// Whether an added connector takes calls.
+    fn serves(&self, tenant: Option<&str>, name: &str) -> bool {
+        let live = self.live();
+        let mut owners = live.connectors.values().filter_map(|it| it.checked.connector.owner.as_ref());
+        owners.any(|owner| owner.tenant.as_deref() == tenant && owner.name == name)
+    }
+
+    /// Waits until a connector is in no snapshot any more, and takes away what is kept for it; whether it is gone.
+    async fn left(&self, record: &Record) -> bool {
         let mut live = self.watch();
         let is_there = |live: &Arc<Live>| {
             let owned = live.connectors.values().filter_map(|it| it.checked.connector.owner.as_ref());
             owned.into_iter().any(|owner| *owner.deployment == *record.deployment)
         };
-        let _ = tokio::time::timeout(SOON, live.wait_for(|live| !is_there(live))).await;
-        if record.source.program().is_some() && self.registry.rules.folder.is_some() {
-            let _ = tokio::fs::remove_dir_all(self.registry.folder(&record.id())).await;
+        let gone = tokio::time::timeout(SOON, live.wait_for(|live| !is_there(live))).await.is_ok();
+        if gone && let Ok(id) = ConnectorId::try_from(record.id()) {
+            self.forget_pins(&id).await;
         }
+        prepare::clear(&record.source, &self.registry.rules, &self.registry.folder(record)).await;
+        gone
     }
+}
+
+fn still_there() -> RegistryError {
+    let message = "it is forgotten, and yet takes calls until the server can read its manifests again; its log says \
+                   why it cannot";
+    RegistryError::Unavailable(message.into())
 }
 
 /// Where a connector is kept.

@@ -6,9 +6,9 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, FromRequestParts, Query},
+    extract::{ConnectInfo, FromRequestParts, Path, Query},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{any, delete, get, post},
 };
 use bytes::Bytes;
 use http::{
@@ -69,6 +69,10 @@ pub(super) fn routes(sdk: Arc<Sdk>) -> Router {
         .route("/api/v1/mcp/custom/{name}", delete(registry::remove))
         .route("/api/v1/tenants/{tenant}/integrations", get(registry::integrations))
         .route("/api/v1/tenants/{tenant}/integrations/{integration}/oauth-config", oauth)
+        .route("/api/v1/{*rest}", any(|| async { Refusal::new(StatusCode::NOT_FOUND, "there is nothing here") }))
+        .method_not_allowed_fallback(|| async {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this takes another method, or is not to be had here yet")
+        })
         .with_state(sdk)
 }
 
@@ -98,6 +102,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
             request: parts.extensions.get().copied().unwrap_or_default(),
             query: query.map(|query| Value::Object(query.0)).map_err(|_| ()),
         })
+    }
+}
+
+/// Parts of the path.
+struct Named<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(named)| Self(named)).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the path is no text"))
     }
 }
 

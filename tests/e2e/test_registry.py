@@ -387,6 +387,8 @@ def test_a_connector_removed_before_it_runs_never_runs(open_server: Server, upst
         {"type": "npm", "package": "left-pad@^1.0.0"},
         {"type": "npm", "package": "--eval@1.0.0"},
         {"type": "npm", "package": "../evil@1.0.0"},
+        {"type": "npm", "package": "left-pad@1.3.0", "env": {"npm_config_registry": "http://elsewhere.example/"}},
+        {"type": "npm", "package": "left-pad@1.3.0", "env": {"NODE_OPTIONS": "--require=/tmp/evil.js"}},
         {"type": "stdio", "command": ""},
         {"type": "stdio", "command": "true", "env": {"A=B": "c"}},
     ],
@@ -398,7 +400,7 @@ def test_a_source_that_makes_no_sense_is_refused(open_server: Server, source: Js
     assert client.custom() == {}
 
 
-@pytest.mark.parametrize("name", ["", "Weather", "we_ather", "-weather", "a" * 55, "../x", "we ather"])
+@pytest.mark.parametrize("name", ["", "Weather", "we_ather", "-weather", "a" * 55, "../x", "we ather", "pay-5bc1a08d"])
 def test_a_name_that_is_none_is_refused(open_server: Server, upstream: str, name: str) -> None:
     assert "name" in refused(400, SdkClient(open_server.base).add, name, http(upstream))
 
@@ -408,6 +410,13 @@ def test_a_name_in_a_file_is_taken(open_server: Server, upstream: str) -> None:
     assert "calm" in refused(409, client.add, "calm", http(upstream))
     refused(404, client.remove, "calm")
     echo(open_server, "calm")
+
+
+def test_every_no_has_the_form_of_the_api(open_server: Server) -> None:
+    client = SdkClient(open_server.base)
+    refused(404, client.request, "GET", "/api/v1/nothing")
+    refused(400, client.request, "GET", "/api/v1/tools/%FF")
+    refused(405, client.request, "POST", "/api/v1/tools/select", {})
 
 
 # Restarts
@@ -596,14 +605,18 @@ def test_tools_add_and_remove_for_whom_may(keyed: Server, tenants: dict[str, Sdk
     status = admin.does("connector_status", {"deploymentId": taken["deploymentId"]})["structuredContent"]
     assert status["status"] == "running" and status["toolsDiscovered"] > 3
     [server] = admin.does("connector_list")["structuredContent"]["servers"]
-    assert server["name"] == "by-tool" and server["source"] == {"type": "http", "url": upstream}
+    assert server["name"] == "by-tool" and server["source"] == {"type": "http", "url": upstream.removesuffix("/mcp")}
     again = result(admin.call("connector_add", order))
     assert again["isError"] and "by-tool" in again["content"][0]["text"]
     program = result(admin.call("connector_add", {"name": "prog", "source": {"type": "stdio", "command": "sh"}}))
     assert program["isError"] and "registry.programs" in program["content"][0]["text"]
     foreign = Caller(keyed, tenants["globex"].api_key).call("connector_remove", {"name": "by-tool"})
     assert result(foreign)["isError"]
+    lock = keyed.manifests.folder / "switchboard.lock"
+    until(lambda: "by-tool" in lock.read_text(), "its tools are pinned")
     admin.does("connector_remove", {"name": "by-tool"})
+    # Nothing of it stays that would count for the next one of this name.
+    assert "by-tool" not in lock.read_text()
     assert admin.does("connector_list")["structuredContent"] == {"count": 0, "servers": []}
 
 
@@ -635,6 +648,15 @@ CLIENT = {
     "redirectUri": "https://acme.example/callback",
     "scopes": ["read", "write"],
 }
+
+
+def test_a_client_may_come_with_a_connector_and_goes_with_it(tenants: dict[str, SdkClient], upstream: str) -> None:
+    acme = tenants["acme"]
+    refused(400, acme.add, "crm", http(upstream), oauthConfig={"clientId": "x"})
+    runs(acme, "crm", http(upstream), oauthConfig=CLIENT)
+    assert acme.oauth_config("GET", "acme", "crm")["clientId"] == "acme-client"
+    acme.remove("crm")
+    assert acme.tenant_integrations("acme") == []
 
 
 def test_a_tenants_client_is_kept_and_its_secret_never_told(keyed: Server, tenants: dict[str, SdkClient]) -> None:
@@ -758,6 +780,25 @@ def test_a_source_this_machine_cannot_run_says_what_is_missing(tmp_path: Path) -
         assert "container engine" in fails(client, "box", {"type": "docker", "image": "example/server:1"})
         assert "git" in fails(client, "hub", {"type": "github", "repository": "owner/name"})
         assert "npx" in fails(client, "pack", {"type": "npm", "package": "left-pad@1.3.0"})
+
+
+def test_a_container_has_its_variables_and_its_engine_has_none(tmp_path: Path) -> None:
+    engine = tmp_path / "bin" / "docker"
+    engine.parent.mkdir()
+    said = {name: tmp_path / f"engine.{name}" for name in ("args", "env", "file")}
+    lines = [f'echo "$@" >> {said["args"]}', f"env >> {said['env']}", f"cat variables >> {said['file']}", '[ "$1" != run ]']
+    engine.write_text("\n".join(["#!/bin/sh", *lines]))
+    engine.chmod(0o755)
+    path = f"{engine.parent}:{os.environ['PATH']}"
+    more = {"registry": {"open": True, "programs": ["docker"]}}
+    with gateway(tmp_path / "sb", calm(), auth={"mode": "none"}, env={"PATH": path}, more=more) as server:
+        source = {"type": "docker", "image": "example/server:1", "env": {"DOCKER_HOST": "tcp://elsewhere.example:1"}}
+        fails(SdkClient(server.base), "box", source)
+    args = said["args"].read_text()
+    assert re.search("run --rm --interactive --init --label switchboard=\\S+ --env-file variables example/server:1", args), args
+    # What may be left of it is looked for at the end.
+    assert "ps --all --quiet --filter label=switchboard=" in args, args
+    assert "elsewhere" in said["file"].read_text() and "elsewhere" not in said["env"].read_text()
 
 
 # How the server is

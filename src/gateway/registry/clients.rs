@@ -16,7 +16,9 @@ use crate::name::{ConnectorId, shown};
 use crate::store::Expected;
 
 /// Where clients are kept.
-const CLIENTS: &str = "oauth-client/";
+pub(super) const CLIENTS: &str = "oauth-client/";
+/// Clients of one tenant.
+const MOST: u64 = 500;
 /// The longest text of one, in bytes.
 const LONGEST: usize = 4096;
 /// Scopes of one.
@@ -25,7 +27,7 @@ const MOST_SCOPES: usize = 100;
 /// A client at an issuer. `Debug` shows no secret.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OAuthClient {
+pub struct OAuthClient {
     client_id: String,
     client_secret: String,
     #[serde(default)]
@@ -43,24 +45,29 @@ impl fmt::Debug for OAuthClient {
 }
 
 impl OAuthClient {
-    fn read(body: &Value) -> Result<Self, RegistryError> {
+    fn read(body: &Value, integration: &str) -> Result<Self, RegistryError> {
+        let words = "it has to be {clientId, clientSecret, redirectUri?, scopes?}";
+        let client = Self::deserialize(body).map_err(|_| RegistryError::Invalid(words.into()))?;
+        client.checked(integration)
+    }
+
+    /// It as the client at this integration's issuer, when it can be one.
+    pub(super) fn checked(self, integration: &str) -> Result<Self, RegistryError> {
         let invalid = |words: &str| RegistryError::Invalid(words.to_owned());
-        let client = Self::deserialize(body)
-            .map_err(|_| invalid("it has to be {clientId, clientSecret, redirectUri?, scopes?}"))?;
         let fits = |text: &str| text.len() <= LONGEST && !text.chars().any(char::is_control);
-        let texts = [Some(&client.client_id), Some(&client.client_secret), client.redirect_uri.as_ref()];
-        let texts = texts.into_iter().flatten().chain(&client.scopes);
-        if client.client_id.is_empty() || client.client_secret.is_empty() {
+        let texts = [Some(&self.client_id), Some(&self.client_secret), self.redirect_uri.as_ref()];
+        let texts = texts.into_iter().flatten().chain(&self.scopes);
+        if self.client_id.is_empty() || self.client_secret.is_empty() {
             return Err(invalid("`clientId` and `clientSecret` are empty"));
         }
-        if client.scopes.len() > MOST_SCOPES || !texts.into_iter().all(|text| fits(text)) {
+        if self.scopes.len() > MOST_SCOPES || !texts.into_iter().all(|text| fits(text)) {
             return Err(invalid("one of its texts is too long, or holds what no text of a client can"));
         }
         let web = |uri: &String| Url::parse(uri).is_ok_and(|uri| matches!(uri.scheme(), "http" | "https"));
-        if !client.redirect_uri.iter().all(web) {
+        if !self.redirect_uri.iter().all(web) {
             return Err(invalid("`redirectUri` has to be a web address"));
         }
-        Ok(client)
+        Ok(Self { integration: integration.to_owned(), ..self })
     }
 
     /// What may be told of it.
@@ -76,7 +83,7 @@ impl OAuthClient {
 }
 
 /// Where a tenant's client is kept. An integration goes by its own name or its connector's id.
-fn key(tenant: Option<&str>, integration: &str) -> Result<String, RegistryError> {
+pub(super) fn key(tenant: Option<&str>, integration: &str) -> Result<String, RegistryError> {
     let id = ConnectorId::try_from(integration.to_owned());
     let id = id.map_err(|_| RegistryError::Unknown(format!("there is no integration `{}`", shown(integration))))?;
     Ok(format!("{}{id}", of_tenant(CLIENTS, tenant)))
@@ -138,9 +145,13 @@ impl Gateway {
         body: &Value,
         by: &Caller,
     ) -> Result<Value, RegistryError> {
-        let client = OAuthClient { integration: integration.to_owned(), ..OAuthClient::read(body)? };
+        let client = OAuthClient::read(body, integration)?;
         let key = key(tenant, integration)?;
-        self.registry.drawer()?.put(&key, &client, Expected::Any).await?;
+        let drawer = self.registry.drawer()?;
+        if drawer.count(&of_tenant(CLIENTS, tenant)).await? >= MOST {
+            return Err(RegistryError::Forbidden(format!("{MOST} clients are kept already; forget one first")));
+        }
+        drawer.put(&key, &client, Expected::Any).await?;
         tracing::info!(integration, tenant, by = by.said(), "a tenant's client at an issuer is kept");
         Ok(client.told())
     }

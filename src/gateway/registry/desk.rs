@@ -91,14 +91,10 @@ fn told(record: &Record, live: &Live) -> Value {
     all
 }
 
-/// A source without what may be a secret: headers, variables, arguments, and what stands behind an address.
+/// A source without what may be a secret: headers, variables, arguments, and all of an address but where it begins,
+/// for some have their only secret in the path.
 fn shown(source: &Source) -> Value {
-    let place = |url: &str| {
-        let mut url = Url::parse(url).ok()?;
-        url.set_query(None);
-        url.set_fragment(None);
-        Some(url.to_string())
-    };
+    let place = |url: &str| Some(Url::parse(url).ok()?.origin().ascii_serialization());
     let (key, value) = match source {
         Source::OpenApi { url, .. } | Source::Http { url, .. } | Source::Sse { url, .. } => ("url", place(url)),
         Source::Npm { package, .. } => ("package", Some(package.clone())),

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::clients::OAuthClient;
+use super::record::MARK;
 use super::{RegistryError, Source};
 use crate::caller::Caller;
 use crate::name::shown;
@@ -29,10 +31,13 @@ pub struct NewConnector {
     pub description: Option<String>,
     /// Where it comes from.
     pub source: Source,
+    /// Who the tenant is at the connector's issuer.
+    #[serde(default)]
+    pub oauth_config: Option<OAuthClient>,
 }
 
 impl NewConnector {
-    /// An order as clients write it: `{name, source, category, description?, tenantId?}`.
+    /// An order as clients write it: `{name, source, category, description?, tenantId?, oauthConfig?}`.
     pub fn read(order: &Value) -> Result<Self, RegistryError> {
         let kind = order.pointer("/source/type").and_then(Value::as_str);
         let known = ["openapi", "http", "sse", "npm", "stdio", "docker", "github"];
@@ -42,7 +47,8 @@ impl NewConnector {
         // The library's words would repeat what may be a secret in the wrong place.
         let unreadable = |_| {
             RegistryError::Invalid(
-                "it has to be {name, source, category, description?, tenantId?}, and `source` what its `type` takes"
+                "it has to be {name, source, category, description?, tenantId?, oauthConfig?}, and `source` what its \
+                 `type` takes"
                     .into(),
             )
         };
@@ -62,6 +68,9 @@ impl NewConnector {
                 return invalid(format!("`{key}` has to be a text of at most {LONGEST_TEXT} characters on one line"));
             }
         }
+        if self.tenant.is_none() && is_marked(&self.name) {
+            return invalid("`name` may not end like a tenant's mark, in `-` and eight hexadecimal digits".into());
+        }
         self.source.fault().map_or(Ok(()), invalid)
     }
 }
@@ -69,6 +78,12 @@ impl NewConnector {
 pub(super) fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with('-') && name.chars().all(fits)
+}
+
+/// Whether a name ends as the id of a tenant's connector does.
+fn is_marked(name: &str) -> bool {
+    name.rsplit_once('-')
+        .is_some_and(|(_, mark)| mark.len() == MARK && mark.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')))
 }
 
 /// Whose things are meant.

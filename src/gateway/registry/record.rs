@@ -8,7 +8,8 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{RegistryError, Source};
+use super::clients::{self, OAuthClient};
+use super::{RegistryError, Source, key};
 use crate::credential::Safe;
 use crate::store::{Expected, Put, Store, Version};
 use crate::widget::sha256_hex;
@@ -16,10 +17,15 @@ use crate::widget::sha256_hex;
 /// Where connectors are kept, and deployments.
 pub(super) const RECORDS: &str = "registry/";
 pub(super) const DEPLOYMENTS: &str = "deployment/";
-/// How long the end of a deployment is told.
+/// How long a deployment is told of that left nothing.
 const TOLD: Duration = Duration::from_hours(24 * 7);
+/// Connectors that can be added in all, and for one tenant.
+const MOST: u64 = 500;
+const MOST_OF_TENANT: u64 = 50;
+/// Failures of one tenant that are told of.
+const MOST_FAILED: usize = 100;
 /// Letters of a tenant's mark in an id.
-const MARK: usize = 8;
+pub(super) const MARK: usize = 8;
 
 /// A connector that somebody added.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +46,9 @@ pub struct Record {
     pub built: bool,
     /// When it was added.
     pub added: SystemTime,
+    /// Whether a client at its issuer came with it.
+    #[serde(default)]
+    pub client: bool,
 }
 
 /// How far a deployment is.
@@ -162,6 +171,35 @@ impl Drawer {
         Ok(self.safe.write(key, value, Put { expected, expires: None }).await?)
     }
 
+    /// Whether one more connector may be added, for this tenant.
+    pub(super) async fn has_room(&self, tenant: Option<&str>) -> Result<(), RegistryError> {
+        if self.count(RECORDS).await? >= MOST {
+            return Err(RegistryError::Forbidden(format!("{MOST} connectors were added already; remove one first")));
+        }
+        let theirs = of_tenant(RECORDS, tenant);
+        if tenant.is_some() && self.count(&theirs).await? >= MOST_OF_TENANT {
+            return Err(RegistryError::Forbidden(format!(
+                "{MOST_OF_TENANT} connectors of this tenant were added already; remove one first"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Keeps a connector that is new, with its client; whether its name was free.
+    pub(super) async fn keep_new(&self, record: &Record, client: Option<&OAuthClient>) -> Result<bool, RegistryError> {
+        let tenant = record.tenant.as_deref();
+        let at = key(tenant, &record.name);
+        let mut kept = self.put(&at, record, Expected::Absent).await?;
+        // What cannot be read, nobody has.
+        if kept.is_none() && self.get::<Record>(&at).await?.is_none() {
+            kept = self.put(&at, record, Expected::Any).await?;
+        }
+        if let (Some(_), Some(client)) = (&kept, client) {
+            self.put(&clients::key(tenant, &record.name)?, client, Expected::Any).await?;
+        }
+        Ok(kept.is_some())
+    }
+
     /// Everything that begins with `prefix`. What cannot be read is left out.
     pub(super) async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, RegistryError> {
         Ok(self.safe.all::<T>(prefix).await?.into_iter().map(|(_, kept)| kept.value).collect())
@@ -175,9 +213,30 @@ impl Drawer {
         Ok(self.safe.remove(key, Expected::Any).await?)
     }
 
-    /// Notes how far a deployment is; one that is over is forgotten after a while.
+    /// Forgets a deployment that is over.
+    pub(super) async fn forget_deployment(&self, id: &str) -> Result<(), RegistryError> {
+        let key = format!("{DEPLOYMENTS}{id}");
+        if self.get::<Deployment>(&key).await?.is_some_and(|(it, _)| it.stage.is_over()) {
+            self.delete(&key).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the oldest failures of a tenant where there are many.
+    pub(super) async fn prune(&self, tenant: Option<&str>) -> Result<(), RegistryError> {
+        let mut failed = self.all::<Deployment>(DEPLOYMENTS).await?;
+        failed.retain(|it| it.stage == Stage::Failed && it.tenant.as_deref() == tenant);
+        failed.sort_by_key(|it| std::cmp::Reverse(it.started));
+        for old in failed.iter().skip(MOST_FAILED) {
+            self.delete(&format!("{DEPLOYMENTS}{}", old.id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes how far a deployment is; one that failed is forgotten after a while.
     pub(super) async fn note(&self, deployment: &Deployment) -> Result<(), RegistryError> {
-        let expires = deployment.stage.is_over().then(|| SystemTime::now().checked_add(TOLD)).flatten();
+        // As long as a connector runs, its deployment can be asked for.
+        let expires = (deployment.stage == Stage::Failed).then(|| SystemTime::now().checked_add(TOLD)).flatten();
         let put = Put { expected: Expected::Any, expires };
         self.safe.write(&format!("{DEPLOYMENTS}{}", deployment.id), deployment, put).await?;
         Ok(())

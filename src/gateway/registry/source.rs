@@ -11,6 +11,8 @@ use super::rules::{Program, Rules};
 
 /// The longest text of a source, in bytes.
 const LONGEST: usize = 8 << 10;
+/// The largest source, in bytes.
+const LARGEST: usize = 64 << 10;
 /// Arguments, variables or headers of one source.
 const MOST: usize = 100;
 /// How long a program may take to start; what it has to fetch was fetched before.
@@ -33,6 +35,16 @@ pub(super) const INHERITED: &[&str] = &[
     "no_proxy",
     "DOCKER_HOST",
 ];
+
+/// Variables by which what `npx` starts, or fetches, becomes something else; in small letters.
+const STEERING: &[&str] =
+    &["path", "home", "env", "bash_env", "shell", "prefix", "userprofile", "comspec", "openssl_conf", "gconv_path"];
+/// Beginnings of such.
+const STEERING_STARTS: &[&str] =
+    &["npm_", "node_", "ld_", "dyld_", "glibc_", "git_", "ssh_", "ssl_", "docker_", "container", "buildah_", "xdg_"];
+
+/// The label of containers, by which they are found again.
+pub(super) const MARK: &str = "switchboard";
 
 /// Where an added connector comes from. `Debug` shows the kind only, for headers and variables hold secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +154,9 @@ impl Source {
 
     /// What is wrong with it, in words for whoever sent it.
     pub fn fault(&self) -> Option<String> {
+        if serde_json::to_string(self).is_ok_and(|text| text.len() > LARGEST) {
+            return Some(format!("`source` has more than {} KiB", LARGEST >> 10));
+        }
         match self {
             Self::OpenApi { url, base_url, headers } => {
                 let base = base_url.as_ref().and_then(|base| fault_of_url("baseUrl", base));
@@ -150,7 +165,9 @@ impl Source {
             Self::Http { url, headers } | Self::Sse { url, headers } => {
                 fault_of_url("url", url).or_else(|| fault_of_headers(headers))
             }
-            Self::Npm { package, args, env } => fault_of_package(package).or_else(|| fault_of_program(args, env)),
+            Self::Npm { package, args, env } => {
+                fault_of_package(package).or_else(|| fault_of_program(args, env)).or_else(|| steers(env))
+            }
             Self::Stdio { command, args, env } => {
                 let fault = command.is_empty() || !is_text(command);
                 fault.then(|| "`command` is no program".to_owned()).or_else(|| fault_of_program(args, env))
@@ -160,7 +177,11 @@ impl Source {
                 let fault = !image.starts_with(|c: char| c.is_ascii_alphanumeric())
                     || image.len() > LONGEST
                     || !image.chars().all(fits);
-                fault.then(|| "`image` is no name of an image".to_owned()).or_else(|| fault_of_program(args, env))
+                let lines = || env.values().any(|value| value.contains(['\n', '\r']));
+                fault
+                    .then(|| "`image` is no name of an image".to_owned())
+                    .or_else(|| fault_of_program(args, env))
+                    .or_else(|| lines().then(|| "a variable of a container has one line".into()))
             }
             Self::Github { repository, path } => {
                 let inside = |path: &String| {
@@ -211,11 +232,15 @@ impl Source {
                 (program(command, args.iter().map(String::as_str).collect()), secrets("env", env))
             }
             Self::Docker { image, args, env } => {
-                // Only the names: the engine takes the values from its own environment.
-                let names = env.keys().flat_map(|name| ["--env", name.as_str()]);
-                let fixed = ["run", "--rm", "--interactive"].into_iter().chain(names).chain([image.as_str()]);
+                // From a file: the engine's own variables say what it does, and arguments are seen by everybody here.
+                let file = (!env.is_empty()).then_some(["--env-file", super::prepare::VARIABLES]);
+                let mark = format!("{MARK}={}", folder.file_name().unwrap_or_default().to_string_lossy());
+                // Without an init, what runs in it may go on when it is told to end.
+                let fixed = ["run", "--rm", "--interactive", "--init", "--label", &mark].into_iter();
+                let fixed = fixed.chain(file.into_iter().flatten());
                 let engine = super::prepare::engine(&rules.environment).unwrap_or("docker");
-                (program(engine, fixed.chain(args.iter().map(String::as_str)).collect()), secrets("env", env))
+                let args = fixed.chain([image.as_str()]).chain(args.iter().map(String::as_str)).collect();
+                (program(engine, args), json!({}))
             }
             Self::Github { path, .. } => {
                 let package = super::prepare::checkout(folder, path.as_deref());
@@ -266,6 +291,19 @@ fn fault_of_program(args: &[String], env: &BTreeMap<String, String>) -> Option<S
     }
     let wrong = env.len() > MOST || !env.iter().all(|(name, value)| is_name(name) && is_text(value));
     wrong.then(|| "one of `env` is no variable".into())
+}
+
+/// Why a variable is not passed on that `npx` and node go by themselves: what they start, and from where it comes, is
+/// for the operator to say.
+fn steers(env: &BTreeMap<String, String>) -> Option<String> {
+    let steers = |name: &&String| {
+        let name = name.to_ascii_lowercase();
+        name != "node_env"
+            && (STEERING.contains(&name.as_str())
+                || STEERING_STARTS.iter().any(|start| name.starts_with(start))
+                || name.ends_with("_proxy"))
+    };
+    env.keys().find(steers).map(|name| format!("`{name}` says how programs are started, and is the operator's to set"))
 }
 
 /// A package is named with its exact version, so that what runs tomorrow is what runs today.

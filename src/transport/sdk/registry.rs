@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Refusal, Sdk, answer};
+use super::{Answer, Asked, Named, Refusal, Sdk, answer};
 use crate::gateway::{Deployment, NewConnector, whose};
 
 /// About how long it takes, in words for whoever waits.
@@ -36,7 +36,7 @@ pub(super) async fn deployments(State(sdk): State<Arc<Sdk>>, asked: Asked) -> An
     Ok(answer(StatusCode::OK, &json!({ "count": all.len(), "deployments": all })))
 }
 
-pub(super) async fn deployment(State(sdk): State<Arc<Sdk>>, Path(id): Path<String>, asked: Asked) -> Answer {
+pub(super) async fn deployment(State(sdk): State<Arc<Sdk>>, Named(id): Named<String>, asked: Asked) -> Answer {
     let who = sdk.asker(&asked, &[asked.query("tenantId")]).await?;
     let deployment = sdk.gateway().registry().deployment(&id, whose(&who.own, who.tenant.as_deref())).await?;
     let mut body = deployment.json();
@@ -52,14 +52,14 @@ pub(super) async fn custom(State(sdk): State<Arc<Sdk>>, asked: Asked) -> Answer 
     Ok(answer(StatusCode::OK, &json!({ "count": servers.len(), "servers": servers })))
 }
 
-pub(super) async fn remove(State(sdk): State<Arc<Sdk>>, Path(name): Path<String>, asked: Asked) -> Answer {
+pub(super) async fn remove(State(sdk): State<Arc<Sdk>>, Named(name): Named<String>, asked: Asked) -> Answer {
     let who = sdk.asker(&asked, &[asked.query("tenantId")]).await?;
     who.admin()?;
     sdk.gateway().remove(who.tenant.as_deref(), &name, &who.own).await?;
     Ok(answer(StatusCode::OK, &json!({ "name": name, "message": "it is gone" })))
 }
 
-pub(super) async fn integrations(State(sdk): State<Arc<Sdk>>, Path(tenant): Path<String>, asked: Asked) -> Answer {
+pub(super) async fn integrations(State(sdk): State<Arc<Sdk>>, Named(tenant): Named<String>, asked: Asked) -> Answer {
     let who = sdk.asker(&asked, &[Some(&tenant)]).await?;
     let names = sdk.gateway().registry().integrations(who.tenant.as_deref()).await?;
     Ok(answer(StatusCode::OK, &json!({ "count": names.len(), "integrations": names })))
@@ -67,7 +67,7 @@ pub(super) async fn integrations(State(sdk): State<Arc<Sdk>>, Path(tenant): Path
 
 pub(super) async fn oauth_config(
     State(sdk): State<Arc<Sdk>>,
-    Path((tenant, integration)): Path<(String, String)>,
+    Named((tenant, integration)): Named<(String, String)>,
     asked: Asked,
 ) -> Answer {
     let who = sdk.asker(&asked, &[Some(&tenant)]).await?;
@@ -77,7 +77,7 @@ pub(super) async fn oauth_config(
 
 pub(super) async fn set_oauth_config(
     State(sdk): State<Arc<Sdk>>,
-    Path((tenant, integration)): Path<(String, String)>,
+    Named((tenant, integration)): Named<(String, String)>,
     asked: Asked,
     body: Body,
 ) -> Answer {
@@ -90,7 +90,7 @@ pub(super) async fn set_oauth_config(
 
 pub(super) async fn drop_oauth_config(
     State(sdk): State<Arc<Sdk>>,
-    Path((tenant, integration)): Path<(String, String)>,
+    Named((tenant, integration)): Named<(String, String)>,
     asked: Asked,
 ) -> Answer {
     let who = sdk.asker(&asked, &[Some(&tenant)]).await?;

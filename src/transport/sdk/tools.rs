@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{StatusCode, header::USER_AGENT};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, Refusal, Sdk, answer, said};
+use super::{Answer, Asked, Named, Refusal, Sdk, answer, said};
 use crate::call::{Downstream, Outcome, ToolCall};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
@@ -32,7 +32,7 @@ pub(super) async fn list(State(sdk): State<Arc<Sdk>>, asked: Asked) -> Answer {
     Ok(answer(StatusCode::OK, &json!({ "success": true, "tools": tools, "total": total })))
 }
 
-pub(super) async fn one(State(sdk): State<Arc<Sdk>>, Path(id): Path<String>, asked: Asked) -> Answer {
+pub(super) async fn one(State(sdk): State<Arc<Sdk>>, Named(id): Named<String>, asked: Asked) -> Answer {
     let who = sdk.asker(&asked, &[]).await?;
     let live = sdk.gateway().live();
     let found = live.tool_of(&who.caller, &id, asked.query("integration"));
