@@ -138,6 +138,14 @@ impl Auth {
         }
     }
 
+    /// Whether somebody who was let in a while ago still is, as far as we can tell without asking elsewhere.
+    pub fn still_knows(&self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Known(principal) => self.keys.still_knows(principal),
+            Caller::Local | Caller::Anonymous { .. } => true,
+        }
+    }
+
     /// The scopes that clients are told to ask for first.
     pub fn scopes(&self) -> &[String] {
         &self.scopes

@@ -52,6 +52,9 @@ pub struct Credential {
     pub env: Vec<(String, SecretString)>,
     /// What the others are made of: shown nowhere by itself, and nobody's to see either.
     pub hidden: Vec<(String, SecretString)>,
+    /// Which account of an upstream's it stands for, where a caller may change that: what was begun for one is not
+    /// gone on with for another.
+    pub account: Option<String>,
 }
 
 impl fmt::Debug for Credential {
@@ -111,6 +114,7 @@ impl Credential {
         self.cookies.extend(other.cookies);
         self.env.extend(other.env);
         self.hidden.extend(other.hidden);
+        self.account = self.account.or(other.account);
         self
     }
 
@@ -128,7 +132,7 @@ impl Credential {
 
     /// All that must not come back in an upstream's words.
     pub fn secrets(&self) -> impl Iterator<Item = &(String, SecretString)> {
-        let Self { headers, query, cookies, env, hidden } = self;
+        let Self { headers, query, cookies, env, hidden, account: _ } = self;
         headers.iter().chain(query).chain(cookies).chain(env).chain(hidden)
     }
 }
@@ -155,6 +159,17 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
 
     /// Whether there is nothing that all others show, either: everybody has something of their own.
     fn is_per_caller(&self) -> bool {
+        false
+    }
+
+    /// What a caller is told whom the upstream refuses although there is nothing else to show, when they can do
+    /// something about it.
+    fn unwelcome(&self) -> Option<Error> {
+        None
+    }
+
+    /// The upstream refused what it was shown for listing. Whether another credential may be had for that now.
+    async fn listing_refused(&self, _shown: &Credential) -> bool {
         false
     }
 

@@ -31,7 +31,7 @@ mod surface;
 mod tend;
 
 pub use authorize::Subject;
-pub use connect::{Connectable, QUESTION, Ticket, may_open_links};
+pub use connect::{Connectable, LinkGuest, QUESTION, Ticket, may_open_links};
 pub use connector::{Connector, State};
 pub use health::{Check, Facts, Health};
 pub use inventory::ToolQuery;

@@ -103,8 +103,21 @@ impl Keys {
         }
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
         let known = loaded.by_id.get(id_of(shown)?)?;
-        let alive = known.expires.is_none_or(|expires| SystemTime::now() < expires);
-        (same(&known.digest, &digest) && alive).then(|| known.principal.clone())
+        (same(&known.digest, &digest) && known.is_alive()).then(|| known.principal.clone())
+    }
+
+    /// Whether the key that somebody came with counts now; of who came with no key, nothing is known here.
+    pub fn still_knows(&self, principal: &Principal) -> bool {
+        if principal.issuer == self.owner.issuer {
+            return !self.operator.is_empty();
+        }
+        if principal.issuer != KEY {
+            return true;
+        }
+        self.look();
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let known = principal.client.as_ref().and_then(|id| loaded.by_id.get(id));
+        known.is_some_and(|known| known.is_alive() && known.principal.id() == principal.id())
     }
 
     /// Whether this is a key that opens everything.
@@ -150,6 +163,10 @@ impl Keys {
 }
 
 impl Known {
+    fn is_alive(&self) -> bool {
+        self.expires.is_none_or(|expires| SystemTime::now() < expires)
+    }
+
     fn of(record: KeyRecord) -> (String, Self) {
         let principal = principal(&record.subject, record.tenant, &record.id, record.scopes);
         (record.id, Self { digest: record.digest, expires: record.expires, principal: Arc::new(principal) })

@@ -54,7 +54,7 @@ impl Fixed {
             query: self.all(query).await?,
             cookies: self.all(cookies).await?,
             env: self.all(env).await?,
-            hidden: Vec::new(),
+            ..Credential::default()
         };
         if let Some(bearer) = bearer {
             let token = self.keyring.find(bearer, &self.folder).await?;

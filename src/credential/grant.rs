@@ -9,8 +9,9 @@
 //!
 //! All of them are sealed under their keys, and `<…>` is a SHA-256 of what the other side holds.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -19,6 +20,7 @@ use url::Url;
 
 mod client;
 mod discover;
+mod end;
 mod flow;
 mod kept;
 mod refresh;
@@ -27,18 +29,19 @@ mod source;
 mod word;
 
 pub use client::{DOCUMENT, client_document};
+pub use end::Holding;
 pub use flow::{Flow, Refusal};
 pub use site::{CALLBACK, Site};
 pub(super) use source::CallerSource;
 pub use word::{fingerprint, is_same, is_word, word};
 
-use super::{Client, Credential, Kept, Keyring, Safe, TokenEndpoint, TokenError};
+use super::{Credential, Kept, Keyring, Safe, TokenError};
 use crate::caller::Caller;
 use crate::error::{Connect, Error, ErrorKind, Result};
 use crate::manifest::ClientAuth;
 use crate::name::ConnectorId;
 use crate::secret::Reference;
-use crate::store::{Expected, StoreError};
+use crate::store::StoreError;
 use crate::upstream::{Fetcher, Hop, Upstream};
 use crate::widget::sha256_hex;
 use discover::{Found, Issuer, Way};
@@ -46,6 +49,8 @@ use kept::{Grant, ms};
 
 /// What an issuer says of itself is believed for so long.
 const KNOWN: Duration = Duration::from_mins(10);
+/// One that could not be asked is left alone for so long.
+const FAILED: Duration = Duration::from_secs(5);
 /// The letters of a caller's tag in keys.
 const TAG: usize = 32;
 
@@ -105,8 +110,10 @@ pub struct Grants {
     hop: Hop,
     fetcher: Fetcher,
     keyring: Arc<Keyring>,
-    known: tokio::sync::Mutex<Option<(Instant, Arc<Found>)>>,
+    known: tokio::sync::Mutex<Option<(Instant, Result<Arc<Found>>)>>,
     turns: refresh::Turns,
+    /// When a grant was refused that was shown to learn what the upstream has, by its key.
+    refused: Mutex<HashMap<String, Instant>>,
 }
 
 /// How a caller stands with a connector.
@@ -163,16 +170,15 @@ impl Grants {
         let said = [&settings.authorization, &settings.token].map(|url| url.as_ref().map(Url::as_str));
         let binding =
             fingerprint(&json!([address, settings.issuer, said, settings.client_id, settings.resource]).to_string());
-        let (known, turns) = (tokio::sync::Mutex::default(), refresh::Turns::default());
+        let (known, turns, refused) = Default::default();
         let keyring = Arc::clone(keyring);
-        Ok(Self { connector, name, binding, server, settings, hop, fetcher, keyring, known, turns })
+        Ok(Self { connector, name, binding, server, settings, hop, fetcher, keyring, known, turns, refused })
     }
 
     /// What the upstream is shown in a call by this caller. Nobody else's grant ever is.
     pub async fn credential(&self, caller: &Caller) -> Result<Credential> {
         let Some(key) = self.key(caller) else { return Err(self.stranger()) };
-        let access = self.token(&key, &caller.id()).await?;
-        Ok(self.shown(&access))
+        self.token(&key, &caller.id()).await
     }
 
     /// The upstream refused what it was shown: another token is had for the next try. Whether there is one.
@@ -186,20 +192,38 @@ impl Grants {
         }
     }
 
-    /// Any caller's, to learn what an upstream has. Never for a call.
+    /// Any caller's, to learn what an upstream has. Never for a call. One that was refused lately comes last.
     pub async fn any(&self) -> Result<Option<Credential>> {
-        let safe = self.safe()?;
-        let all = safe.all::<Grant>(&format!("grant/{}/", self.connector)).await.map_err(unavailable)?;
+        let mut all = self.all().await?;
+        {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.retain(|key, _| all.iter().any(|(other, _)| other == key));
+            all.sort_by_key(|(key, _)| refused.get(key).copied());
+        }
         for (key, kept) in all {
-            let caller = kept.value.caller.clone();
-            if self.is_key(&key, &caller)
-                && kept.value.binding == self.binding
-                && let Ok(access) = self.token(&key, &caller).await
-            {
-                return Ok(Some(self.shown(&access)));
+            if let Ok(credential) = self.token(&key, &kept.value.caller).await {
+                return Ok(Some(credential));
             }
         }
         Ok(None)
+    }
+
+    /// That was refused: whether the next one is another. One caller whose access has ended keeps nothing from others.
+    pub async fn any_refused(&self, shown: &Credential) -> bool {
+        let Ok(all) = self.all().await else { return false };
+        let more = all.len() > 1;
+        let Some((key, kept)) = all.into_iter().find(|(_, kept)| shows(shown, &kept.value.access)) else { return true };
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), Instant::now());
+        self.doubt(&key, kept).await || more
+    }
+
+    /// The upstream refuses what this caller let us show, and there is nothing else to show: what they are told.
+    pub fn unwelcome(&self) -> Error {
+        let message = format!(
+            "{} refuses the access it was given (HTTP 401), to this at least; if it was taken back there, connect it again",
+            self.name
+        );
+        Error::new(ErrorKind::NotConnected, message).connecting(self.connect())
     }
 
     /// How a caller stands.
@@ -212,49 +236,32 @@ impl Grants {
         }))
     }
 
-    /// Forgets a caller's grant and takes it back at the issuer (RFC 7009).
+    /// Forgets a caller's grant, also one of other settings, and takes it back at the issuer.
     pub async fn disconnect(&self, caller: &Caller) -> Result<Parted> {
-        let Some(key) = self.key(caller) else { return Ok(Parted::Nothing) };
-        let Some(kept) = self.find(&key, &caller.id()).await? else { return Ok(Parted::Nothing) };
-        // Whoever is having a new token for it finds it gone.
-        self.safe()?.remove(&key, Expected::Any).await.map_err(unavailable)?;
-        Ok(self.take_back(kept.value).await)
+        if self.key(caller).is_some() { self.end(&caller.id()).await } else { Ok(Parted::Nothing) }
     }
 
     /// What a person is asked to open; says so when the issuer cannot be found.
-    pub async fn terms(&self) -> Result<Terms> {
+    pub async fn terms(&self, caller: &Caller) -> Result<Terms> {
         let found = self.found().await?;
         let host = found.issuer.authorization.host_str().unwrap_or_default().to_owned();
-        Ok(Terms { host, scopes: self.scopes(&found) })
+        Ok(Terms { host, scopes: self.scopes(caller, &found).await? })
     }
 
-    async fn take_back(&self, grant: Grant) -> Parted {
-        let (Some(url), Some(refresh)) = (&grant.revocation, grant.refresh.as_ref().or(Some(&grant.access))) else {
-            return Parted::Forgotten;
-        };
-        let hint = if grant.refresh.is_some() { "refresh_token" } else { "access_token" };
-        let Ok(endpoint) = TokenEndpoint::new(self.hop.clone(), url.clone(), self.settings.allow_private) else {
-            return Parted::Forgotten;
-        };
-        let form = [("token", refresh.as_str()), ("token_type_hint", hint)];
-        match endpoint.tell(&Client::from(&grant.client), &form).await {
-            Ok(()) => Parted::TakenBack,
-            Err(error) => {
-                tracing::warn!(connector = %self.connector, "a grant could not be taken back at its issuer: {error}");
-                Parted::Forgotten
-            }
-        }
-    }
-
-    /// The issuer, and what the upstream wants of it.
+    /// The issuer, and what the upstream wants of it. All who come while it is asked hear the same.
     async fn found(&self) -> Result<Arc<Found>> {
         let mut known = self.known.lock().await;
-        if let Some((_, found)) = known.as_ref().filter(|(read, _)| read.elapsed() < KNOWN) {
-            return Ok(Arc::clone(found));
+        if let Some((read, found)) = known.as_ref() {
+            match found {
+                Ok(found) if read.elapsed() < KNOWN => return Ok(Arc::clone(found)),
+                Err(error) if read.elapsed() < FAILED => return Err(error.copy()),
+                Ok(_) | Err(_) => {}
+            }
         }
-        let found = Arc::new(self.discover().await?);
-        *known = Some((Instant::now(), Arc::clone(&found)));
-        Ok(found)
+        let found = self.discover().await.map(Arc::new);
+        let told = found.as_ref().map(Arc::clone).map_err(Error::copy);
+        *known = Some((Instant::now(), found));
+        told
     }
 
     async fn discover(&self) -> Result<Found> {
@@ -265,21 +272,15 @@ impl Grants {
             (Some(name), None, _) => {
                 Found { issuer: discover::issuer(name, &way).await?, resource: None, scopes: Vec::new() }
             }
-            (name, Some((authorization, token)), _) => Found {
-                issuer: Issuer {
-                    name: name.clone(),
-                    authorization,
-                    token,
-                    registration: None,
-                    revocation: None,
-                    takes_documents: false,
-                    names_itself: false,
-                    ways: Vec::new(),
-                    scopes: Vec::new(),
-                },
-                resource: None,
-                scopes: Vec::new(),
-            },
+            (name, Some((authorization, token)), _) => {
+                // An issuer of this name may say more of itself, such as where grants are taken back; it need not.
+                let said = match name {
+                    Some(name) => discover::issuer(name, &way).await.ok(),
+                    None => None,
+                };
+                let issuer = said.unwrap_or_else(|| Issuer::by_hand(name.clone(), authorization, token));
+                Found { issuer, resource: None, scopes: Vec::new() }
+            }
             (None, None, Some(server)) => discover::resource(server, &way).await?,
             (None, None, None) => return Err(Error::new(ErrorKind::Internal, "the connector has no issuer")),
         };
@@ -289,31 +290,11 @@ impl Grants {
         Ok(found)
     }
 
-    /// The client of the caller's tenant, or the one that the manifest names.
-    async fn given(&self, caller: &Caller, issuer: &Issuer) -> Result<Option<Client>> {
-        let unreadable = |why: String| Error::new(ErrorKind::Unavailable, "the client cannot be read").because(why);
-        if let Some(own) = self.keyring.client_of(caller, &self.connector).await.map_err(unreadable)? {
-            let auth = self.settings.auth.unwrap_or_else(|| client::way(&issuer.ways));
-            return Ok(Some(Client { id: own.id, secret: Some(own.secret), auth }));
-        }
-        let Some(id) = self.settings.client_id.clone() else { return Ok(None) };
-        let secret = match &self.settings.client_secret {
-            None => None,
-            Some((reference, folder)) => {
-                Some(self.keyring.find(reference, folder).await.map_err(super::fixed::unreadable)?)
-            }
-        };
-        let auth = match (&secret, self.settings.auth) {
-            (None, _) => ClientAuth::None,
-            (Some(_), Some(said)) => said,
-            (Some(_), None) => client::way(&issuer.ways),
-        };
-        Ok(Some(Client { id, secret, auth }))
-    }
-
-    fn scopes(&self, found: &Found) -> Vec<String> {
-        if !self.settings.scopes.is_empty() {
-            return self.settings.scopes.clone();
+    /// The scopes to ask a caller for: their tenant's, the manifest's, or what the upstream wants.
+    async fn scopes(&self, caller: &Caller, found: &Found) -> Result<Vec<String>> {
+        let own = self.client_of(caller.tenant()).await?.map(|own| own.scopes).unwrap_or_default();
+        if let Some(said) = [own, self.settings.scopes.clone()].into_iter().find(|said| !said.is_empty()) {
+            return Ok(said);
         }
         let mut scopes = found.scopes.clone();
         // Without it, many issuers give a token that ends in an hour, and nothing to have another with.
@@ -321,7 +302,7 @@ impl Grants {
         if found.issuer.scopes.iter().any(|scope| scope == offline) && !scopes.iter().any(|scope| scope == offline) {
             scopes.push(offline.to_owned());
         }
-        scopes
+        Ok(scopes)
     }
 
     /// Where a caller's grant is kept. Nobody in particular has none.
@@ -337,20 +318,18 @@ impl Grants {
         format!("grant/{}/{tag}", self.connector)
     }
 
-    fn is_key(&self, key: &str, caller: &str) -> bool {
-        self.key_of(caller) == key
-    }
-
     /// A caller's grant, when it was made under these settings.
     async fn find(&self, key: &str, caller: &str) -> Result<Option<Kept<Grant>>> {
         let kept = self.safe()?.read::<Grant>(key).await.map_err(unavailable)?;
         Ok(kept.filter(|kept| kept.value.caller == caller && kept.value.binding == self.binding))
     }
 
-    fn shown(&self, access: &SecretString) -> Credential {
+    /// What a grant's token is shown as.
+    fn shown(&self, grant: &Grant, access: &SecretString) -> Credential {
         let (header, prefix) = &self.settings.header;
         let value = SecretString::from(format!("{prefix}{}", access.expose_secret()));
-        Credential { headers: vec![(header.clone(), value)], ..Credential::default() }
+        let account = Some(format!("{} {}", grant.caller, grant.granted));
+        Credential { headers: vec![(header.clone(), value)], account, ..Credential::default() }
     }
 
     fn safe(&self) -> Result<&Safe> {
@@ -373,8 +352,11 @@ impl Grants {
         } else {
             format!("{} is not connected yet: it acts in your own name, and you have to agree to that first", self.name)
         };
-        let connect = Connect { connector: self.connector.to_string(), name: self.name.clone(), invitation: None };
-        Error::new(ErrorKind::NotConnected, message).connecting(connect)
+        Error::new(ErrorKind::NotConnected, message).connecting(self.connect())
+    }
+
+    fn connect(&self) -> Connect {
+        Connect { connector: self.connector.to_string(), name: self.name.clone(), invitation: None }
     }
 }
 

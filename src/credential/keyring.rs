@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::safe::Safe;
 use super::seal::{SEAL_FILE, SEAL_KEY};
 use super::vault::{Vault, VaultConfig};
-use crate::caller::{Caller, Principal};
+use crate::caller::Principal;
 use crate::name::ConnectorId;
 use crate::secret::{Environment, Missing, Reference};
 
@@ -122,10 +122,14 @@ impl Keyring {
         let _ = self.clients.set(clients);
     }
 
-    /// The client that a caller's tenant has at the issuer of a connector's credential, if it has one.
-    pub async fn client_of(&self, caller: &Caller, connector: &ConnectorId) -> Result<Option<TenantClient>, String> {
+    /// The client that a tenant has at the issuer of a connector's credential, if it has one.
+    pub async fn client_of(
+        &self,
+        tenant: Option<&str>,
+        connector: &ConnectorId,
+    ) -> Result<Option<TenantClient>, String> {
         let Some(clients) = self.clients.get() else { return Ok(None) };
-        clients.client(caller.tenant(), connector).await
+        clients.client(tenant, connector).await
     }
 
     /// A secret. `folder` is the one that files are relative to.

@@ -151,7 +151,7 @@ impl OAuthSource {
         let client = if self.0.settings.grant == Grant::RefreshToken {
             None
         } else {
-            let found = self.0.fixed.keyring().client_of(caller, &self.0.id).await;
+            let found = self.0.fixed.keyring().client_of(caller.tenant(), &self.0.id).await;
             found.map_err(|why| Error::from(unavailable(&why)))?
         };
         if self.0.settings.grant != Grant::TokenExchange {

@@ -4,8 +4,9 @@
 //! | in the store, sealed | what | ends |
 //! |---|---|---|
 //! | `connect/ticket/<…>` | a link's word: for whom, and for which connector | when used, or after 10 minutes |
-//! | `connect/session/<…>` | a browser that came by such a link: who it is | after an hour |
+//! | `connect/session/<…>` | a browser that came by such links: who it is, and where | after an hour |
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -45,6 +46,15 @@ pub struct Ticket {
     pub caller: Caller,
     /// Which connector, by its id.
     pub connector: String,
+}
+
+/// A browser that came by links.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkGuest {
+    /// Who it is.
+    pub caller: Caller,
+    /// The connectors of the links: it opens the pages of no others, since whoever reads what a model reads may have it.
+    pub connectors: BTreeSet<String>,
 }
 
 /// Whose link, and for which connector.
@@ -160,17 +170,17 @@ impl Gateway {
     }
 
     /// Knows a browser by a word from now on, which only it has.
-    pub async fn know(&self, secret: &str, caller: &Caller) -> Result<()> {
+    pub async fn know(&self, secret: &str, guest: &LinkGuest) -> Result<()> {
         let put = Put { expected: Expected::Absent, expires: Some(SystemTime::now() + SESSION) };
-        self.safe()?.write(&session_key(secret), caller, put).await.map(drop).map_err(unavailable)
+        self.safe()?.write(&session_key(secret), guest, put).await.map(drop).map_err(unavailable)
     }
 
     /// Who a browser is.
-    pub async fn known(&self, secret: &str) -> Result<Option<Caller>> {
+    pub async fn known(&self, secret: &str) -> Result<Option<LinkGuest>> {
         if !is_word(secret) {
             return Ok(None);
         }
-        let kept = self.safe()?.read::<Caller>(&session_key(secret)).await.map_err(unavailable)?;
+        let kept = self.safe()?.read::<LinkGuest>(&session_key(secret)).await.map_err(unavailable)?;
         Ok(kept.map(|kept| kept.value))
     }
 
@@ -196,24 +206,35 @@ impl Gateway {
         connectable.collect()
     }
 
-    /// Ends a flow by what the issuer said: the connector it was for, and how it ended. `browser` is what only the
-    /// browser knows in which it was begun, and `callers` who is there now.
-    pub async fn come_back(
+    /// Every connector that keeps grants, whoever may see it, for the operator.
+    pub fn granting(&self) -> Vec<(ConnectorId, Arc<Grants>)> {
+        let live = self.live();
+        let granting = live
+            .connectors
+            .iter()
+            .filter_map(|(id, connector)| Some((id.clone(), Arc::clone(connector.source().ok()?.grants()?))));
+        granting.collect()
+    }
+
+    /// Ends a flow by what the issuer said to the address that only this connector's issuer is sent to: for whom it
+    /// was, and how it ended. `browser` is what only the browser knows in which it was begun, and `callers` who is
+    /// there now.
+    pub async fn come_back<'a>(
         &self,
-        (browser, callers): (&str, &[Caller]),
+        connector: &str,
+        (browser, callers): (&str, &'a [Caller]),
         said: impl Fn(&str) -> Option<String> + Send,
-    ) -> Result<Option<(String, Result<(), Refusal>)>> {
+    ) -> Result<Option<(&'a Caller, Result<(), Refusal>)>> {
         let state = said("state").unwrap_or_default();
-        let Some(flow) = Flow::take(self.safe()?, &state, browser).await? else { return Ok(None) };
+        let Some(flow) = Flow::take(self.safe()?, &state, (browser, connector)).await? else { return Ok(None) };
         let Some(caller) = callers.iter().find(|caller| caller.id() == flow.caller) else { return Ok(None) };
         let all = self.connectable(caller);
-        let Some(connectable) = all.into_iter().find(|it| it.id.as_str() == flow.connector) else { return Ok(None) };
-        let id = flow.connector.clone();
+        let Some(connectable) = all.into_iter().find(|it| it.id.as_str() == connector) else { return Ok(None) };
         let ended = connectable.grants.finish(flow, said).await?;
         if ended.is_ok() {
-            self.tell_connected(caller, &id).await;
+            self.tell_connected(caller, connector).await;
         }
-        Ok(Some((id, ended)))
+        Ok(Some((caller, ended)))
     }
 
     /// Tells the clients that were asked to open a link that it did its work.

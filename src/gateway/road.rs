@@ -176,7 +176,7 @@ impl Gateway {
             let cx = CallContext { caller, downstream, deadline, max_result };
             let reached = connector.health.reached();
             let mut renewed = false;
-            let outcome = loop {
+            let (outcome, unwelcome) = loop {
                 let outcome = connector.adapter()?.call(&invocation, &cx).await;
                 // What was refused did nothing, so that it may be asked again with another credential.
                 let refused = !renewed && outcome.as_ref().is_ok_and(Outcome::is_refused);
@@ -186,10 +186,12 @@ impl Gateway {
                 } else if let Some(wait) = tries.next(&outcome) {
                     tokio::time::sleep(wait).await;
                 } else {
-                    break tries.ended(outcome);
+                    let refused = outcome.as_ref().is_ok_and(Outcome::is_refused);
+                    break (tries.ended(outcome), source.unwelcome().filter(|_| refused));
                 }
             };
             reached.ended(&outcome);
+            unwelcome.map_or(Ok(()), Err)?;
             shape(&invocation.entry, outcome?, max_result)
         };
         let exchange = pin!(async {

@@ -19,13 +19,14 @@ use url::Url;
 use super::guard::Prefix;
 use super::oauth::{Guest, of_query, own_form, respond};
 use super::reply;
-use crate::auth::{Answer, Auth, Issuer, Message, Page, Paper, Parameters};
+use crate::auth::{Answer, Auth, Message, Page, Paper, Parameters};
 use crate::caller::{Caller, KEY};
 use crate::credential::grant::{
     CALLBACK, DOCUMENT, Parted, Refusal, Site, Standing, client_document, fingerprint, is_same, is_word, word,
 };
 use crate::error::Error;
-use crate::gateway::{Connectable, Gateway};
+use crate::gateway::{Connectable, Gateway, LinkGuest, Ticket};
+use crate::name::ConnectorId;
 use crate::protocol::Server;
 
 mod here;
@@ -46,7 +47,7 @@ const TEMPLATES: [(&str, &str); 3] = [
 /// What the pages are made of.
 struct Hall {
     gateway: Arc<Gateway>,
-    issuer: Option<Arc<Issuer>>,
+    auth: Arc<Auth>,
     paper: Paper,
 }
 
@@ -55,6 +56,8 @@ struct Hall {
 struct Shown {
     action: String,
     csrf: String,
+    /// Whom the page is for: its form acts for nobody else.
+    tag: String,
     ticket: Option<String>,
     name: String,
     description: Option<String>,
@@ -103,7 +106,7 @@ struct Visited<'a> {
 }
 
 /// All routes; none when pages cannot be made.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>(server: &Server, auth: &Auth) -> Router<S> {
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(server: &Server, auth: Arc<Auth>) -> Router<S> {
     let gateway = Arc::clone(server.gateway());
     let host = host_of(&base_of(&gateway)).unwrap_or_default();
     let paper = match Paper::new(host, &TEMPLATES) {
@@ -113,13 +116,13 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(server: &Server, auth: &A
             return Router::new();
         }
     };
-    let hall = Arc::new(Hall { gateway, issuer: auth.issuer().map(Arc::clone), paper });
+    let hall = Arc::new(Hall { gateway, auth, paper });
     Router::new()
         .route("/connect", get(list))
         .route("/connect/", get(list))
-        .route(CALLBACK, get(come_back))
+        .route(&format!("{CALLBACK}/{{connector}}"), get(come_back))
         .route("/connect/{connector}", get(show).post(decide))
-        .route(DOCUMENT, get(document))
+        .route(&format!("{DOCUMENT}/{{name}}"), get(document))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(hall)
 }
@@ -136,17 +139,23 @@ fn host_of(address: &str) -> Option<String> {
 }
 
 /// What issuers may read of us at an address that everybody reaches.
-async fn document(State(hall): State<Arc<Hall>>) -> Response {
+async fn document(State(hall): State<Arc<Hall>>, Path(name): Path<String>) -> Response {
     let base = base_of(&hall.gateway);
-    if base.starts_with("https://") {
-        reply::json(StatusCode::OK, client_document(&base).to_string())
-    } else {
-        reply::json(StatusCode::NOT_FOUND, r#"{"detail":"this server has no address that issuers could read"}"#)
+    let connector = name.strip_suffix(".json").and_then(|name| ConnectorId::try_from(name.to_owned()).ok());
+    match connector.filter(|_| base.starts_with("https://")) {
+        Some(connector) => reply::json(StatusCode::OK, client_document(&base, connector.as_str()).to_string()),
+        None => reply::json(StatusCode::NOT_FOUND, r#"{"detail":"there is nothing here that issuers could read"}"#),
     }
 }
 
-async fn list(State(hall): State<Arc<Hall>>, Extension(prefix): Extension<Prefix>, guest: Guest) -> Response {
-    respond(hall.settled(hall.listed(&prefix.0, &guest).await))
+async fn list(
+    State(hall): State<Arc<Hall>>,
+    Extension(prefix): Extension<Prefix>,
+    RawQuery(query): RawQuery,
+    guest: Guest,
+) -> Response {
+    let visited = Visited { prefix: &prefix.0, guest: &guest, asked: &of_query(query) };
+    respond(hall.settled(hall.listed(&visited).await))
 }
 
 async fn show(
@@ -175,21 +184,27 @@ async fn decide(
 async fn come_back(
     State(hall): State<Arc<Hall>>,
     Extension(prefix): Extension<Prefix>,
+    Path(connector): Path<String>,
     RawQuery(query): RawQuery,
     guest: Guest,
 ) -> Response {
     let visited = Visited { prefix: &prefix.0, guest: &guest, asked: &of_query(query) };
-    respond(hall.settled(hall.returned(&visited).await))
+    respond(hall.settled(hall.returned(&connector, &visited).await))
 }
 
 impl Hall {
-    async fn listed(&self, prefix: &str, guest: &Guest) -> Result<Answer, Error> {
+    async fn listed(&self, visited: &Visited<'_>) -> Result<Answer, Error> {
+        let Visited { prefix, guest, asked } = visited;
         let seen = self.seen(guest).await?;
-        let Some(caller) = seen.callers.first() else { return Ok(self.unknown("/connect", guest).await) };
+        let (callers, wanted) = (seen.callers(None), asked.field("for"));
+        let Some(caller) = meant(&callers, wanted).or(callers.first().copied()) else {
+            return Ok(self.unknown("/connect", guest).await);
+        };
         let mut rows = Vec::new();
-        for Connectable { id, name, grants, .. } in self.gateway.connectable(caller) {
+        for connectable in self.gateway.connectable(caller).into_iter().filter(|it| seen.opens(caller, it)) {
+            let Connectable { id, name, grants, .. } = connectable;
             let since = grants.standing(caller).await?.map(|standing| day(&standing));
-            rows.push(Row { href: format!("{prefix}/connect/{id}"), name, since });
+            rows.push(Row { href: format!("{prefix}/connect/{id}?for={}", tag(caller)), name, since });
         }
         let page = self.paper.page(StatusCode::OK, "connections.html", &Listed { person: label(caller), rows }, "");
         Ok(Answer::Page(Page { cookie: self.cookie(&seen), ..page }))
@@ -198,17 +213,17 @@ impl Hall {
     async fn shown(&self, connector: &str, visited: &Visited<'_>) -> Result<Answer, Error> {
         let Visited { prefix, guest, asked } = visited;
         let seen = self.seen(guest).await?;
+        let callers = seen.callers(Some(connector));
         let secret = asked.field("ticket");
         if !secret.is_empty() {
-            let ticket = self.gateway.ticket(secret).await?.filter(|ticket| ticket.connector == connector);
-            return match ticket {
+            return match self.opened(self.gateway.ticket(secret).await?, connector) {
                 // Whoever reloads the page is known by now.
-                None if !seen.callers.is_empty() => Ok(go(format!("{prefix}/connect/{connector}"))),
+                None if !callers.is_empty() => Ok(go(format!("{prefix}/connect/{connector}"))),
                 None => Ok(self.over()),
                 Some(ticket) if !self.is_person(&ticket.caller) => {
                     self.page(connector, &ticket.caller, (&seen, Some(secret), ""), prefix).await
                 }
-                Some(ticket) => match seen.is(&ticket.caller) {
+                Some(ticket) => match meant(&callers, &tag(&ticket.caller)) {
                     Some(caller) => self.page(connector, caller, (&seen, Some(secret), ""), prefix).await,
                     None => Ok(go(format!("{prefix}/connect/{connector}?for={}", tag(&ticket.caller)))),
                 },
@@ -223,8 +238,7 @@ impl Hall {
         } else {
             format!("/connect/{connector}?for={wanted}")
         };
-        let meant = seen.callers.iter().find(|caller| wanted.is_empty() || tag(caller) == wanted);
-        match (meant, seen.callers.first()) {
+        match (meant(&callers, wanted), callers.first()) {
             (Some(caller), _) => self.page(connector, caller, (&seen, None, asked.field("done")), prefix).await,
             (None, Some(_)) if asked.field("as") == "other" => Ok(self.sign_in(&here, true, guest).await),
             (None, Some(other)) => Ok(self.other(other, &format!("{prefix}{here}&as=other"))),
@@ -242,13 +256,14 @@ impl Hall {
     ) -> Result<Answer, Error> {
         let Some(found) = self.find(connector, caller) else { return Ok(self.nothing()) };
         let standing = found.grants.standing(caller).await?;
-        let terms = found.grants.terms().await;
+        let terms = found.grants.terms(caller).await;
         let trouble = terms.as_ref().err().map(|error| format!("{}.", error.message()));
         let (host, wanted) = terms.map(|terms| (Some(terms.host), terms.scopes)).unwrap_or_default();
         let given = standing.as_ref().map(|standing| standing.scopes.clone());
         let shown = Shown {
             action: format!("{prefix}/connect/{connector}"),
-            csrf: token(&seen.browser, connector),
+            csrf: token(&seen.browser, connector, &tag(caller)),
+            tag: tag(caller),
             ticket: ticket.map(str::to_owned),
             name: found.name,
             description: found.description,
@@ -273,21 +288,25 @@ impl Hall {
     async fn decided(&self, connector: &str, visited: &Visited<'_>) -> Result<Answer, Error> {
         let Visited { prefix, guest, asked } = visited;
         let mut seen = self.seen(guest).await?;
+        let whom = asked.field("for");
         // A browser that brings no cookie was shown no form of ours.
-        if seen.is_new || !is_same(&token(&seen.browser, connector), asked.field("csrf")) {
+        if seen.is_new || !is_same(&token(&seen.browser, connector, whom), asked.field("csrf")) {
             return Ok(self.over());
         }
-        let Some(caller) = self.bearer(connector, asked.field("ticket"), &mut seen).await? else {
+        let Some(caller) = self.bearer(connector, (asked.field("ticket"), whom), &mut seen).await? else {
             return Ok(self.over());
         };
-        let here = format!("{prefix}/connect/{connector}");
+        let here = format!("{prefix}/connect/{connector}?for={whom}");
         if asked.field("decision") == "list" {
-            return Ok(go(format!("{prefix}/connect")));
+            return Ok(go(format!("{prefix}/connect?for={whom}")));
         }
         let Some(found) = self.find(connector, &caller) else { return Ok(self.nothing()) };
         match asked.field("decision") {
             "connect" => {
-                let site = Site::of(&base_of(&self.gateway));
+                let site = Site::of(&base_of(&self.gateway), connector);
+                // Nobody can tell here who holds a link that came with a key: somebody else's may lead a person to an
+                // issuer that they agreed at before, which has to ask them again.
+                let site = if self.is_person(&caller) { site } else { site.asking_again() };
                 let page = match found.grants.begin(&caller, &seen.browser, &site).await {
                     Ok(to) => {
                         let host = host_of(to.as_str()).unwrap_or_default();
@@ -302,35 +321,48 @@ impl Hall {
                     Parted::TakenBack | Parted::Nothing => "disconnected",
                     Parted::Forgotten => "forgotten",
                 };
-                Ok(Answer::Go { to: format!("{here}?done={done}"), cookie: self.cookie(&seen) })
+                Ok(Answer::Go { to: format!("{here}&done={done}"), cookie: self.cookie(&seen) })
             }
             _ => Ok(Answer::Go { to: here, cookie: self.cookie(&seen) }),
         }
     }
 
-    /// Whose form it is: who the link that it brings along is for, which is used up by that, or who is known.
-    async fn bearer(&self, connector: &str, secret: &str, seen: &mut Seen) -> Result<Option<Caller>, Error> {
+    /// Whose form it is: whom its page was for, by the link that it brings along, which is used up by that, or because
+    /// they are known. Nobody else who is known in this browser takes their place.
+    async fn bearer(
+        &self,
+        connector: &str,
+        (secret, whom): (&str, &str),
+        seen: &mut Seen,
+    ) -> Result<Option<Caller>, Error> {
         if secret.is_empty() {
-            return Ok(seen.callers.first().cloned());
+            return Ok(seen.callers(Some(connector)).into_iter().find(|caller| tag(caller) == whom).cloned());
         }
-        let ticket = self.gateway.redeem(secret).await?.filter(|ticket| ticket.connector == connector);
-        let Some(ticket) = ticket else { return Ok(None) };
-        if self.is_person(&ticket.caller) {
-            return Ok(seen.is(&ticket.caller).cloned());
+        let ticket = self.opened(self.gateway.redeem(secret).await?, connector);
+        let Some(Ticket { caller, .. }) = ticket.filter(|ticket| tag(&ticket.caller) == whom) else { return Ok(None) };
+        if self.is_person(&caller) {
+            return Ok(seen.signed_in.clone().filter(|signed_in| signed_in.id() == caller.id()));
         }
         // Whoever knew the browser's word before is left behind.
         self.gateway.forget(&seen.browser).await?;
-        *seen = Seen { browser: word()?, is_new: true, callers: vec![ticket.caller.clone()] };
-        self.gateway.know(&seen.browser, &ticket.caller).await?;
-        Ok(Some(ticket.caller))
+        let before = seen.by_link.take().filter(|before| before.caller.id() == caller.id());
+        let mut connectors = before.map(|before| before.connectors).unwrap_or_default();
+        connectors.insert(connector.to_owned());
+        let guest = LinkGuest { caller: caller.clone(), connectors };
+        (seen.browser, seen.is_new) = (word()?, true);
+        self.gateway.know(&seen.browser, &guest).await?;
+        seen.by_link = Some(guest);
+        Ok(Some(caller))
     }
 
     /// Somebody comes back from the issuer.
-    async fn returned(&self, visited: &Visited<'_>) -> Result<Answer, Error> {
+    async fn returned(&self, connector: &str, visited: &Visited<'_>) -> Result<Answer, Error> {
         let Visited { prefix, guest, asked } = visited;
         let seen = self.seen(guest).await?;
+        let callers: Vec<Caller> = seen.callers(Some(connector)).into_iter().cloned().collect();
         let said = |name: &str| Some(asked.field(name).to_owned());
-        let ended = self.gateway.come_back((&seen.browser, &seen.callers), said).await;
+        let ended = self.gateway.come_back(connector, (&seen.browser, &callers), said).await;
+        let here = |caller: &Caller| format!("{prefix}/connect/{connector}?for={}", tag(caller));
         let message = |title, text: &str, link: Option<&str>| {
             let hint = "Nothing was opened. Ask for it in your app again, or try once more.";
             let link = link.map(|link| (link, "the connector"));
@@ -338,9 +370,9 @@ impl Hall {
         };
         Ok(match ended {
             Ok(None) => self.over(),
-            Ok(Some((id, Ok(())))) => go(format!("{prefix}/connect/{id}?done=connected")),
-            Ok(Some((id, Err(Refusal::Declined(words))))) => {
-                let link = format!("{prefix}/connect/{id}");
+            Ok(Some((caller, Ok(())))) => go(format!("{}&done=connected", here(caller))),
+            Ok(Some((caller, Err(Refusal::Declined(words))))) => {
+                let link = here(caller);
                 message("It was not connected", &format!("The other side answered: {words}."), Some(&link))
             }
             Ok(Some((_, Err(Refusal::Wrong(why))))) => {
@@ -360,8 +392,13 @@ fn go(to: String) -> Answer {
 }
 
 /// What a form has to bring back. Only who has the browser's cookie can know it.
-fn token(browser: &str, connector: &str) -> String {
-    fingerprint(&format!("form {connector} {browser}"))
+fn token(browser: &str, connector: &str, whom: &str) -> String {
+    fingerprint(&format!("form {connector} {whom} {browser}"))
+}
+
+/// The one of them with this tag; the first, where it is not said which.
+fn meant<'a>(callers: &[&'a Caller], wanted: &str) -> Option<&'a Caller> {
+    callers.iter().find(|caller| wanted.is_empty() || tag(caller) == wanted).copied()
 }
 
 /// Stands for a caller in an address; says nothing to anybody else.

@@ -144,7 +144,7 @@ fn router(front: Arc<Front>, sdk: Arc<Sdk>, options: &HttpOptions) -> Router {
         .route("/.well-known/openai-apps-challenge", get(challenge))
         .merge(sdk::watched(sdk).with_state(()))
         .merge(issuer.unwrap_or_default())
-        .merge(connect::routes(front.streamable.server(), &options.auth));
+        .merge(connect::routes(front.streamable.server(), Arc::clone(&options.auth)));
     let all = if prefix.is_empty() {
         routes
     } else {

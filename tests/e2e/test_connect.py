@@ -167,8 +167,9 @@ def test_what_the_issuer_is_asked(house: House) -> None:
     asked = {name: value for name, [value] in parse_qs(urlsplit(browser.leave(browser.press(page, "connect"))).query).items()}
     assert asked["code_challenge_method"] == "S256" and len(asked["code_challenge"]) == 43
     assert asked["resource"] == LONG and asked["scope"] == "docs:read" and asked["response_type"] == "code"
-    assert asked["redirect_uri"] == f"{house.server.base}/connect/callback" and len(asked["state"]) == 43
-    assert "ticket" not in asked
+    assert asked["redirect_uri"] == f"{house.server.base}/connect/callback/notes" and len(asked["state"]) == 43
+    # A key proves nobody's browser: an issuer must not agree in the name of whoever was led there.
+    assert "ticket" not in asked and asked["prompt"] == "consent"
 
 
 def test_an_answer_counts_once_and_in_its_own_browser(house: House) -> None:
@@ -181,6 +182,7 @@ def test_an_answer_counts_once_and_in_its_own_browser(house: House) -> None:
         assert stranger.get(back).status_code == 400
     query = {name: value for name, [value] in parse_qs(urlsplit(back).query).items()}
     assert query["iss"] == house.issuer
+    assert browser.get(back.replace("/callback/notes", "/callback/aside")).status_code == 400
     assert browser.get(f"{back.split('?')[0]}?{urlencode(query | {'state': 'x' * 43})}").status_code == 400
     assert browser.follow(browser.get(back)).status_code == 200
     assert browser.get(back).status_code == 400
@@ -203,7 +205,7 @@ def test_who_says_no_is_told_what_the_issuer_said(house: House) -> None:
     to = browser.leave(browser.press(browser.get(house.link(caller)), "connect"))
     state = parse_qs(urlsplit(to).query)["state"][0]
     said = {"error": "access_denied", "error_description": "<b>no</b>", "state": state, "iss": house.issuer}
-    page = browser.get(f"{house.server.base}/connect/callback?{urlencode(said)}")
+    page = browser.get(f"{house.server.base}/connect/callback/notes?{urlencode(said)}")
     assert page.status_code == 400 and "access_denied: <b>no</b>" in str(Forms(page.text))
     assert "<b>" not in page.text
     house.link(caller)
@@ -257,12 +259,27 @@ def test_one_who_disconnects_leaves_others_connected(house: House) -> None:
 
 
 def test_the_list_shows_what_acts_for_whom(house: House) -> None:
-    _, browser = house.connected("lister")
+    """To a browser that came by links: of the connectors they were for, since models see links, too."""
+    caller, browser = house.connected("lister")
     words = str(Forms(browser.get(f"{house.server.base}/connect").text))
-    assert "lister" in words and "Notes connected since" in words and "Aside not connected" in words
+    assert "lister" in words and "Notes connected since" in words and "Aside" not in words
+    assert browser.get(house.page("aside")).status_code == 403
+    browser.press(browser.get(house.link(caller, "aside_whoami")), "connect")
+    words = str(Forms(browser.get(f"{house.server.base}/connect").text))
+    assert "Notes connected since" in words and "Aside not connected" in words
     assert Browser().get(f"{house.server.base}/connect").status_code == 403
     assert Browser().get(house.page()).status_code == 403
-    assert browser.get(house.page("nothing")).status_code == 404
+    assert browser.get(house.page()).status_code == 200 and browser.get(house.page("nothing")).status_code == 403
+
+
+def test_a_link_of_a_key_that_is_revoked_opens_nothing(house: House) -> None:
+    key = new_key(house.server, "--subject", "revoked")
+    caller, browser = Caller(house.server, key), Browser("revoked-there")
+    link, other = (house.link(caller, tool) for tool in ("notes_whoami", "aside_whoami"))
+    browser.connect(link)
+    assert cli(house.server.manifests, "keys", "revoke", key.split("_")[1]).returncode == 0
+    until(lambda: not caller.counts(), "the end of the key")
+    assert browser.get(house.page()).status_code == 403 and Browser().get(other).status_code == 400
 
 
 def test_nothing_lies_open_in_the_store_or_the_log(house: House) -> None:
@@ -413,21 +430,56 @@ def test_with_our_own_issuer_a_link_is_for_its_person(house: House, tmp_path: Pa
         assert "bob" in words and "Notes not connected" in words
 
 
+def test_a_form_acts_for_whom_its_page_was_for(house: House, tmp_path: Path) -> None:
+    """Guard: whose link was opened in this browser before gets nothing of what its person agrees to."""
+    auth = {"mode": "built-in", "builtIn": {}}
+    with gateway(tmp_path, acting("notes", house.api.url, house.issuer, LONG), auth=auth, more=UNLIMITED) as server:
+        add_user(server, "ada", PASSWORD)
+        ada = Caller(server, App.register(server).grant(Person(server, "ada", PASSWORD))["access_token"])
+        mallory = Caller(server, new_key(server, "--subject", "mallory"))
+        browser = Browser("ada-there")
+        browser.press(browser.get(link_in(result(mallory.call("notes_whoami")))), "connect")
+        person = Person(server, "ada", PASSWORD)
+        person.cookies = dict(browser.jar.cookies)
+        page = person.open(link_in(result(ada.call("notes_whoami"))))
+        assert page.status_code == 403 and "not yours" in str(Forms(page.text))
+        page = person.signs_in(person.open(f"{page.request.url}&as=other"))
+        for name, value in person.cookies.items():
+            browser.jar.cookies.set(name, value)
+        assert "For ada" in str(Forms(page.text))
+        page = browser.follow(browser.get(browser.agree(browser.leave(browser.press(page, "connect")))))
+        assert "is connected" in str(Forms(page.text)) and "For ada" in str(Forms(page.text))
+        assert who(ada.call("notes_whoami")) == "ada-there"
+        link_in(result(mallory.call("notes_whoami")))
+        # A form that says another's name is nobody's.
+        form = browser.form(page)
+        theirs = browser.form(browser.get(f"{server.base}/connect/notes")).values["for"]
+        assert theirs != form.values["for"]
+        said = form.values | {"for": theirs, "decision": "disconnect"}
+        assert browser.jar.post(f"{server.base}/connect/notes", data=said).status_code == 400
+        assert "disconnected" in str(Forms(browser.follow(browser.press(page, "disconnect")).text))
+        link_in(result(ada.call("notes_whoami")))
+
+
 def test_the_person_at_this_machine_connects_in_a_terminal(house: House, tmp_path: Path) -> None:
     """`switchboard connect` waits on loopback for them to come back, and the grant is theirs alone."""
     manifests = manifests_of(tmp_path, acting("notes", house.api.url, house.issuer, LONG))
     asks = json.dumps({})
     call = cli(manifests, "call", "notes_whoami", "--json", asks, "--manifests", str(manifests.folder))
     assert "switchboard connect notes" in call.stdout + call.stderr, call
-    process = subprocess.Popen(
-        [BINARY, "connect", "notes", "--manifests", str(manifests.folder)],
-        env={**os.environ, **manifests.env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+
+    def begin() -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [BINARY, "connect", "notes", "--manifests", str(manifests.folder)],
+            env={**os.environ, **manifests.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return process, next(line.strip() for line in process.stdout if line.startswith(house.issuer))
+
+    process, link = begin()
     try:
-        link = next(line.strip() for line in process.stdout if line.startswith(house.issuer))
         browser = Browser("local-there")
         page = browser.get(browser.agree(link))
         assert page.status_code == 200 and "connected" in page.text, page.text

@@ -51,11 +51,19 @@ impl Party {
         }
     }
 
+    /// What they are told when there is none, and they can do something about that.
+    pub(super) fn unwelcome(&self, source: &dyn CredentialSource) -> Option<Error> {
+        match self {
+            Self::Caller(_) => source.unwelcome(),
+            Self::Listing => None,
+        }
+    }
+
     /// That was refused: whether there is another one.
     pub(super) async fn refused(&self, source: &dyn CredentialSource, shown: &Credential) -> bool {
         match self {
             Self::Caller(caller) => source.refused(caller, shown).await,
-            Self::Listing => false,
+            Self::Listing => source.listing_refused(shown).await,
         }
     }
 }

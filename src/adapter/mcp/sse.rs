@@ -43,7 +43,7 @@ impl Sse {
             let request = request.map_err(|_| odd("the connector's address makes no valid request"))?;
             address.hop.send(request).await.map_err(Failure::NotSent)
         };
-        let response = shown.exchange(address, &closed, open).await?;
+        let response = shown.exchange(address, &closed, false, open).await?;
         if !response.status().is_success() {
             return Err(refused(&response, "opened no stream"));
         }
@@ -88,7 +88,7 @@ impl Sse {
                 address.hop.send(request).await.map_err(Failure::Broken)
             }
         };
-        let response = self.shown.exchange(&self.address, &self.closed, post).await?;
+        let response = self.shown.exchange(&self.address, &self.closed, true, post).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::NOT_FOUND => {

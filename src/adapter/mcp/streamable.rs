@@ -76,11 +76,13 @@ impl Shown {
     }
 
     /// One exchange, with what is good to show now. When that is refused, nothing was done (RFC 9110, 15.5.2), and it
-    /// is tried once more with another credential, if there is one. `closed` fires when there is none any more.
+    /// is tried once more with another credential, if there is one. `closed` fires when there is none any more, and when
+    /// what `is_bound` to one account would be shown another.
     pub(super) async fn exchange<F>(
         &self,
         address: &Address,
         closed: &CancellationToken,
+        is_bound: bool,
         once: impl Fn(Address) -> F + Send + Sync,
     ) -> Result<Response, Failure>
     where
@@ -97,6 +99,12 @@ impl Shown {
                 // Otherwise the connection is as good as it was: no other one would be better.
                 Failure::Exchange(error)
             })?;
+            // What a session knows is the account's that it was begun for.
+            if is_bound && self.last().account != now.account {
+                closed.cancel();
+                let message = "the upstream is reached for another account now";
+                return Err(Failure::NotSent(Error::new(ErrorKind::Unreachable, message)));
+            }
             let address = address.with(&now).map_err(Failure::Exchange)?;
             credential.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
             let response = once(address).await?;
@@ -139,7 +147,7 @@ impl Streamable {
         body: Option<String>,
     ) -> Result<Response, Failure> {
         let once = |address| self.once(address, (method.clone(), accept.clone(), extra.clone(), body.clone()));
-        self.shown.exchange(&self.address, &self.closed, once).await
+        self.shown.exchange(&self.address, &self.closed, self.session().is_some(), once).await
     }
 
     async fn once(
@@ -232,6 +240,10 @@ impl Streamable {
         }
         if let Some(rejection) = answer {
             return Ok(Err(rejection.clone()));
+        }
+        let Shown { source, party, .. } = &self.shown;
+        if let Some(error) = party.unwelcome(&**source).filter(|_| status == StatusCode::UNAUTHORIZED) {
+            return Err(Failure::Exchange(error));
         }
         let (kind, what) = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

@@ -12,7 +12,7 @@ use super::discover::Issuer;
 use super::word::fingerprint;
 use super::{Grants, Site, unavailable};
 use crate::caller::Caller;
-use crate::credential::{Client, Safe};
+use crate::credential::{Client, Safe, TenantClient, fixed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::ClientAuth;
 use crate::store::{Expected, Put};
@@ -28,10 +28,22 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct KeptClient {
     pub(super) id: String,
+    /// What proves it, when we registered it.
     pub(super) secret: Option<String>,
     pub(super) auth: ClientAuth,
     /// Where it is kept for the next flow, when we registered it.
     pub(super) registered: Option<String>,
+    /// Who gave it to us. What proves it is asked of them each time, since they may change it.
+    #[serde(default)]
+    pub(super) given: Option<Giver>,
+}
+
+/// Who gives us a client.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) enum Giver {
+    Manifest,
+    /// The tenant of this name, or who belongs to none.
+    Tenant(Option<String>),
 }
 
 impl KeptClient {
@@ -43,35 +55,26 @@ impl KeptClient {
     }
 }
 
-impl From<&Client> for KeptClient {
-    fn from(client: &Client) -> Self {
-        let secret = client.secret.as_ref().map(|secret| secret.expose_secret().to_owned());
-        Self { id: client.id.clone(), secret, auth: client.auth, registered: None }
-    }
-}
-
-impl From<&KeptClient> for Client {
-    fn from(kept: &KeptClient) -> Self {
-        Self { id: kept.id.clone(), secret: kept.secret.clone().map(SecretString::from), auth: kept.auth }
-    }
-}
-
 impl Grants {
     /// The client for a caller's flow that comes back to `site`.
     pub(super) async fn client(&self, caller: &Caller, issuer: &Issuer, site: &Site) -> Result<KeptClient> {
         if let Some(given) = self.given(caller, issuer).await? {
-            return Ok(KeptClient::from(&given));
+            // A person is led nowhere that they would come back from in vain.
+            self.proved(&given).await?;
+            return Ok(given);
         }
         if let Some(document) = site.document.as_ref().filter(|_| issuer.takes_documents) {
-            return Ok(KeptClient { id: document.clone(), secret: None, auth: ClientAuth::None, registered: None });
+            let (id, auth) = (document.clone(), ClientAuth::None);
+            return Ok(KeptClient { id, secret: None, auth, registered: None, given: None });
         }
         let key = self.client_key(&issuer.token, &site.redirect);
         let safe = self.safe()?;
         if let Some(kept) = safe.read::<KeptClient>(&key).await.map_err(unavailable)? {
             return Ok(kept.value);
         }
-        let (client, ends) = self.register(issuer, site).await?;
-        let client = KeptClient { registered: Some(key.clone()), ..KeptClient::from(&client) };
+        let (Client { id, secret, auth }, ends) = self.register(issuer, site).await?;
+        let secret = secret.map(|secret| secret.expose_secret().to_owned());
+        let client = KeptClient { id, secret, auth, registered: Some(key.clone()), given: None };
         let put = Put { expected: Expected::Absent, expires: Some(ends) };
         if safe.write(&key, &client, put).await.map_err(unavailable)?.is_none()
             && let Some(kept) = safe.read::<KeptClient>(&key).await.map_err(unavailable)?
@@ -80,6 +83,51 @@ impl Grants {
             return Ok(kept.value);
         }
         Ok(client)
+    }
+
+    /// The client of the caller's tenant, or the one that the manifest names.
+    async fn given(&self, caller: &Caller, issuer: &Issuer) -> Result<Option<KeptClient>> {
+        let kept = |id, auth, by| KeptClient { id, secret: None, auth, registered: None, given: Some(by) };
+        let said = self.settings.auth;
+        if let Some(own) = self.client_of(caller.tenant()).await? {
+            let auth = said.unwrap_or_else(|| way(&issuer.ways));
+            return Ok(Some(kept(own.id, auth, Giver::Tenant(caller.tenant().map(str::to_owned)))));
+        }
+        let Some(id) = self.settings.client_id.clone() else { return Ok(None) };
+        let auth = match &self.settings.client_secret {
+            None => ClientAuth::None,
+            Some(_) => said.unwrap_or_else(|| way(&issuer.ways)),
+        };
+        Ok(Some(kept(id, auth, Giver::Manifest)))
+    }
+
+    /// The client that a tenant has at the issuer.
+    pub(super) async fn client_of(&self, tenant: Option<&str>) -> Result<Option<TenantClient>> {
+        let unreadable = |why: String| Error::new(ErrorKind::Unavailable, "the client cannot be read").because(why);
+        self.keyring.client_of(tenant, &self.connector).await.map_err(unreadable)
+    }
+
+    /// A client with what proves it now. A tenant that took its client back took back what people gave to that.
+    pub(super) async fn proved(&self, kept: &KeptClient) -> Result<Client> {
+        let secret = match (&kept.given, &self.settings.client_secret) {
+            (None, _) => kept.secret.clone().map(SecretString::from),
+            (Some(Giver::Tenant(tenant)), _) => {
+                let own = self.client_of(tenant.as_deref()).await?.filter(|own| own.id == kept.id);
+                Some(own.ok_or_else(|| self.unconnected(true))?.secret)
+            }
+            (Some(Giver::Manifest), None) => None,
+            (Some(Giver::Manifest), Some((reference, folder))) => {
+                Some(self.keyring.find(reference, folder).await.map_err(fixed::unreadable)?)
+            }
+        };
+        Ok(Client { id: kept.id.clone(), secret, auth: kept.auth })
+    }
+
+    /// The issuer does not take what proves a client: perhaps another secret is to be had by now.
+    pub(super) fn doubt_client(&self, kept: &KeptClient) {
+        if let (Some(Giver::Manifest), Some((reference, _))) = (&kept.given, &self.settings.client_secret) {
+            self.keyring.forget(reference);
+        }
     }
 
     fn client_key(&self, token: &Url, redirect: &str) -> String {
@@ -142,10 +190,10 @@ fn word_of(auth: ClientAuth) -> &'static str {
 }
 
 /// What we say of ourselves to issuers that read it at an address of ours.
-pub fn client_document(base: &str) -> Value {
-    let site = Site::of(base);
+pub fn client_document(base: &str, connector: &str) -> Value {
+    let site = Site::of(base, connector);
     json!({
-        "client_id": format!("{base}{DOCUMENT}"),
+        "client_id": site.document,
         "client_name": site.client_name(),
         "client_uri": base,
         "redirect_uris": [site.redirect],
@@ -156,5 +204,5 @@ pub fn client_document(base: &str) -> Value {
     })
 }
 
-/// Where that is, after our own address.
-pub const DOCUMENT: &str = "/oauth/client.json";
+/// Where that is, after our own address; the connector's id and `.json` follow.
+pub const DOCUMENT: &str = "/oauth/client";

@@ -5,7 +5,7 @@ use http::{Method, StatusCode, header::WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::credential::discover;
+use crate::credential::{Metadata, discover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::upstream::{Answered, Fetcher, Hop};
 
@@ -46,6 +46,23 @@ pub(super) struct Issuer {
     pub(super) scopes: Vec<String>,
 }
 
+impl Issuer {
+    /// One of which only these are known.
+    pub(super) fn by_hand(name: Option<String>, authorization: Url, token: Url) -> Self {
+        Self {
+            name,
+            authorization,
+            token,
+            registration: None,
+            revocation: None,
+            takes_documents: false,
+            names_itself: false,
+            ways: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+}
+
 /// All that is to be known before somebody can be asked.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
@@ -56,13 +73,28 @@ pub(super) struct Found {
     pub(super) scopes: Vec<String>,
 }
 
-/// The endpoints of an issuer by its own metadata.
+/// The endpoints of an issuer that the operator chose, by its own metadata.
 pub(super) async fn issuer(name: &str, way: &Way<'_>) -> Result<Issuer> {
     let metadata = discover(way.hop, name, way.allow_private).await.map_err(|why| failed(&why))?;
+    // Many that know PKCE do not say so.
+    if metadata.code_challenge_methods_supported.is_some() { with_pkce(metadata) } else { endpoints(metadata) }
+}
+
+/// The same of an issuer that an MCP server chose: one that does not say that it knows PKCE is not to be used (MCP,
+/// authorization).
+async fn issuer_of(name: &str, way: &Way<'_>) -> Result<Issuer> {
+    with_pkce(discover(way.hop, name, way.allow_private).await.map_err(|why| failed(&why))?)
+}
+
+fn with_pkce(metadata: Metadata) -> Result<Issuer> {
     let methods = metadata.code_challenge_methods_supported.as_deref().unwrap_or_default();
-    if !methods.is_empty() && !methods.iter().any(|method| method == "S256") {
-        return Err(failed("it does not take PKCE by SHA-256, without which a code could be stolen"));
+    if !methods.iter().any(|method| method == "S256") {
+        return Err(failed("it does not say that it takes PKCE by SHA-256, without which a code could be stolen"));
     }
+    endpoints(metadata)
+}
+
+fn endpoints(metadata: Metadata) -> Result<Issuer> {
     let needed =
         |address: Option<Url>, member| address.ok_or_else(|| failed(&format!("its metadata has no `{member}`")));
     Ok(Issuer {
@@ -104,10 +136,10 @@ pub(super) async fn resource(url: &Url, way: &Way<'_>) -> Result<Found> {
             Some(asked) => asked.split_ascii_whitespace().take(MOST_SCOPES).map(str::to_owned).collect(),
             None => texts(&document.value, "scopes_supported"),
         };
-        return Ok(Found { issuer: issuer(server, way).await?, resource: Some(said.to_owned()), scopes });
+        return Ok(Found { issuer: issuer_of(server, way).await?, resource: Some(said.to_owned()), scopes });
     }
     let origin = url.origin().ascii_serialization();
-    let issuer = issuer(&origin, way).await?;
+    let issuer = issuer_of(&origin, way).await?;
     Ok(Found { issuer, resource: None, scopes: Vec::new() })
 }
 

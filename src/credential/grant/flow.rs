@@ -13,7 +13,7 @@ use super::kept::{Grant, ms};
 use super::word::{fingerprint, is_same, is_word, word};
 use super::{Grants, Site, unanswered, unavailable};
 use crate::caller::Caller;
-use crate::credential::{Client, Safe, Token, TokenEndpoint, TokenError};
+use crate::credential::{Safe, Token, TokenEndpoint, TokenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Expected, Put};
 
@@ -64,14 +64,14 @@ fn key(state: &str) -> String {
 }
 
 impl Flow {
-    /// The flow that an answer with this `state` belongs to, when it came back to the browser it was begun in. It is
-    /// had once.
-    pub async fn take(safe: &Safe, state: &str, browser: &str) -> Result<Option<Self>> {
+    /// The flow that an answer with this `state` belongs to, when it came back to the browser it was begun in and to
+    /// its connector's address. It is had once.
+    pub async fn take(safe: &Safe, state: &str, (browser, connector): (&str, &str)) -> Result<Option<Self>> {
         if !is_word(state) {
             return Ok(None);
         }
         let Some(kept) = safe.read::<Self>(&key(state)).await.map_err(unavailable)? else { return Ok(None) };
-        if !is_same(&kept.value.browser, &fingerprint(browser)) {
+        if !is_same(&kept.value.browser, &fingerprint(browser)) || kept.value.connector != connector {
             return Ok(None);
         }
         let first = safe.remove(&key(state), Expected::Is(kept.version)).await.map_err(unavailable)?;
@@ -89,7 +89,7 @@ impl Grants {
         let issuer = &found.issuer;
         let client = self.client(caller, issuer, site).await?;
         let (state, verifier) = (word()?, word()?);
-        let scopes = self.scopes(&found);
+        let scopes = self.scopes(caller, &found).await?;
         let resource = self.settings.resource.clone().or_else(|| found.resource.clone());
         let flow = Flow {
             connector: self.connector.to_string(),
@@ -109,15 +109,16 @@ impl Grants {
         let put = Put { expected: Expected::Absent, expires: Some(SystemTime::now() + LASTING) };
         let kept = self.safe()?.write(&key(&state), &flow, put).await.map_err(unavailable)?;
         kept.ok_or_else(|| Error::new(ErrorKind::Internal, "a random word came up twice"))?;
-        Ok(self.link(issuer.authorization.clone(), &flow, &state))
+        Ok(self.link(issuer.authorization.clone(), &flow, (&state, site.asks_again)))
     }
 
     /// The issuer's page for a flow.
-    fn link(&self, mut to: Url, flow: &Flow, state: &str) -> Url {
+    fn link(&self, mut to: Url, flow: &Flow, (state, asks_again): (&str, bool)) -> Url {
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, flow.verifier.as_bytes()));
         let scope = flow.scopes.join(" ");
         // Some give what lasts only to who is asked each time.
-        let consent = if flow.scopes.iter().any(|scope| scope == "offline_access") { "consent" } else { "" };
+        let lasting = flow.scopes.iter().any(|scope| scope == "offline_access");
+        let consent = if lasting || asks_again { "consent" } else { "" };
         let asked = [
             ("response_type", "code"),
             ("client_id", &flow.client.id),
@@ -144,7 +145,7 @@ impl Grants {
             Ok(code) => code,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let client = Client::from(&flow.client);
+        let client = self.proved(&flow.client).await?;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code.as_str()),
@@ -160,12 +161,14 @@ impl Grants {
             Err(error) => {
                 if matches!(&error, TokenError::Refused { code, .. } if code == "invalid_client") {
                     flow.client.forget(self.safe()?).await;
+                    self.doubt_client(&flow.client);
                 }
                 return Err(unanswered(error));
             }
         };
         let key = self.key_of(&flow.caller);
         let grant = flow.granted(&token);
+        // What it takes the place of is not taken back: many issuers then end all that this person gave this client.
         self.safe()?.write(&key, &grant, Put::default()).await.map_err(unavailable)?;
         tracing::info!(connector = %self.connector, "somebody connected");
         Ok(Ok(()))
@@ -182,7 +185,12 @@ impl Grants {
         let named = match (&flow.issuer, &iss) {
             (Some(issuer), Some(iss)) => issuer == iss,
             (Some(_), None) => !flow.names_itself,
-            (None, _) => true,
+            (None, Some(_)) => {
+                let why =
+                    "the issuer says its name, and the connector does not say whose it is (`credentials.oauth.issuer`)";
+                return Err(Refusal::Wrong(why));
+            }
+            (None, None) => true,
         };
         if !named {
             return Err(Refusal::Wrong("the answer is not from the issuer that was asked"));

@@ -6,8 +6,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::Parted;
 use super::client::KeptClient;
-use crate::credential::Token;
+use crate::credential::{Client, Token, TokenEndpoint};
+use crate::upstream::Hop;
 
 /// A grant, as it is kept.
 #[derive(Clone, Serialize, Deserialize)]
@@ -52,6 +54,25 @@ impl Grant {
         self.expires = token.expires.map(ms);
         self.scopes = token.scopes.clone().or(self.scopes.take());
         self.renewing = None;
+    }
+
+    /// Takes it back at its issuer (RFC 7009).
+    pub(super) async fn take_back(&self, client: &Client, (hop, allow_private): (&Hop, bool)) -> Parted {
+        let Some(url) = &self.revocation else { return Parted::Forgotten };
+        let Ok(endpoint) = TokenEndpoint::new(hop.clone(), url.clone(), allow_private) else {
+            return Parted::Forgotten;
+        };
+        let (token, hint) = match &self.refresh {
+            Some(refresh) => (refresh, "refresh_token"),
+            None => (&self.access, "access_token"),
+        };
+        match endpoint.tell(client, &[("token", token.as_str()), ("token_type_hint", hint)]).await {
+            Ok(()) => Parted::TakenBack,
+            Err(error) => {
+                tracing::warn!("a grant could not be taken back at its issuer: {error}");
+                Parted::Forgotten
+            }
+        }
     }
 }
 

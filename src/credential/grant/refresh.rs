@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Grant, Grants, ms, unanswered, unavailable};
-use crate::credential::{Client, Kept, Safe, Token, TokenEndpoint, TokenError};
+use crate::credential::{Client, Credential, Kept, Safe, Token, TokenEndpoint, TokenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Expected, Put};
 use crate::upstream::Hop;
@@ -52,35 +52,37 @@ struct Errand {
     allow_private: bool,
     key: String,
     kept: Kept<Grant>,
+    client: Client,
 }
 
 impl Grants {
-    /// A token of this caller's.
-    pub(super) async fn token(&self, key: &str, caller: &str) -> Result<SecretString> {
+    /// What shows a token of this caller's.
+    pub(super) async fn token(&self, key: &str, caller: &str) -> Result<Credential> {
         loop {
             let Some(kept) = self.find(key, caller).await? else { return Err(self.unconnected(false)) };
             let (grant, now) = (&kept.value, SystemTime::now());
             let token = grant.token();
+            let shown = self.shown(grant, &token.access);
             if token.is_fresh(now) {
-                return Ok(token.access);
+                return Ok(shown);
             }
             let alive = token.is_alive(now);
             if grant.refresh.is_none() {
                 if alive {
-                    return Ok(token.access);
+                    return Ok(shown);
                 }
                 self.safe()?.remove(key, Expected::Is(kept.version)).await.map_err(unavailable)?;
                 return Err(self.unconnected(true));
             }
             // A token that still counts is not waited for.
-            let Some(_turn) = self.turns.take(key, !alive).await else { return Ok(token.access) };
-            match self.renew(key, caller, kept).await {
-                Ok(Some(token)) => return Ok(token.access),
+            let Some(_turn) = self.turns.take(key, !alive).await else { return Ok(shown) };
+            match self.renew(key, caller, kept.clone()).await {
+                Ok(Some(token)) => return Ok(self.shown(&kept.value, &token.access)),
                 // Somebody else was there first.
                 Ok(None) => {}
                 Err(error) if alive && error.kind() != ErrorKind::NotConnected => {
                     tracing::warn!(connector = %self.connector, "no new token: {error}");
-                    return Ok(token.access);
+                    return Ok(shown);
                 }
                 Err(error) => return Err(error),
             }
@@ -102,26 +104,36 @@ impl Grants {
             tokio::time::sleep(LOOK).await;
             return Ok(None);
         }
+        let client = self.proved(&kept.value.client).await?;
+        let shown = kept.value.client.clone();
         kept.value.renewing = Some(ms(time + LEASE));
         let safe = self.safe()?.clone();
         let put = Put { expected: Expected::Is(kept.version), expires: None };
         let Some(version) = safe.write(key, &kept.value, put).await.map_err(unavailable)? else { return Ok(None) };
         kept.version = version;
         let (hop, allow_private) = (self.hop.clone(), self.settings.allow_private);
-        let errand = Errand { safe, hop, allow_private, key: key.to_owned(), kept };
+        let errand = Errand { safe, hop, allow_private, key: key.to_owned(), kept, client };
         // A refresh token counts once with many issuers: what came of it must be kept, even if nobody waits any more.
         let done = self.keyring.tasks().spawn(errand.run()).await;
         let done =
             done.map_err(|error| Error::new(ErrorKind::Internal, "a new token could not be had").because(error))?;
         match done {
-            Ok(token) => Ok(Some(token)),
+            Ok(token) => Ok(token),
             Err(Failed::Over) => Err(self.unconnected(true)),
+            Err(Failed::Unknown(error)) => {
+                self.doubt_client(&shown);
+                Err(error)
+            }
             Err(Failed::Error(error)) => Err(error),
         }
     }
 
-    /// A token was refused. The next call has another one, if this one is not new itself.
+    /// A token was refused. The next call has another one, if this one is not new itself. What cannot be renewed is
+    /// kept: what refused it once may take it the next time.
     pub(super) async fn doubt(&self, key: &str, mut kept: Kept<Grant>) -> bool {
+        if kept.value.refresh.is_none() {
+            return false;
+        }
         let token = kept.value.token();
         let age = SystemTime::now().duration_since(token.since).unwrap_or_default();
         let life = token.expires.and_then(|expires| expires.duration_since(token.since).ok());
@@ -145,33 +157,56 @@ impl Grants {
 enum Failed {
     /// The grant is over.
     Over,
+    /// The issuer does not know us by what we show of ourselves.
+    Unknown(Error),
     Error(Error),
 }
 
+/// What there is in a grant's place.
+enum Place {
+    Same,
+    Another,
+    Gone,
+}
+
+/// Whether an issuer's word says that it does not know us.
+fn is_unknown(code: &str) -> bool {
+    matches!(code, "invalid_client" | "unauthorized_client")
+}
+
 impl Errand {
-    /// Asks for a new token and keeps it.
-    async fn run(mut self) -> Result<Token, Failed> {
+    /// Asks for a new token and keeps it; nothing when there is another grant by now.
+    async fn run(mut self) -> Result<Option<Token>, Failed> {
         match self.ask().await {
             Ok(token) => {
                 self.kept.value.take(&token);
-                self.keep().await.map_err(Failed::Error)?;
-                Ok(self.kept.value.token())
+                match self.keep().await.map_err(Failed::Error)? {
+                    Place::Same => Ok(Some(self.kept.value.token())),
+                    Place::Another => Ok(None),
+                    // Whoever disconnected could take back only what there was then.
+                    Place::Gone => {
+                        self.kept.value.take_back(&self.client, (&self.hop, self.allow_private)).await;
+                        Err(Failed::Over)
+                    }
+                }
             }
             Err(TokenError::InvalidGrant(words)) => {
                 tracing::info!(key = self.key, "a grant does not count any more{words}");
                 self.forget().await
             }
-            // The client itself is gone, and with it what it was given.
-            Err(TokenError::Refused { code, words })
-                if matches!(code.as_str(), "invalid_client" | "unauthorized_client") =>
-            {
+            Err(TokenError::Refused { code, words }) if is_unknown(&code) => {
                 tracing::warn!(key = self.key, "an issuer does not know us any more ({code}){words}");
-                self.kept.value.client.forget(&self.safe).await;
-                self.forget().await
+                // A client that we registered is gone, and with it what it was given.
+                if self.kept.value.client.registered.is_some() {
+                    self.kept.value.client.forget(&self.safe).await;
+                    return self.forget().await;
+                }
+                // Of one that we were given, the secret may be about to change, and people need not agree again.
+                self.give_up().await;
+                Err(Failed::Unknown(unanswered(TokenError::Refused { code, words })))
             }
             Err(error @ (TokenError::Refused { .. } | TokenError::Unavailable { .. })) => {
-                self.kept.value.renewing = None;
-                let _ = self.keep().await;
+                self.give_up().await;
                 Err(Failed::Error(unanswered(error)))
             }
         }
@@ -187,25 +222,34 @@ impl Errand {
             ("refresh_token", refresh.expose_secret()),
             ("resource", grant.resource.as_deref().unwrap_or_default()),
         ];
-        endpoint.map_err(unavailable)?.ask(&Client::from(&grant.client), &form).await
+        endpoint.map_err(unavailable)?.ask(&self.client, &form).await
     }
 
     /// Keeps the grant as it is now, unless somebody disconnected, or connected anew, meanwhile.
-    async fn keep(&mut self) -> Result<()> {
+    async fn keep(&mut self) -> Result<Place> {
         for _ in 0..MOST_TRIES {
             let put = Put { expected: Expected::Is(self.kept.version), expires: None };
             if self.safe.write(&self.key, &self.kept.value, put).await.map_err(unavailable)?.is_some() {
-                return Ok(());
+                return Ok(Place::Same);
             }
             // A refresh token that counts once must not be lost to whoever only noted something.
             let now = self.safe.read::<Grant>(&self.key).await.map_err(unavailable)?;
-            let Some(now) = now.filter(|now| now.value.granted == self.kept.value.granted) else { return Ok(()) };
+            let Some(now) = now else { return Ok(Place::Gone) };
+            if now.value.granted != self.kept.value.granted {
+                return Ok(Place::Another);
+            }
             self.kept.version = now.version;
         }
-        Ok(())
+        Ok(Place::Same)
     }
 
-    async fn forget(&self) -> Result<Token, Failed> {
+    /// Lets others try.
+    async fn give_up(&mut self) {
+        self.kept.value.renewing = None;
+        let _ = self.keep().await;
+    }
+
+    async fn forget(&self) -> Result<Option<Token>, Failed> {
         let gone = self.safe.remove(&self.key, Expected::Is(self.kept.version)).await;
         gone.map_err(|error| Failed::Error(unavailable(error)))?;
         Err(Failed::Over)

@@ -9,7 +9,7 @@ use super::{GrantOptions, GrantSettings, Grants};
 use crate::caller::Caller;
 use crate::credential::fixed::Fixed;
 use crate::credential::{Credential, CredentialSource, Keyring, check_address};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::{AdapterSettings, Checked, OAuth};
 use crate::secret::Text;
 use crate::upstream::Upstream;
@@ -105,6 +105,14 @@ impl CredentialSource for CallerSource {
 
     fn grants(&self) -> Option<&Arc<Grants>> {
         Some(&self.grants)
+    }
+
+    fn unwelcome(&self) -> Option<Error> {
+        Some(self.grants.unwelcome())
+    }
+
+    async fn listing_refused(&self, shown: &Credential) -> bool {
+        self.grants.any_refused(shown).await
     }
 
     async fn for_listing(&self) -> Result<Option<Credential>> {

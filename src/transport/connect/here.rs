@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{RawQuery, State},
+    extract::{Path, RawQuery, State},
     response::Response,
     routing::get,
 };
@@ -40,12 +40,12 @@ pub async fn connect_here(
     let broken = |why: String| Error::new(ErrorKind::Internal, "nobody can come back to this machine").because(why);
     let address = listener.local_addr().map_err(|error| broken(error.to_string()))?;
     let browser = word()?;
-    let site = Site::of(&format!("http://{address}"));
+    let site = Site::of(&format!("http://{address}"), connectable.id.as_str());
     let to = connectable.grants.begin(&Caller::Local, &browser, &site).await?;
     let (ended, mut end) = mpsc::channel(1);
     let paper = Paper::new("this computer".into(), &[]).map_err(broken)?;
     let door = Arc::new(Door { gateway: Arc::clone(gateway), paper, browser, ended });
-    let router = Router::new().route(CALLBACK, get(come_back)).with_state(door);
+    let router = Router::new().route(&format!("{CALLBACK}/{{connector}}"), get(come_back)).with_state(door);
     show(to.as_str());
     let serving = async { axum::serve(listener, router).await };
     tokio::select! {
@@ -59,10 +59,14 @@ pub async fn connect_here(
     }
 }
 
-async fn come_back(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
+async fn come_back(
+    State(door): State<Arc<Door>>,
+    Path(connector): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let asked = of_query(query);
     let said = |name: &str| Some(asked.field(name).to_owned());
-    let ended = door.gateway.come_back((&door.browser, &[Caller::Local]), said).await;
+    let ended = door.gateway.come_back(&connector, (&door.browser, &[Caller::Local]), said).await;
     let refused = |words: String| Err(Error::new(ErrorKind::Forbidden, words));
     let ended = match ended {
         // Not the one we wait for.
