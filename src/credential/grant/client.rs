@@ -124,9 +124,9 @@ impl Grants {
     }
 
     /// The issuer does not take what proves a client: perhaps another secret is to be had by now.
-    pub(super) fn doubt_client(&self, kept: &KeptClient) {
+    pub(super) async fn doubt_client(&self, kept: &KeptClient) {
         if let (Some(Giver::Manifest), Some((reference, _))) = (&kept.given, &self.settings.client_secret) {
-            self.keyring.forget(reference);
+            self.keyring.renew(std::iter::once(reference)).await;
         }
     }
 

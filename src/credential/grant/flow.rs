@@ -161,7 +161,7 @@ impl Grants {
             Err(error) => {
                 if matches!(&error, TokenError::Refused { code, .. } if code == "invalid_client") {
                     flow.client.forget(self.safe()?).await;
-                    self.doubt_client(&flow.client);
+                    self.doubt_client(&flow.client).await;
                 }
                 return Err(unanswered(error));
             }

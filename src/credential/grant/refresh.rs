@@ -121,7 +121,7 @@ impl Grants {
             Ok(token) => Ok(token),
             Err(Failed::Over) => Err(self.unconnected(true)),
             Err(Failed::Unknown(error)) => {
-                self.doubt_client(&shown);
+                self.doubt_client(&shown).await;
                 Err(error)
             }
             Err(Failed::Error(error)) => Err(error),
