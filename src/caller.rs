@@ -58,6 +58,11 @@ impl Principal {
         json!([self.issuer, self.subject, self.tenant]).to_string()
     }
 
+    /// What an id was made of: the issuer, the subject and the tenant.
+    pub fn of_id(id: &str) -> Option<(String, String, Option<String>)> {
+        serde_json::from_str(id).ok()
+    }
+
     /// A short word for them, which says nothing to anybody else.
     pub fn tag(&self) -> String {
         sha256_hex(&self.id()).chars().take(TAG).collect()

@@ -12,6 +12,7 @@ mod call;
 mod check;
 mod connect;
 mod doctor;
+mod grants;
 mod import;
 mod keys;
 mod list;
@@ -53,6 +54,8 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// Take back what `connect` let a connector do
     Disconnect(connect::DisconnectArgs),
+    /// List who let connectors act for them, and take that back
+    Grants(grants::GrantsArgs),
     /// Make a manifest from what describes an API elsewhere
     Import(import::ImportArgs),
     /// Show how the connectors of a running server are
@@ -242,8 +245,9 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Approve(args) => approve::approve(&config, &args),
         Command::Plan(args) => plan::plan(config, &environment, &args),
         Command::Import(args) => import::import(&config, &environment, &args),
+        Command::Grants(args) => grants::grants(config, environment, args),
         Command::Keys(args) => keys::run(&config, &args),
-        Command::Users(args) => users::users(&config, args),
+        Command::Users(args) => users::users(config, environment, args),
         Command::Doctor(args) => doctor::doctor(config, &environment, &args),
         Command::Schema => Ok(()),
     }

@@ -12,15 +12,19 @@ use crate::caller::Caller;
 use crate::config::Config;
 use crate::credential::grant::Parted;
 use crate::error::Error;
-use crate::gateway::Connectable;
+use crate::gateway::{Connectable, Gateway};
 use crate::secret::Environment;
+use crate::store::Put;
 use crate::transport::connect_here;
+
+/// Where the port is kept that a browser came back to last.
+const PORT: &str = "connect/port";
 
 #[derive(Debug, Args)]
 pub(super) struct ConnectArgs {
     /// The connector's id
     connector: String,
-    /// The port of this machine that the browser comes back to; any free one when unsaid. Name one where the issuer has to know the address: http://127.0.0.1:PORT/connect/callback
+    /// The port of this machine that the browser comes back to; the last one, or any free one, when unsaid. Name one where the issuer has to know the address: http://127.0.0.1:PORT/connect/callback/CONNECTOR
     #[arg(long)]
     port: Option<u16>,
 }
@@ -37,7 +41,7 @@ pub(super) fn connect(config: Config, environment: Environment, args: &ConnectAr
     let runtime = super::runtime()?;
     let connected = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port.unwrap_or(0))).await?;
+        let listener = listen(app.gateway(), args.port).await?;
         let show = |link: &str| {
             let _ = writeln!(io::stderr(), "Open this in your browser, agree there, and come back:");
             let _ = print(link);
@@ -72,6 +76,21 @@ pub(super) fn disconnect(config: Config, environment: Environment, args: &Discon
     }
 }
 
+/// Listens where the browser comes back to. Unsaid, that is where it came back to the last time, if nobody is there: an
+/// issuer that we registered at knows that address.
+async fn listen(gateway: &Gateway, port: Option<u16>) -> io::Result<TcpListener> {
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let (None, Ok(safe)) = (port, gateway.keyring().safe()) else { return bind(port.unwrap_or(0)).await };
+    if let Ok(Some(last)) = safe.read::<u16>(PORT).await
+        && let Ok(listener) = bind(last.value).await
+    {
+        return Ok(listener);
+    }
+    let listener = bind(0).await?;
+    let _ = safe.write(PORT, &listener.local_addr()?.port(), Put::default()).await;
+    Ok(listener)
+}
+
 fn find(app: &App, id: &str) -> Result<Connectable, Failure> {
     let all = app.gateway().connectable(&Caller::Local);
     let known: Vec<String> = all.iter().map(|it| it.id.to_string()).collect();
@@ -83,7 +102,7 @@ fn find(app: &App, id: &str) -> Result<Connectable, Failure> {
 }
 
 /// What went wrong, with its cause: this is the operator's terminal.
-fn no(error: &Error) -> Failure {
+pub(super) fn no(error: &Error) -> Failure {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let _ = writeln!(io::stderr(), "switchboard: {error}{cause}");
     Failure::No

@@ -117,8 +117,16 @@ fn list(file: &KeyFile, format: Format) -> Result<(), Failure> {
 fn revoke(file: &KeyFile, id: &str) -> Result<(), Failure> {
     // Whoever has the key itself at hand may well paste that.
     let id = id.strip_prefix("sb_").and_then(|key| key.split('_').next()).unwrap_or(id);
+    let records = file.list().map_err(AppError::Problems)?;
     if file.revoke(id).map_err(AppError::Problems)? {
         remark(&format!("key {id} opens nothing from now on"));
+        let of = |id: &str| records.iter().find(|record| record.id == id).map(|record| &record.subject);
+        let last = of(id).filter(|whose| records.iter().filter(|record| record.subject == **whose).count() == 1);
+        if let Some(subject) = last {
+            remark(&format!(
+                "accounts that {subject} connected are kept for another key of theirs; `switchboard grants revoke --subject {subject}` takes them back"
+            ));
+        }
         return Ok(());
     }
     remark(&format!("there is no key {id}: `switchboard keys list` shows all"));

@@ -13,6 +13,7 @@ use super::{Failure, Format, FormatArgs, print};
 use crate::auth::issuer::Connected;
 use crate::auth::{NewUser, User, UserError, Users};
 use crate::config::Config;
+use crate::secret::Environment;
 use crate::store::Embedded;
 
 /// What of `users` to do.
@@ -85,7 +86,7 @@ struct DisconnectArgs {
     client: Option<String>,
 }
 
-pub(super) fn users(config: &Config, args: UsersArgs) -> Result<(), Failure> {
+pub(super) fn users(config: Config, environment: Environment, args: UsersArgs) -> Result<(), Failure> {
     let folder = config.data_dir.as_deref().ok_or_else(|| {
         Failure::Usage("no folder is known where data can be kept; set SWITCHBOARD_DATA_DIR (--data-dir)".into())
     })?;
@@ -134,12 +135,23 @@ pub(super) fn users(config: &Config, args: UsersArgs) -> Result<(), Failure> {
             remark(&format!("{} of {whose} end within half a minute", connections(ended.map_err(failure)?)));
             Ok(())
         }
-        UsersCommand::Remove { name } => {
-            let ended = runtime.block_on(users.remove(&name)).map_err(failure)?;
-            remark(&format!("{name} is removed; {} end within half a minute", connections(ended)));
-            Ok(())
-        }
+        UsersCommand::Remove { name } => remove(&name, &users, (config, environment)),
     }
+}
+
+/// Removes a user, and takes back what connectors may do for them.
+fn remove(name: &str, users: &Users, (config, environment): (Config, Environment)) -> Result<(), Failure> {
+    let removed = async { Ok((users.list().await?, users.remove(name).await?)) };
+    let (all, ended) = super::runtime()?.block_on(removed).map_err(failure)?;
+    remark(&format!("{name} is removed; {} end within half a minute", connections(ended)));
+    let id = all.into_iter().find(|user| user.name.to_lowercase() == name.to_lowercase()).map(|user| user.id);
+    if let Some(id) = id
+        && super::grants::revoke_of(config, environment, id.clone()).is_err()
+    {
+        let again = format!("`switchboard grants revoke --subject {id}`");
+        remark(&format!("the accounts they connected could not be taken back: {again} tells why"));
+    }
+    Ok(())
 }
 
 /// Says something beside the answer.

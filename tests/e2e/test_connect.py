@@ -428,6 +428,9 @@ def test_with_our_own_issuer_a_link_is_for_its_person(house: House, tmp_path: Pa
         # Bob's own page is his, and empty.
         words = str(Forms(bob.open(f"{server.base}/connect").text))
         assert "bob" in words and "Notes not connected" in words
+        # Who is removed leaves nothing.
+        gone = cli(server.manifests, "users", "remove", "ada", "--manifests", str(server.manifests.folder))
+        assert "1 connections are ended" in gone.stderr, gone
 
 
 def test_a_form_acts_for_whom_its_page_was_for(house: House, tmp_path: Path) -> None:
@@ -488,6 +491,10 @@ def test_the_person_at_this_machine_connects_in_a_terminal(house: House, tmp_pat
         harness.kill_tree(process)
     call = cli(manifests, "call", "notes_whoami", "--json", asks, "--manifests", str(manifests.folder))
     assert "local-there" in call.stdout, call
+    # The issuer knows us from the last time.
+    process, again = begin()
+    harness.kill_tree(process)
+    assert parse_qs(urlsplit(again).query)["client_id"] == parse_qs(urlsplit(link).query)["client_id"]
     gone = cli(manifests, "disconnect", "notes", "--manifests", str(manifests.folder))
     assert gone.returncode == 0, gone.stderr
     call = cli(manifests, "call", "notes_whoami", "--json", asks, "--manifests", str(manifests.folder))

@@ -1,5 +1,7 @@
 """What becomes of grants when secrets change, tokens are refused and people come and go."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import pytest
 
 from harness import Server, until
 from oauth.agreeing import Browser, acting, link_in
-from oauth.gateway import Caller, gateway, new_key
+from oauth.gateway import Caller, cli, gateway, new_key
 from oauth.house import UNLIMITED
 from oauth.person import Forms
 from oauth.plain import Plain, plain
@@ -114,6 +116,23 @@ def test_a_token_had_while_somebody_disconnects_is_taken_back(home: Home) -> Non
         home.behind.go.set()
         until(lambda: home.behind.revoked == ["again1.ada", "again2.ada"], "word of both")
     link_in(result(caller.call("known_whoami")))
+
+
+def test_the_operator_sees_who_connected_what_and_takes_it_back(home: Home) -> None:
+    home.behind.seconds = None
+    ada, bob = (home.connected(name, "known_whoami")[0] for name in ("ada", "bob"))
+    manifests = home.server.manifests
+
+    def grants(*words: str) -> subprocess.CompletedProcess[str]:
+        return cli(manifests, "grants", *words, "--manifests", str(manifests.folder))
+
+    listed = json.loads(grants("list", "--format", "json").stdout)["grants"]
+    assert sorted((it["connector"], it["subject"]) for it in listed) == [("known", "ada"), ("known", "bob")]
+    done = grants("revoke", "--subject", "ada")
+    assert done.returncode == 0 and "1 connections" in done.stderr, done
+    assert home.behind.revoked == ["access1.ada"]
+    link_in(result(ada.call("known_whoami")))
+    bob.does("known_whoami")
 
 
 def test_a_tenants_own_client_is_used_with_its_scopes(home: Home) -> None:
