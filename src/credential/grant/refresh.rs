@@ -143,13 +143,25 @@ impl Grants {
         }
         // Somebody is having another one already, and what they were given has to find its place.
         if kept.value.renewing.is_some_and(|until| until > ms(SystemTime::now())) {
-            return true;
+            return self.renewed(key, &kept.value).await;
         }
         let Ok(safe) = self.safe() else { return false };
         kept.value.expires = Some(kept.value.since);
         let put = Put { expected: Expected::Is(kept.version), expires: None };
         // Whoever wrote meanwhile did so for the same reason.
         safe.write(key, &kept.value, put).await.is_ok()
+    }
+
+    /// Waits until whoever is having a new token for a grant has it, or lost it: whether there is another.
+    async fn renewed(&self, key: &str, old: &Grant) -> bool {
+        loop {
+            match self.find(key, &old.caller).await {
+                Ok(Some(now)) if now.value.access != old.access => return true,
+                Ok(Some(now)) if now.value.renewing.is_some_and(|until| until > ms(SystemTime::now())) => {}
+                Ok(_) | Err(_) => return false,
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
