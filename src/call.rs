@@ -340,6 +340,16 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Image(data, _) | Self::Audio(data, _) | Self::Blob { data, .. } => data.len(),
+        }
+    }
+}
+
 impl Output {
     /// A result that is this text.
     pub fn text(text: impl Into<String>) -> Self {
@@ -361,10 +371,6 @@ impl Output {
 
     /// About how many bytes it has.
     pub fn size(&self) -> usize {
-        let content = self.content.iter().map(|content| match content {
-            Content::Text(text) => text.len(),
-            Content::Image(data, _) | Content::Audio(data, _) | Content::Blob { data, .. } => data.len(),
-        });
-        content.sum()
+        self.content.iter().map(Content::size).sum()
     }
 }

@@ -81,7 +81,7 @@ impl Adapter for HttpAdapter {
             secrets: Secrets::of(credential.secrets()),
             wrapped: false,
         };
-        let body = rules.limit(self.max_bytes, cx.max_result).read(response).await?;
+        let body = head.body(response, rules.limit(self.max_bytes, cx.max_result), invocation).await?;
         Ok(answer::output(&head, body, &rules, request.method, invocation).into())
     }
 

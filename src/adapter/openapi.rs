@@ -156,7 +156,11 @@ impl Adapter for OpenApiAdapter {
             wrapped: operation.wrapped,
         };
         let limit = rules.limit(settings.max_response_bytes, cx.max_result);
-        let (body, note) = send::body(response, limit, cx.deadline).await?;
+        let (body, note) = if head.streams() {
+            send::stream(response, limit, cx.deadline).await?
+        } else {
+            (head.body(response, limit, invocation).await?, None)
+        };
         let mut output = answer::output(&head, body, &rules, operation.plan.method, invocation);
         output.content.extend(note.map(|note| Content::Text(note.to_owned())));
         Ok(send::kept_promise(entry, output, settings.output, operation.wrapped).into())

@@ -13,7 +13,8 @@ const ROOM_FOR_NOTES: usize = 1024;
 /// result that breaks it becomes an error that says how, with the result beside it as text.
 pub(super) fn shape(entry: &Entry, outcome: Outcome, max_result: usize) -> Result<Outcome> {
     if outcome.size() > max_result.saturating_add(ROOM_FOR_NOTES) {
-        let message = format!("the result is larger than {max_result} bytes; ask for less at a time");
+        let made = if entry.may_be_repeated() { "" } else { "; the call itself was made" };
+        let message = format!("the result is larger than {max_result} bytes; ask for less at a time{made}");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     // What another MCP server sent is passed on as it is.

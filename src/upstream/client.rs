@@ -139,13 +139,17 @@ fn redirected_method(method: Method, status: StatusCode) -> Result<Method> {
 
 /// Addresses written as numbers never reach the resolver.
 fn check_literal(url: &Url, allow_private: bool) -> Result<()> {
-    let public = match url.host() {
+    if allow_private || is_public_literal(url) { Ok(()) } else { Err(refused()) }
+}
+
+/// Whether an address is none of a private network as it is written.
+pub fn is_public_literal(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Ipv4(address)) => is_public(address.into()),
         Some(Host::Ipv6(address)) => is_public(address.into()),
         Some(Host::Domain(_)) => true,
         None => false,
-    };
-    if public || allow_private { Ok(()) } else { Err(refused()) }
+    }
 }
 
 fn refused() -> Error {

@@ -44,11 +44,7 @@ impl Limit {
         let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| {
-                Error::new(ErrorKind::Unreachable, "the upstream's answer broke off")
-                    .because(error.without_url())
-                    .of_exchange(Again::MAYBE)
-            })?;
+            let chunk = chunk.map_err(broken)?;
             if body.len() + chunk.len() > self.bytes {
                 return Err(self.exceeded("the upstream's answer"));
             }
@@ -56,4 +52,25 @@ impl Limit {
         }
         Ok(body.freeze())
     }
+
+    /// As much of a body as comes and fits.
+    pub async fn read_some(self, response: Response) -> Bytes {
+        let mut body = BytesMut::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(Ok(chunk)) = chunks.next().await {
+            let room = self.bytes - body.len();
+            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+            if body.len() == self.bytes {
+                break;
+            }
+        }
+        body.freeze()
+    }
+}
+
+/// The error when a body ends before its end.
+pub fn broken(error: reqwest::Error) -> Error {
+    Error::new(ErrorKind::Unreachable, "the upstream's answer broke off")
+        .because(error.without_url())
+        .of_exchange(Again::MAYBE)
 }

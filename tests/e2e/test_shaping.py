@@ -26,6 +26,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    do_POST = do_GET
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -33,6 +35,15 @@ class Handler(BaseHTTPRequestHandler):
 def tool(name: str, path: str = "/items", **response: object) -> Json:
     request = {"method": "GET", "path": path, "response": response}
     return {"name": name, "description": "Reads.", "request": request}
+
+
+# Of answers to a POST, what makes them useless.
+UNUSABLE: dict[str, Json] = {"post_pick": {"pick": "/nowhere"}, "post_select": {"select": "$.nowhere"}}
+
+
+def made(name: str, **response: object) -> Json:
+    it = tool(name, **response)
+    return it | {"request": it["request"] | {"method": "POST"}}
 
 
 def manifest(url: str, *tools: Json) -> Json:
@@ -57,8 +68,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             tool("text", "/text", maxBytes=1000),
             tool("select_of_text", "/text", select="$.a"),
             tool("whole"),
+            *(made(name, **response) for name, response in UNUSABLE.items()),
         ]
         (folder / "api.json").write_text(json.dumps(manifest(f"http://127.0.0.1:{api.server_port}", *tools)))
+        small = manifest(f"http://127.0.0.1:{api.server_port}", made("post")) | {"id": "small"}
+        small["adapter"] |= {"maxResponseBytes": 1000}
+        (folder / "small.json").write_text(json.dumps(small))
         with serve(Manifests(folder, "")) as server:
             yield server
         api.shutdown()
@@ -78,6 +93,13 @@ def test_a_query_chooses(server: Server) -> None:
     assert answer["isError"] and "nothing at `$.nowhere`" in text(answer)
     answer = call(server, "api_select_of_text")
     assert answer["isError"] and "not JSON" in text(answer)
+
+
+def test_a_call_that_was_made_is_told_as_made(server: Server) -> None:
+    for tool in [*(f"api_{name}" for name in UNUSABLE), "small_post"]:
+        answer = call(server, tool)
+        assert answer["isError"] and "the upstream answered 200 OK, so the call itself was made" in text(answer), tool
+    assert "was made" not in text(call(server, "api_nothing"))
 
 
 def test_what_is_dropped_is_not_there(server: Server) -> None:

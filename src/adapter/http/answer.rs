@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::reduce;
 use crate::adapter::Secrets;
 use crate::call::{Content, Invocation, Output};
-use crate::error::{Again, Executed};
+use crate::error::{Again, Error, ErrorKind, Executed, Result as Called};
 use crate::manifest::{self, Method, Query};
 use crate::upstream::{Limit, Redirected, retry_after};
 
@@ -27,6 +27,8 @@ const USUAL_MESSAGES: &[&str] = &[
 ];
 /// An upstream's own words are cut here, in characters.
 const LONGEST_MESSAGE: usize = 1000;
+/// As much is read of an answer that is a failure: it is for its words only.
+const FAILURE: Limit = Limit { bytes: 1 << 16, setting: "" };
 
 /// What may be answered otherwise in a moment.
 const PASSING: &[u16] = &[408, 425, 429, 502, 503, 504];
@@ -81,6 +83,35 @@ impl Head {
         (passing || known).then_some(Again { executed, after })
     }
 
+    /// The body of the answer. Whatever becomes of a failure's, its head counts.
+    pub(in crate::adapter) async fn body(
+        &self,
+        response: Response,
+        limit: Limit,
+        invocation: &Invocation,
+    ) -> Called<Bytes> {
+        if !self.status.is_success() {
+            return Ok(FAILURE.read_some(response).await);
+        }
+        let made = |error: Error| {
+            if error.kind() == ErrorKind::TooLarge { error.adding(&self.made(invocation)) } else { error }
+        };
+        limit.read(response).await.map_err(made)
+    }
+
+    /// Whether it is a stream of events that goes well.
+    pub(in crate::adapter) fn streams(&self) -> bool {
+        self.status.is_success() && self.media_type().is_some_and(|kind| kind == "text/event-stream")
+    }
+
+    /// What has to be known when an answer is of no use, so that nobody makes a call again that was made.
+    fn made(&self, invocation: &Invocation) -> String {
+        if !self.status.is_success() || self.redirected || invocation.entry.may_be_repeated() {
+            return String::new();
+        }
+        format!("; the upstream answered {}, so the call itself was made", self.status)
+    }
+
     fn header(&self, name: reqwest::header::HeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -105,12 +136,28 @@ pub(in crate::adapter) fn output(
     method: Method,
     invocation: &Invocation,
 ) -> Output {
-    let failed = |words| Output { again: head.again(invocation), ..Output::failure(words) };
-    interpret(head, body, rules, method).unwrap_or_else(failed)
+    interpret(head, body, rules, method).unwrap_or_else(|fault| match fault {
+        Fault::Told(words) => Output { again: head.again(invocation), ..Output::failure(words) },
+        Fault::Unusable(words) => Output::failure(words + &head.made(invocation)),
+    })
 }
 
-/// What the answer means, or the words of its failure.
-fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Result<Output, String> {
+/// Why there is no result, in words.
+enum Fault {
+    /// The upstream says that it failed.
+    Told(String),
+    /// It says that it did what it was asked, and its answer is of no use.
+    Unusable(String),
+}
+
+impl From<String> for Fault {
+    fn from(words: String) -> Self {
+        Self::Unusable(words)
+    }
+}
+
+/// What the answer means, or why it means nothing.
+fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Result<Output, Fault> {
     // A byte order mark is no JSON, and services on some platforms send one.
     let body = if body.starts_with(b"\xef\xbb\xbf") { body.slice(3..) } else { body };
     let media_type = head.media_type();
@@ -123,7 +170,7 @@ fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Res
 
     if !head.status.is_success() {
         let json = json.or_else(|| serde_json::from_slice(&body).ok());
-        return Err(failure(head, json.as_ref(), &body, rules));
+        return Err(Fault::Told(failure(head, json.as_ref(), &body, rules)));
     }
     if method == Method::Head {
         return Ok(Output::json(json!({ "status": head.status.as_u16(), "headers": readable(&head.headers) })));
@@ -139,24 +186,25 @@ fn interpret(head: &Head, body: Bytes, rules: &Rules<'_>, method: Method) -> Res
             "the upstream answered {} but its JSON is broken: {}",
             head.status,
             excerpt(&rules.secrets.hide(&text(head, &body)))
-        ));
+        )
+        .into());
     }
     let place = response.pick.as_deref().or(response.select.as_ref().map(Query::as_str));
     if let Some(place) = place {
-        return Err(format!("the upstream's answer is not JSON, so it has nothing at `{place}`"));
+        return Err(format!("the upstream's answer is not JSON, so it has nothing at `{place}`").into());
     }
-    reduce::content(content(head, kind, body), response.max_bytes)
+    Ok(reduce::content(content(head, kind, body), response.max_bytes)?)
 }
 
-fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &Rules<'_>) -> Result<Output, String> {
+fn from_json(head: &Head, mut value: Value, body: &Bytes, rules: &Rules<'_>) -> Result<Output, Fault> {
     if rules.response.failure.iter().any(|mark| matches_mark(&value, mark)) {
-        return Err(failure(head, Some(&value), body, rules));
+        return Err(Fault::Told(failure(head, Some(&value), body, rules)));
     }
     if let Some(pick) = &rules.response.pick {
         let picked = value.pointer_mut(pick).map(Value::take);
         value = picked.ok_or_else(|| format!("the upstream's answer has nothing at `{pick}`"))?;
     }
-    reduce::json(value, rules.response, body.len(), rules.wrapped)
+    Ok(reduce::json(value, rules.response, body.len(), rules.wrapped)?)
 }
 
 fn matches_mark(value: &Value, mark: &manifest::FailureMark) -> bool {

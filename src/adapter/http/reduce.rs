@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::call::{Content, Output};
@@ -59,10 +60,7 @@ pub(super) fn json(value: Value, rules: &Response, whole: usize, wrapped: bool) 
 pub(super) fn content(content: Content, most: Option<usize>) -> Result<Output, String> {
     let made = |content| Output { content: vec![content], ..Output::default() };
     let Some(most) = most else { return Ok(made(content)) };
-    let bytes = match &content {
-        Content::Text(text) => text.len(),
-        Content::Image(data, _) | Content::Audio(data, _) | Content::Blob { data, .. } => data.len(),
-    };
+    let bytes = content.size();
     if bytes <= most {
         return Ok(made(content));
     }
@@ -164,7 +162,7 @@ fn measure(value: &Value, at: &mut String, longest: &mut (usize, String)) -> usi
             for (index, (name, member)) in members.iter().enumerate() {
                 at.push('/');
                 at.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                all += text_size(name) + 1 + usize::from(index > 0) + measure(member, at, longest);
+                all += size(name.as_str()) + 1 + usize::from(index > 0) + measure(member, at, longest);
                 at.truncate(depth);
             }
             all
@@ -193,14 +191,8 @@ fn shorten(text: &mut String, most: usize) {
     text.push(MARK);
 }
 
-fn text_size(text: &str) -> usize {
-    let mut bytes = Counter(0);
-    let _ = serde_json::to_writer(&mut bytes, text);
-    bytes.0
-}
-
 /// The bytes of a value as JSON.
-fn size(value: &Value) -> usize {
+fn size(value: &(impl Serialize + ?Sized)) -> usize {
     let mut bytes = Counter(0);
     let _ = serde_json::to_writer(&mut bytes, value);
     bytes.0

@@ -14,7 +14,7 @@ use crate::catalog::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Method, OutputPromise};
 use crate::openapi::{Draft, DraftBody, DraftPart};
-use crate::upstream::{Hop, Limit};
+use crate::upstream::{Hop, Limit, broken};
 
 /// What is left of a call's time when a stream that does not end is cut.
 const SPARE: Duration = Duration::from_secs(1);
@@ -91,12 +91,12 @@ fn form(parts: Vec<DraftPart>) -> Result<multipart::Form> {
 /// What is said of a stream of events that went on.
 const WENT_ON: &str = "(the stream of events went on; this is what came first)";
 
-/// The body of an answer. Of a stream of events that does not end, what came in time and fits, and a word that it went on.
-pub(super) async fn body(response: Response, limit: Limit, deadline: Instant) -> Result<(Bytes, Option<&'static str>)> {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream") {
-        return Ok((limit.read(response).await?, None));
-    }
+/// A stream of events. Of one that does not end, what came in time and fits, and a word that it went on.
+pub(super) async fn stream(
+    response: Response,
+    limit: Limit,
+    deadline: Instant,
+) -> Result<(Bytes, Option<&'static str>)> {
     let end = deadline.checked_sub(SPARE).unwrap_or(deadline);
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
@@ -104,7 +104,12 @@ pub(super) async fn body(response: Response, limit: Limit, deadline: Instant) ->
         match tokio::time::timeout_at(end.into(), chunks.next()).await {
             Ok(None) => return Ok((body.freeze(), None)),
             Ok(Some(Ok(chunk))) if body.len() + chunk.len() <= limit.bytes => body.extend_from_slice(&chunk),
-            Ok(Some(_)) | Err(_) => return Ok((body.freeze(), Some(WENT_ON))),
+            Ok(Some(Err(error))) => return Err(broken(error)),
+            Err(_) if body.is_empty() => {
+                let message = "the upstream began a stream of events, and none came in time";
+                return Err(Error::new(ErrorKind::Timeout, message).of_exchange(crate::error::Again::MAYBE));
+            }
+            Ok(Some(Ok(_))) | Err(_) => return Ok((body.freeze(), Some(WENT_ON))),
         }
     }
 }
