@@ -27,6 +27,7 @@ mod registry;
 mod retry;
 mod road;
 mod shape;
+mod strain;
 mod surface;
 mod tend;
 

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::desk::Desk;
+use super::strain::Strain;
 use super::{Gateway, Health};
 use crate::adapter::{self, Adapter, McpAdapter, Phase, Status, Surroundings};
 use crate::catalog::{Names, Offer, Offered};
@@ -22,6 +23,9 @@ use crate::manifest::{AdapterSettings, Checked, GatewayOperation, Operation};
 const CONCURRENT: usize = 32;
 /// Calls that may wait for their turn, for each that may run. One more is refused.
 const WAITING: usize = 4;
+
+/// One of the calls that may run at once. Another may when it is dropped.
+pub(super) type Turn<'a> = (SemaphorePermit<'a>, SemaphorePermit<'a>);
 
 /// A connector and the means to call it.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Connector {
     made: SystemTime,
     /// Tells it from what it was before an edit.
     pub(super) generation: Uuid,
+    /// What its upstream has to bear.
+    pub(super) strain: Strain,
     running: Semaphore,
     admitted: Semaphore,
 }
@@ -106,6 +112,7 @@ impl Connector {
             adapter,
             made: SystemTime::now(),
             generation: Uuid::new_v4(),
+            strain: Strain::default(),
             running: Semaphore::new(concurrent),
             admitted: Semaphore::new(concurrent * (WAITING + 1)),
         }
@@ -230,7 +237,7 @@ impl Connector {
     }
 
     /// Waits for a turn, when not too many wait already.
-    pub(super) async fn turn(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
+    pub(super) async fn turn(&self) -> Result<Turn<'_>> {
         let busy = || {
             let id = &self.checked.connector.id;
             Error::new(ErrorKind::Busy, format!("too many calls of {id} are under way; try again in a few seconds"))

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Connector;
 use crate::call::Outcome;
 use crate::error::{Error, ErrorKind, Result};
+use crate::upstream::random;
 
 /// Times that are kept, the newest.
 const KEPT: usize = 120;
@@ -183,9 +184,4 @@ impl Connector {
 /// About this long, a little before: connectors that were started together are not checked together.
 fn spread(ttl: Duration) -> Duration {
     ttl.mul_f64(1.0 - random() / 5.0)
-}
-
-/// A number from 0 to 1.
-fn random() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0
 }

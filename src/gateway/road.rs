@@ -4,11 +4,15 @@
 use std::{
     collections::HashMap,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use super::{Connector, Gateway, Live, authorize::authorize, cache::Cache, retry::Tries, shape::shape};
+use super::retry::{Tries, UNKNOWN};
+use super::{Connector, Gateway, Live, authorize::authorize, cache::Cache, shape::shape};
 use crate::adapter::McpAdapter;
 use crate::call::{CallContext, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
 use crate::caller::Caller;
@@ -156,12 +160,17 @@ impl Gateway {
         let deadline = Instant::now() + time;
         let place = Cache::place(connector, entry, &arguments, &caller);
         let (who, session) = (caller.clone(), downstream.session.clone());
+        let in_doubt = AtomicBool::new(false);
         let call = async {
             if let Some(grants) = connector.source().ok().and_then(|source| source.grants()) {
                 Box::pin(self.await_connection(&caller, grants, (&mut params, deadline))).await?;
             }
-            let _turn = connector.turn().await?;
             let source = connector.source()?;
+            let tries = Tries::new(entry, connector, source.owner(&caller), deadline, &in_doubt);
+            if let Some(wait) = tries.rest()? {
+                tokio::time::sleep(wait).await;
+            }
+            let turn = connector.turn().await?;
             let credential = source.credential(&caller).await?;
             // Few tools take files, and what it takes to fetch them is large.
             let (files, _room) = if entry.files.is_empty() {
@@ -170,28 +179,10 @@ impl Gateway {
                 Box::pin(self.files(entry, &arguments)).await?
             };
             params.set_default("name", &entry.name);
-            let mut tries = Tries::new(entry, &connector.checked.connector.adapter, deadline);
             let (entry, key) = (Arc::clone(entry), tries.key());
             let mut invocation = Invocation { entry, arguments, sent: params, files, credential, key };
             let cx = CallContext { caller, downstream, deadline, max_result };
-            let reached = connector.health.reached();
-            let mut renewed = false;
-            let (outcome, unwelcome) = loop {
-                let outcome = connector.adapter()?.call(&invocation, &cx).await;
-                // What was refused did nothing, so that it may be asked again with another credential.
-                let refused = !renewed && outcome.as_ref().is_ok_and(Outcome::is_refused);
-                if refused && source.refused(&cx.caller, &invocation.credential).await {
-                    renewed = true;
-                    invocation.credential = source.credential(&cx.caller).await?;
-                } else if let Some(wait) = tries.next(&outcome) {
-                    tokio::time::sleep(wait).await;
-                } else {
-                    let refused = outcome.as_ref().is_ok_and(Outcome::is_refused);
-                    break (tries.ended(outcome), source.unwelcome().filter(|_| refused));
-                }
-            };
-            reached.ended(&outcome);
-            unwelcome.map_or(Ok(()), Err)?;
+            let outcome = tries.make(turn, &mut invocation, &cx).await;
             shape(&invocation.entry, outcome?, max_result)
         };
         let exchange = pin!(async {
@@ -200,7 +191,11 @@ impl Gateway {
                 None => call.await,
             }
         });
-        match self.in_time(&entry.name, time, exchange).await {
+        let late = || {
+            let is_unknown = in_doubt.load(Ordering::Relaxed) && !entry.may_be_repeated();
+            late(&entry.name, time, if is_unknown { UNKNOWN } else { " and was stopped" })
+        };
+        match self.in_time(time, exchange, late).await {
             Err(error) if error.kind() == ErrorKind::NotConnected => {
                 Err(Box::pin(self.inviting(&who, error, session.as_ref())).await)
             }
@@ -222,7 +217,8 @@ impl Gateway {
             let sent = mcp.request(caller, request.method, request.params.clone(), downstream).await?;
             if request.method == "resources/read" { self.pinned_page(&request.place, sent).await } else { Ok(sent) }
         });
-        match self.in_time(request.method, time, exchange).await {
+        let late = || late(request.method, time, " and was stopped");
+        match self.in_time(time, exchange, late).await {
             Err(error) if error.kind() == ErrorKind::NotConnected => {
                 Err(Box::pin(self.inviting(caller, error, downstream.session.as_ref())).await)
             }
@@ -231,12 +227,17 @@ impl Gateway {
     }
 
     /// What the deadline covers, and the end of the server.
-    async fn in_time<T>(&self, name: &str, time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn in_time<T>(
+        &self,
+        time: Duration,
+        work: impl Future<Output = Result<T>>,
+        late: impl FnOnce() -> Error,
+    ) -> Result<T> {
         if self.calls.is_closed() {
             return Err(Error::new(ErrorKind::Unavailable, "the server is stopping; try again later"));
         }
         tokio::select! {
-            timed = tokio::time::timeout(time, work) => timed.unwrap_or_else(|_| Err(late(name, time))),
+            timed = tokio::time::timeout(time, work) => timed.unwrap_or_else(|_| Err(late())),
             () = self.stopping.cancelled() => {
                 Err(Error::new(ErrorKind::Unavailable, "the server is stopping and ended this call; try again later"))
             }
@@ -256,8 +257,8 @@ fn told(caller: &Caller, error: Error) -> Error {
     }
 }
 
-fn late(name: &str, time: Duration) -> Error {
-    let message = format!("`{name}` did not finish within {} and was stopped", said(time));
+fn late(name: &str, time: Duration, so: &str) -> Error {
+    let message = format!("`{name}` did not finish within {}{so}", said(time));
     Error::new(ErrorKind::Timeout, message)
 }
 

@@ -275,6 +275,8 @@ fn apply(tool: &mut Tool, mend: &Mend) {
     let hints = &mut tool.annotations;
     if read_only == Some(true) {
         *hints = Annotations { read_only, destructive: Some(false), idempotent: Some(true), open_world: Some(true) };
+    } else if read_only == Some(false) && hints.read_only == Some(true) {
+        (hints.destructive, hints.idempotent) = (Some(true), Some(false));
     }
     hints.read_only = read_only.or(hints.read_only);
     hints.destructive = destructive.or(hints.destructive);

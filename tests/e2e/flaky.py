@@ -73,6 +73,21 @@ class Handler(BaseHTTPRequestHandler):
             case "ok":
                 self.do(call)
                 self.answer(200, {"call": call})
+            case "late":
+                time.sleep(3)
+                self.answer(200, {"call": call})
+            case "events":
+                self.close_connection = True
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"c\r\ndata: one\n\n\r\n" if after == "broken" else b"")
+                self.wfile.flush()
+                time.sleep(0 if after == "broken" else 4)
+            case "cut":
+                self.head(int(after), 1000)
+                self.hang_up()
             case "done":
                 self.do(call)
                 self.answer(int(after), {"message": "did it, and then fell over"})

@@ -5,6 +5,7 @@ import random
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -36,7 +37,12 @@ TOOLS: dict[str, tuple[str, Json]] = {
     "post_undone": ("POST", {"retry": {"refusedIsUndone": True}}),
     "get_once": ("GET", {"retry": {"attempts": 1}}),
     "get_five_times": ("GET", {"retry": {"attempts": 5}}),
+    # Of a tool whose API asks for time, other calls wait too.
     "get_shortly": ("GET", {"timeoutMs": 8000}),
+    "get_by_date": ("GET", {"timeoutMs": 8000}),
+    "get_in_time": ("GET", {"timeoutMs": 8000}),
+    "get_later": ("GET", {}),
+    "post_shortly": ("POST", {"timeoutMs": 1000}),
 }
 HARMLESS = ["get", "put", "delete", "post_that_reads", "post_with_key"]
 HARMFUL = ["post", "patch", "get_that_writes", "put_that_adds", "post_undone"]
@@ -151,8 +157,10 @@ def test_every_try_of_a_call_has_the_same_key_and_every_call_its_own(made) -> No
 def test_a_key_that_is_in_use_says_that_the_first_try_is_under_way(made) -> None:
     called = made("post_with_key", "lost,409,ok")
     assert not called.failed and called.tries == 3 and called.done == 1
-    called = made("post_with_key", "409,ok")
-    assert called.failed and called.tries == 1
+    # Without a try that may be under way, it is the API's own no.
+    for plan, tries in [("409,ok", 1), ("429,409,ok", 2)]:
+        called = made("post_with_key", plan)
+        assert called.failed and called.tries == tries and "under way" not in called.text, called.text
 
 
 def test_calls_without_need_of_a_key_have_none(made) -> None:
@@ -185,16 +193,43 @@ def test_an_upstream_that_asks_for_time_gets_it(made) -> None:
         assert second - first >= 0.95, after
 
 
-@pytest.mark.parametrize("after", ["60", "date+60"])
-def test_a_wait_beyond_the_deadline_is_not_begun_and_its_end_is_told(made, after: str) -> None:
-    called = made("get_shortly", f"429@{after},ok")
+@pytest.mark.parametrize(("tool", "after"), [("get_shortly", "60"), ("get_by_date", "date+60")])
+def test_a_wait_beyond_the_deadline_is_not_begun_and_its_end_is_told(made, tool: str, after: str) -> None:
+    called = made(tool, f"429@{after},ok")
     assert called.failed and called.tries == 1
     assert "did not finish" not in called.text
     assert any(f"again after: {seconds} s" in called.text for seconds in (60, 61)), called.text
+    # The next one is told without asking.
+    called = made(tool, "ok")
+    assert called.failed and called.tries == 0 and "asked to be left alone" in called.text
+
+
+def test_who_is_asked_for_time_gives_it_with_every_call(made) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(made, "get_later", "503@2,ok")
+        time.sleep(0.5)
+        second = made("get_later", "ok")
+        assert second.arrived[0] - first.result().arrived[0] >= 1.95
+
+
+def test_one_who_waits_keeps_nobody_from_a_turn(api: Flaky, tmp_path: Path) -> None:
+    with serving(tmp_path / "manifests", manifest("api", api.url, quotas={"concurrent": 1})) as server, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(Called, server, api, "get", "429@3,ok")
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert not Called(server, api, "put", "ok").failed
+        assert time.monotonic() - started < 1.5
+        assert not waiting.result().failed
+
+
+def test_an_api_that_goes_on_failing_is_asked_less(api: Flaky, tmp_path: Path) -> None:
+    with serving(tmp_path / "manifests", manifest("api", api.url)) as server, ThreadPoolExecutor(16) as pool:
+        ended = list(pool.map(lambda _: Called(server, api, "get", "503"), range(60)))
+        assert 85 <= sum(called.tries for called in ended) <= 105
 
 
 def test_the_deadline_covers_all_tries(made) -> None:
-    called = made("get_shortly", "503@3")
+    called = made("get_in_time", "503@3")
     assert called.failed and called.tries in (2, 3)
     assert "503" in called.text and "again after: 3 s" in called.text
 
@@ -213,6 +248,43 @@ def test_whoever_asked_hears_that_it_may_have_been_done(made) -> None:
         assert "whether it did its work is unknown" in made("post", fault).text, fault
         assert "unknown" not in made("get_once", fault).text, fault
     assert "unknown" not in made("post", "429@0").text
+    # What a try before the last may have done is not forgotten.
+    for tool, plan in [("delete", "502,404"), ("post_with_key", "502,422")]:
+        assert "(tried 2 times; an earlier try may have done its work)" in made(tool, plan).text
+    assert "earlier" not in made("get", "502,404").text
+    late = made("post_shortly", "late")
+    assert "did not finish within 1 s; the call was under way" in late.text and late.tries == 1
+
+
+def described(url: str, **mend: object) -> tuple[Json, Json]:
+    """A connector of kind `openapi`, and its document with the operations `get` and `post`."""
+    operation = {
+        "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in ("id", "plan")],
+        "responses": {"200": {"description": "ok"}},
+    }
+    paths = {"/do": {method: operation | {"operationId": method} for method in ("get", "post")}}
+    document = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "servers": [{"url": url}], "paths": paths}
+    adapter = {"kind": "openapi", "spec": "apis/x.json", "allowPrivate": True, "operations": mend}
+    return {"id": "api", "name": "api", "version": "1", "adapter": adapter, "timeouts": {"requestMs": 3000}}, document
+
+
+def test_operations_of_a_document_are_tried_as_their_hints_say(api: Flaky, tmp_path: Path) -> None:
+    connector, document = described(api.url, get={"annotations": {"readOnly": False}}, post={"cacheSeconds": 5})
+    (tmp_path / "manifests/apis").mkdir(parents=True)
+    (tmp_path / "manifests/apis/x.json").write_text(json.dumps(document))
+    (tmp_path / "manifests/x.json").write_text(json.dumps(connector))
+    with serve(Manifests(tmp_path / "manifests", "")) as server:
+        assert Called(server, api, "get", "502,ok").tries == 1
+        broken = Called(server, api, "post", "events@broken")
+        assert broken.failed and "broke off" in broken.text and "is unknown" in broken.text
+        silent = Called(server, api, "post", "events")
+        assert silent.failed and "none came in time" in silent.text, silent.text
+        assert any("its results are not kept" in line for line in server.log), server.log
+
+
+def test_what_failed_is_told_without_its_body(made) -> None:
+    assert not made("get", "cut@503,ok").failed
+    assert "503" in made("post", "cut@503").text
 
 
 def test_what_was_never_sent_is_sent_later(tmp_path: Path) -> None:
@@ -281,6 +353,7 @@ def test_nothing_is_done_twice_whatever_happens(made) -> None:
         ({"retries": {"attempts": 0}}, "/retries/attempts"),
         ({"retries": {"idempotencyKey": "Host"}}, "not for a manifest to set"),
         ({"retries": {"idempotencyKey": "no name"}}, "no header name"),
+        (described("http://127.0.0.1:9", post={"retry": {"idempotencyKey": "Idempotency Key"}})[0] | {"tools": []}, "post/retry/idempotencyKey"),
         ({"retries": {"attempts": 2}, "adapter": {"kind": "mcp", "program": "x"}, "tools": []}, "`http` and `openapi` only"),
     ],
 )

@@ -18,10 +18,10 @@ use crate::catalog::Offer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::McpStart;
 use crate::params::Params;
+use crate::upstream::{Backoff, random};
 
-/// The first wait after a failure; each next one is twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// The waits after failures.
+const WAITS: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_mins(1) };
 /// Changes of lists within this time are one change.
 const SETTLE: Duration = Duration::from_millis(50);
 /// Between reading lists, so many times as long as that took passes.
@@ -281,10 +281,8 @@ impl McpAdapter {
 
     /// Waits before the next attempt; `false` when there is none.
     async fn wait(&self, failures: u32, why: &Error, stop: &CancellationToken) -> bool {
-        let doubled = FIRST_WAIT.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_WAIT);
         // Many connectors that failed together shall not come back together.
-        let jitter = doubled.mul_f64(f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 1024.0);
-        let wait = doubled + jitter;
+        let wait = WAITS.after(failures).mul_f64(1.0 + random() / 4.0);
         let connector = &self.names().connector;
         if failures == 1 {
             tracing::warn!(%connector, retry_ms = wait.as_millis(), "down: {why}");

@@ -108,6 +108,13 @@ impl Learner {
             declared.push(Declared { tool, validators: Validators::default(), at, request });
         }
         tally.tools = declared.len();
+        for Declared { tool, at, .. } in &declared {
+            if tool.cache_seconds.is_some() && tool.annotations.read_only != Some(true) {
+                let message =
+                    "its results are not kept: it is no GET or HEAD request and not marked `\"readOnly\": true`";
+                problems.found.push(self.checked.problem(Severity::Warning, &format!("{at}/cacheSeconds"), message));
+            }
+        }
         if declared.is_empty() {
             problems.warn("", format!("none of its {operations} operations became a tool"));
         }

@@ -12,10 +12,10 @@ use super::document::{Known, Read};
 use super::learn::Learned;
 use crate::adapter::{Phase, Status};
 use crate::error::{Problem, Severity};
+use crate::upstream::{Backoff, random};
 
-/// The first wait after a failure; each next one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// The waits after failures.
+const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(5) };
 
 impl OpenApiAdapter {
     /// Reads a small document in a file, so that its tools are there from the start.
@@ -165,7 +165,7 @@ impl OpenApiAdapter {
 
     /// How long until it is read again after so many failures in a row.
     fn pause(&self, failures: u32) -> Duration {
-        let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE);
+        let pause = PAUSES.after(failures);
         self.present.send_modify(|present| present.status.retry_at = Instant::now().checked_add(pause));
         pause
     }
@@ -173,9 +173,8 @@ impl OpenApiAdapter {
     /// How long until it is looked at again: connectors that were made together do not all ask at once.
     fn refresh(&self) -> Duration {
         let seconds = Duration::from_secs(self.learner.settings.refresh_seconds.get());
-        let early = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 2560.0;
         // A timer takes no longer wait.
-        seconds.min(Duration::from_hours(24 * 365)).mul_f64(1.0 - early)
+        seconds.min(Duration::from_hours(24 * 365)).mul_f64(1.0 - random() / 10.0)
     }
 
     fn known(&self) -> Option<Known> {

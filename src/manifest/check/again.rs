@@ -11,6 +11,11 @@ impl Checker<'_> {
         {
             self.error(at, "goes with the adapters `http` and `openapi` only");
         }
+        self.retry(at, retries);
+    }
+
+    /// What is said of calls where they can be made again.
+    pub(super) fn retry(&mut self, at: &str, retries: &Retries) {
         if let Some(name) = &retries.idempotency_key {
             self.header(&format!("{at}/idempotencyKey"), name);
         }

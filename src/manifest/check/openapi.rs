@@ -106,6 +106,7 @@ impl Checker<'_> {
         if mend.enabled == Some(false) && *mend != (Mend { enabled: Some(false), ..Mend::default() }) {
             self.warn(at, "it is left out, so what else is said of it means nothing");
         }
+        self.retry(&format!("{at}/retry"), &mend.retry);
         if let Some(response) = &mend.response {
             self.response(&format!("{at}/response"), response);
         }
