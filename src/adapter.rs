@@ -73,6 +73,11 @@ pub trait Adapter: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Another number each time that calls may do something else than before.
+    fn edition(&self) -> u64 {
+        0
+    }
+
     /// Why calls fail now, if they do.
     fn refusal(&self) -> Option<Error> {
         None

@@ -56,6 +56,8 @@ struct Present {
     status: Status,
     /// What the last document that made sense says.
     learned: Option<Arc<Learned>>,
+    /// How often something was learned.
+    edition: u64,
     /// What is on offer: that, or what the connector offered before its manifest was edited.
     offer: Option<Arc<Offer>>,
     /// Why the present document is of no use.
@@ -87,6 +89,7 @@ impl OpenApiAdapter {
             present: watch::Sender::new(Present {
                 status: Status::now(Phase::Starting, None),
                 learned: None,
+                edition: 0,
                 offer: None,
                 fault: None,
             }),
@@ -196,6 +199,10 @@ impl Adapter for OpenApiAdapter {
 
     fn learns(&self) -> bool {
         true
+    }
+
+    fn edition(&self) -> u64 {
+        self.present.borrow().edition
     }
 
     fn refusal(&self) -> Option<Error> {

@@ -41,8 +41,9 @@ impl Default for Cache {
 /// What makes two calls the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place {
-    /// Another one after each edit of the manifest, so that nothing of before is given again.
-    connector: uuid::Uuid,
+    /// Others after each edit of the manifest and of what else says what calls do, so that nothing of before is given
+    /// again.
+    edition: (uuid::Uuid, u64),
     tool: String,
     /// In one order.
     arguments: String,
@@ -97,7 +98,7 @@ impl Cache {
         let mut arguments = Value::Object(arguments.clone());
         arguments.sort_all_objects();
         Some(Place {
-            connector: connector.generation,
+            edition: (connector.generation, connector.edition()),
             tool: entry.tool.clone(),
             arguments: arguments.to_string(),
             owner: source.owner(caller),
@@ -158,7 +159,7 @@ mod tests {
 
     fn place(arguments: usize) -> Place {
         let (tool, arguments) = ("tool".to_owned(), arguments.to_string());
-        Place { connector: uuid::Uuid::nil(), tool, arguments, caller: None, age: LONGEST }
+        Place { edition: Default::default(), tool, arguments, owner: None, age: LONGEST }
     }
 
     #[tokio::test]

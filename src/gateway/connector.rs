@@ -213,6 +213,11 @@ impl Connector {
         self.usable()?.offer()
     }
 
+    /// Tells what its calls do now from what they did before.
+    pub(super) fn edition(&self) -> u64 {
+        self.adapter.as_ref().map_or(0, |adapter| adapter.edition())
+    }
+
     /// Its adapter, when it has one.
     pub(super) fn usable(&self) -> Option<Arc<dyn Adapter>> {
         self.adapter.as_ref().ok().map(Arc::clone)

@@ -137,6 +137,7 @@ impl Checker<'_> {
         self.credentials(connector);
         self.proof(&connector.auth);
         self.retries("/retries", &connector.retries, &connector.adapter);
+        self.kept_of_nobody(connector);
         match &connector.adapter {
             AdapterSettings::Http(settings) => {
                 self.text("/adapter/baseUrl", &settings.base_url);

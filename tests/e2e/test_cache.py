@@ -231,6 +231,28 @@ def test_an_edit_of_the_manifest_empties_it(tmp_path: Path) -> None:
         assert number(server, "kept", id="edit") == 2
 
 
+def test_an_edit_of_the_document_empties_it(tmp_path: Path) -> None:
+    folder = tmp_path / "manifests"
+    (folder / "apis").mkdir(parents=True)
+    with counting() as api:
+        url = f"http://127.0.0.1:{api.server_port}"
+
+        def document(path: str) -> str:
+            operation = {"operationId": "look", "responses": {"200": {"description": "ok"}}}
+            info = {"title": "x", "version": "1"}
+            return json.dumps({"openapi": "3.1.0", "info": info, "servers": [{"url": url}], "paths": {path: {"get": operation}}})
+
+        adapter = {"kind": "openapi", "spec": "apis/x.json", "allowPrivate": True}
+        adapter |= {"operations": {"look": {"description": "Looks.", "cacheSeconds": 600}}}
+        (folder / "apis/x.json").write_text(document("/before"))
+        (folder / "api.json").write_text(json.dumps({"id": "api", "name": "api", "version": "1", "adapter": adapter}))
+        with serve(Manifests(folder, "")) as server:
+            path = lambda: call(server, "api_look")["structuredContent"]["path"]  # noqa: E731
+            assert path() == "/before"
+            server.manifests.replace(folder / "apis/x.json", document("/after"))
+            until(lambda: path() == "/after", "the edit")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -246,6 +268,14 @@ def test_only_what_changes_nothing_can_be_kept(change: Json, words: str | None, 
     file.write_text(json.dumps(manifest("http://127.0.0.1:9", tools=[tool])))
     ran = subprocess.run([BINARY, "check", "--manifests", str(file)], capture_output=True, text=True, timeout=60)
     assert (ran.returncode == 1 and words in ran.stderr) if words else ran.returncode == 0, ran.stderr
+
+
+def test_of_what_each_caller_connects_nothing_is_kept_and_that_is_said(tmp_path: Path) -> None:
+    oauth = {"grant": "caller", "authorizationUrl": "https://id.example.com/a", "tokenUrl": "https://id.example.com/t", "clientId": "x"}
+    file = tmp_path / "api.json"
+    file.write_text(json.dumps(manifest("http://127.0.0.1:9", credentials={"oauth": oauth})))
+    ran = subprocess.run([BINARY, "check", "--manifests", str(file)], capture_output=True, text=True, timeout=60)
+    assert "/tools/0/cacheSeconds" in ran.stderr and "no results are kept" in ran.stderr, ran.stderr
 
 
 def test_what_another_server_says_is_not_kept(tmp_path: Path) -> None:

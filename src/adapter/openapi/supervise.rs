@@ -129,6 +129,7 @@ impl OpenApiAdapter {
             }
             present.offer = Some(Arc::clone(&learned.offer));
             present.learned = Some(learned);
+            present.edition += 1;
             present.fault = reason.map(|reason| self.fault(&reason, Severity::Warning));
         });
         true

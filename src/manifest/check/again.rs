@@ -1,9 +1,11 @@
 //! Checks of what makes calls again, or spares them: `retries`, `retry` and `cacheSeconds`.
 
 use super::Checker;
+use crate::manifest::credentials::Grant;
 use crate::manifest::http::Method;
-use crate::manifest::model::{AdapterSettings, Tool};
+use crate::manifest::model::{AdapterSettings, Connector, Tool};
 use crate::manifest::retries::Retries;
+use crate::manifest::template::escape;
 
 impl Checker<'_> {
     pub(super) fn retries(&mut self, at: &str, retries: &Retries, adapter: &AdapterSettings) {
@@ -18,6 +20,22 @@ impl Checker<'_> {
     pub(super) fn retry(&mut self, at: &str, retries: &Retries) {
         if let Some(name) = &retries.idempotency_key {
             self.header(&format!("{at}/idempotencyKey"), name);
+        }
+    }
+
+    /// What people connected they may disconnect, so nothing of it is kept.
+    pub(super) fn kept_of_nobody(&mut self, connector: &Connector) {
+        if connector.credentials.oauth.as_ref().is_none_or(|oauth| oauth.grant != Grant::Caller) {
+            return;
+        }
+        let tools = connector.tools.iter().enumerate().filter(|(_, tool)| tool.cache_seconds.is_some());
+        let mut places: Vec<String> = tools.map(|(index, _)| format!("/tools/{index}")).collect();
+        if let AdapterSettings::OpenApi(settings) = &connector.adapter {
+            let mended = settings.operations.iter().filter(|(_, mend)| mend.cache_seconds.is_some());
+            places.extend(mended.map(|(id, _)| format!("/adapter/operations/{}", escape(id))));
+        }
+        for at in places {
+            self.warn(&format!("{at}/cacheSeconds"), "of what each caller connects, no results are kept");
         }
     }
 
