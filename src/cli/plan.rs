@@ -1,22 +1,23 @@
 //! `plan`: what manifests as they are now would change for clients, before a server loads them.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Failure, Format, FormatArgs, print, show_problems};
+use crate::adapter::Phase;
 use crate::app::App;
 use crate::catalog::diff::Class;
 use crate::catalog::poison::visible_line;
 use crate::catalog::surface::{Facade, Fate, Moves, PROFILES, Plan, Profile, Surface, ToolChange};
 use crate::config::Config;
 use crate::error::Problem;
-use crate::gateway::loaded_surface;
-use crate::manifest::{BuiltIn, Manifests};
-use crate::name::{did_you_mean, public_name};
-use crate::secret::Environment;
+use crate::gateway::{State, loaded_surface};
+use crate::manifest::{AdapterSettings, BuiltIn, Connector, Manifests};
+use crate::name::{ConnectorId, did_you_mean, public_name};
+use crate::secret::{Environment, Text};
 use crate::store::Embedded;
 use crate::upstream::Upstream;
 
@@ -61,23 +62,37 @@ enum FailOn {
 
 pub(super) fn plan(config: Config, environment: &Environment, args: &PlanArgs) -> Result<(), Failure> {
     let profiles = profiles(&args.profile)?;
-    let mut before = match (&args.from, &args.server) {
+    let (mut was, mut before) = match (&args.from, &args.server) {
         (Some(from), _) => {
             // An older folder has its own lock.
             let pins = crate::config::PinsConfig { file: None, ..config.pins.clone() };
-            surface(Config { manifests: from.clone(), pins, ..config.clone() }, environment)?.0
+            let mut side = look(Config { manifests: from.clone(), pins, ..config.clone() }, environment)?;
+            let surface = std::mem::take(&mut side.surface);
+            (Some(side), surface)
         }
-        (None, Some(server)) => super::runtime()?.block_on(listed(server, environment))?,
-        (None, None) => loaded(&config)?,
+        (None, Some(server)) => (None, super::runtime()?.block_on(listed(server, environment))?),
+        (None, None) => (None, loaded(&config)?),
     };
-    let (after, problems) = surface(config, environment)?;
-    name_connectors(&mut before, &after);
-    let plan = Plan::between(&before, &after, &profiles);
+    let mut now = look(config, environment)?;
+    name_connectors(&mut before, &now.surface);
+    let unseen: Vec<Unseen> = unseen(was.as_mut(), &before, &mut now);
+    for hidden in unseen.iter().filter(|it| it.may_change) {
+        before.tools.retain(|tool| !hidden.has(tool));
+        now.surface.tools.retain(|tool| !hidden.has(tool));
+    }
+    let plan = Plan::between(&before, &now.surface, &profiles);
+    let is_unknown = unseen.iter().any(|it| it.may_change);
     match args.format.format {
-        Format::Json => print(&format!("{:#}", json!(plan)))?,
+        Format::Json => {
+            let mut said = json!(plan);
+            let looked =
+                unseen.iter().map(|it| json!({ "connector": it.id, "reason": it.reason, "mayChange": it.may_change }));
+            said.as_object_mut().map(|said| said.insert("notLookedAt".into(), looked.collect()));
+            print(&format!("{said:#}"))?;
+        }
         Format::Text => {
-            print(&text(&plan))?;
-            show_problems(&problems);
+            print(&text(&plan, &unseen))?;
+            show_problems(&now.problems);
         }
     }
     let fails = match args.fail_on {
@@ -85,7 +100,14 @@ pub(super) fn plan(config: Config, environment: &Environment, args: &PlanArgs) -
         FailOn::Risky => plan.class >= Class::Risky,
         FailOn::None => false,
     };
-    if fails { Err(Failure::No) } else { Ok(()) }
+    if fails {
+        return Err(Failure::No);
+    }
+    if is_unknown && args.fail_on != FailOn::None {
+        let message = "what changes in connectors that were not looked at is not known; set what they need, or give --fail-on none";
+        return Err(Failure::Usage(message.into()));
+    }
+    Ok(())
 }
 
 fn profiles(names: &[String]) -> Result<Vec<&'static Profile>, Failure> {
@@ -103,10 +125,87 @@ fn profiles(names: &[String]) -> Result<Vec<&'static Profile>, Failure> {
 }
 
 /// What a server would show with these settings.
-fn surface(config: Config, environment: &Environment) -> Result<(Surface, Vec<Problem>), Failure> {
+struct Side {
+    surface: Surface,
+    problems: Vec<Problem>,
+    connectors: BTreeMap<ConnectorId, Connector>,
+    /// Connectors that could not be looked at, and why.
+    unseen: BTreeMap<ConnectorId, String>,
+}
+
+/// A connector that could not be looked at.
+struct Unseen {
+    id: ConnectorId,
+    reason: String,
+    /// Whether something may change in it.
+    may_change: bool,
+}
+
+impl Unseen {
+    fn has(&self, tool: &Facade) -> bool {
+        let id = self.id.as_str();
+        let named = || tool.name().strip_prefix(id).is_some_and(|rest| rest.starts_with('_'));
+        tool.connector == id || (tool.connector.is_empty() && named())
+    }
+}
+
+fn look(config: Config, environment: &Environment) -> Result<Side, Failure> {
     let app = App::open(Config { strict: false, ..config }, environment.clone())?;
-    let live = super::runtime()?.block_on(app.with_connectors(async { app.gateway().live() }));
-    Ok((live.surface(), live.problems.clone()))
+    let look = async {
+        let live = app.gateway().live();
+        let unseen = live.connectors.iter().filter_map(|(id, connector)| match connector.state() {
+            State::Unavailable(reason) => Some((id.clone(), reason)),
+            State::Live(status) if status.phase == Phase::Down && connector.offer().is_none() => {
+                Some((id.clone(), status.reason.unwrap_or_default()))
+            }
+            State::Live(_) | State::Disabled => None,
+        });
+        let connectors = live.connectors.iter().map(|(id, it)| (id.clone(), it.checked.connector.clone()));
+        Side {
+            surface: live.surface(),
+            problems: live.problems.clone(),
+            connectors: connectors.collect(),
+            unseen: unseen.collect(),
+        }
+    };
+    Ok(super::runtime()?.block_on(app.with_connectors(look)))
+}
+
+/// The connectors that could not be looked at, on either side.
+fn unseen(was: Option<&mut Side>, before: &Surface, now: &mut Side) -> Vec<Unseen> {
+    let mut reasons = std::mem::take(&mut now.unseen);
+    let was = was.map(|was| {
+        reasons.append(&mut was.unseen);
+        &*was
+    });
+    let unseen = reasons.into_iter().map(|(id, reason)| {
+        let mut unseen = Unseen { id, reason, may_change: true };
+        unseen.may_change = match was {
+            Some(was) => {
+                let (old, new) = (was.connectors.get(&unseen.id), now.connectors.get(&unseen.id));
+                old != new || new.is_some_and(reads_a_file)
+            }
+            // A server that could not use it either shows nothing of it.
+            None => before.tools.iter().any(|tool| unseen.has(tool)),
+        };
+        unseen
+    });
+    unseen.collect()
+}
+
+/// Whether what it offers stands in a file that may be another on either side.
+fn reads_a_file(connector: &Connector) -> bool {
+    match &connector.adapter {
+        AdapterSettings::OpenApi(settings) => {
+            let Text(spec) = &settings.spec;
+            !spec.contains("://")
+        }
+        AdapterSettings::Http(_)
+        | AdapterSettings::Mcp(_)
+        | AdapterSettings::Command(_)
+        | AdapterSettings::Collection(_)
+        | AdapterSettings::Gateway(_) => false,
+    }
 }
 
 /// What a server with this data folder loaded last.
@@ -114,7 +213,7 @@ fn loaded(config: &Config) -> Result<Surface, Failure> {
     let folder = config.data_dir.as_deref();
     let folder = folder.ok_or_else(|| Failure::Usage("no data folder is known; give --from or --server".into()))?;
     let store = Embedded::open(folder).map_err(|error| Failure::Usage(error.to_string()))?;
-    let found = super::runtime()?.block_on(loaded_surface(&store));
+    let found = super::runtime()?.block_on(loaded_surface(&store, config.lock_file().scope()));
     found.map_err(|error| Failure::Usage(error.to_string()))?.ok_or_else(|| {
         let folder = folder.display();
         Failure::Usage(format!("no server has kept in {folder} what it loaded; give --from or --server"))
@@ -196,7 +295,7 @@ fn name_connectors(before: &mut Surface, after: &Surface) {
     }
 }
 
-fn text(plan: &Plan) -> String {
+fn text(plan: &Plan, unseen: &[Unseen]) -> String {
     let mut lines: Vec<String> = Vec::new();
     for change in &plan.changes {
         lines.extend(said(change));
@@ -216,7 +315,12 @@ fn text(plan: &Plan) -> String {
     for (client, seen) in &plan.profiles {
         lines.extend(seen.warnings.iter().map(|warning| format!("{client}: {}", visible_line(warning))));
     }
-    let verdict = if plan.changes.is_empty() { "harmless" } else { plan.class.word() };
+    lines.extend(unseen.iter().map(|it| format!("not looked at: {} ({})", it.id, visible_line(&it.reason))));
+    let verdict = match plan.changes.is_empty() {
+        _ if plan.class < Class::Breaking && unseen.iter().any(|it| it.may_change) => "unknown",
+        true => "harmless",
+        false => plan.class.word(),
+    };
     lines.push(format!("verdict: {verdict}"));
     lines.join("\n")
 }

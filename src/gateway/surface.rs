@@ -11,8 +11,13 @@ use crate::catalog::surface::{Facade, Surface};
 use crate::store::{MAX_VALUE, Put, Store, StoreError};
 use crate::widget::sha256_hex;
 
-/// Where the list of what was loaded last is kept.
+/// Where the list of what was loaded last is kept, whatever the manifests.
 const LOADED: &str = "plan/loaded";
+
+/// Where that is kept for these manifests: servers of others may use the same store.
+fn loaded(scope: &str) -> String {
+    format!("plan/{scope}/loaded")
+}
 
 /// A tool in the list.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,7 +48,6 @@ impl Gateway {
         if live.is_starting(|_| true) {
             return;
         }
-        // Servers of other manifests may use the same store.
         let prefix = format!("plan/{}/tool/", self.pins.scope());
         let (mut lines, mut texts) = (Vec::new(), Vec::new());
         for tool in live.surface().tools {
@@ -60,6 +64,7 @@ impl Gateway {
         }
         let kept = async {
             self.pins.shelf().keep(store.as_ref(), texts).await?;
+            store.put(&loaded(self.pins.scope()), list.clone().into(), Put::default()).await?;
             store.put(LOADED, list.into(), Put::default()).await?;
             self.pins.shelf().sweep(store.as_ref(), &prefix, &keys).await
         };
@@ -70,9 +75,12 @@ impl Gateway {
     }
 }
 
-/// What the server that used this store last showed its clients; nothing, when there was none.
-pub async fn loaded_surface(store: &dyn Store) -> Result<Option<Surface>, StoreError> {
-    let Some(list) = store.get(LOADED).await? else { return Ok(None) };
+/// What the last server of these manifests showed its clients, or else the last that used this store; nothing, when there
+/// was none.
+pub async fn loaded_surface(store: &dyn Store, scope: &str) -> Result<Option<Surface>, StoreError> {
+    let own = store.get(&loaded(scope)).await?;
+    let found = if own.is_some() { own } else { store.get(LOADED).await? };
+    let Some(list) = found else { return Ok(None) };
     let Ok(lines) = serde_json::from_slice::<Vec<Line>>(&list.value) else { return Ok(None) };
     let keys = lines.iter().map(|line| line.descriptor.clone()).collect();
     let texts: std::collections::HashMap<String, String> = recall(store, keys).await?.into_iter().collect();

@@ -166,6 +166,28 @@ def test_a_plan_beside_a_server_that_is_asked(edited: Folder, running: Server, t
     assert nowhere.returncode == 2 and "does not list its tools" in nowhere.stderr
 
 
+def test_two_servers_with_one_data_folder_are_planned_apart(edited: Folder, running: Server, tmp_path: Path) -> None:
+    until(lambda: edited.plan().returncode == 0, f"it is kept: {running.log}")
+    other = tmp_path / "other"
+    edited.write(http("b", get("else")), other)
+    with serve(Manifests(other, "http://127.0.0.1:9"), env={"SWITCHBOARD_DATA_DIR": str(edited.data)}):
+        until(lambda: edited.plan(manifests=other).returncode == 0, "the other is kept, too")
+        code, plan = edited.planned()
+    assert (code, plan["changes"]) == (0, [])
+
+
+def test_what_could_not_be_looked_at_is_not_called_harmless(edited: Folder, tmp_path: Path) -> None:
+    secret = {"credentials": {"bearer": "${PLAN_TEST_TOKEN}"}}
+    before, after = tmp_path / "a", tmp_path / "b"
+    edited.write(http("api", get("list"), **secret), before)
+    edited.write(http("api", get("lists"), **secret), after)
+    done = edited.plan("--from", str(before), manifests=after)
+    assert done.returncode == 2 and "verdict: unknown" in done.stdout, done.stdout
+    assert "not looked at: api (" in done.stdout and "PLAN_TEST_TOKEN" in done.stdout
+    assert edited.plan("--from", str(before), manifests=after, PLAN_TEST_TOKEN="x").returncode == 1
+    assert edited.plan("--from", str(before), manifests=before).returncode == 0
+
+
 def test_without_anything_to_start_from_it_says_what_to_give(edited: Folder) -> None:
     done = edited.plan()
     assert done.returncode == 2 and "give --from or --server" in done.stderr
