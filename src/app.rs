@@ -25,6 +25,7 @@ use crate::secret::Environment;
 use crate::store::{Embedded, Store};
 use crate::transport::{Shutdown, TransportError, serve_http, serve_stdio};
 use crate::upstream::Upstream;
+pub(crate) use manifests::read as read_manifests;
 use manifests::{Sources, Stamp};
 
 /// Where clients learn who signs people in, after our own address.

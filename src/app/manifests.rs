@@ -91,7 +91,7 @@ impl Sources {
 }
 
 /// Reads a folder of manifests, or one manifest.
-fn read(path: &Path) -> Result<Manifests, Problem> {
+pub(crate) fn read(path: &Path) -> Result<Manifests, Problem> {
     let unreadable = |error: io::Error| {
         let advice = "give --manifests (CONNECTORS_MANIFEST_PATH) a folder of manifests or one manifest";
         Problem::in_file(path, format!("cannot be read: {error}; {advice}"))

@@ -58,6 +58,11 @@ pub(super) struct Said<'a> {
 }
 
 impl Entry {
+    /// About how many tokens a model pays to see a tool of a manifest that anybody may call.
+    pub fn tokens_of(name: &str, tool: &Tool) -> usize {
+        descriptor(name, tool, &Looks::default(), &[SecurityScheme::NoAuth]).to_string().len().div_ceil(4)
+    }
+
     pub(super) fn new(name: String, said: &Said<'_>, validators: Option<Validators>) -> Self {
         let schema = Value::Object(said.tool.input_schema.clone());
         let descriptor = descriptor(&name, said.tool, said.looks, &said.words);

@@ -1,6 +1,6 @@
 //! `import`: makes a manifest from what describes an API elsewhere.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -14,11 +14,13 @@ mod slots;
 mod write;
 
 use super::{Failure, Format, for_terminal, print};
+use crate::app::read_manifests;
 use crate::config::Config;
 use crate::manifest::{Manifests, OpenApiSettings};
-use crate::name::ConnectorId;
+use crate::name::{ConnectorId, did_you_mean};
 use crate::openapi::{Converted, Source, convert};
 use crate::secret::Environment;
+use crate::upstream::is_public_literal;
 use progress::Progress;
 use read::Read;
 use report::Report;
@@ -68,7 +70,7 @@ pub(super) struct OpenApiArgs {
     operations: Vec<String>,
     /// No more tools than this: of the tags with the most operations, those that fit
     #[arg(long, value_name = "NUMBER")]
-    max_tools: Option<usize>,
+    max_tools: Option<NonZeroUsize>,
     /// Deprecated operations too
     #[arg(long)]
     deprecated: bool,
@@ -151,10 +153,14 @@ fn make(args: &OpenApiArgs, config: &Config, read: &Read) -> Result<Made, Failur
     let mut converted = turn(read, &adapter)?;
     let id = id(args, &converted)?;
     let target = write::Target::new(args.out.as_deref(), &config.manifests, &id);
+    chosen(args, &converted)?;
+    if args.out.is_none() {
+        is_free(&id, config, &target)?;
+    }
     adapter.insert("spec".into(), json!(target.spec(&args.source, read, &id)));
-    let mut remarks = Vec::new();
+    let mut remarks = remarks(args, config);
     let mut left_out = None;
-    if let Some(most) = args.max_tools.filter(|most| converted.tools.len() > *most) {
+    if let Some(most) = args.max_tools.map(NonZeroUsize::get).filter(|most| converted.tools.len() > *most) {
         let (include, missing) = choose::choose(&converted, &adapter, most);
         adapter.insert("include".into(), include);
         converted = turn(read, &adapter)?;
@@ -167,15 +173,59 @@ fn make(args: &OpenApiArgs, config: &Config, read: &Read) -> Result<Made, Failur
             adapter.insert("baseUrl".into(), json!(format!("${{{variable}}}")));
             remarks.push(format!("where the API is: {reason}; set {variable}, or give --base-url"));
         }
-        Some(Ok(base)) if is_private(base) && !args.allow_private => {
-            remarks.push("the API is at a private address: give --allow-private, or nothing will be sent there".into());
+        Some(Ok(base)) => {
+            if is_private(base) && !args.allow_private {
+                remarks.push(
+                    "the API is at a private address: give --allow-private, or nothing will be sent there".into(),
+                );
+            }
+            let elsewhere = read.at.as_ref().is_some_and(|at| at.origin() != base.origin());
+            let gives = slots.credentials.is_some() || args.allow_private;
+            if elsewhere && gives && args.base_url.is_none() {
+                adapter.insert("baseUrl".into(), json!(base.as_str().replace("${", "$${")));
+                remarks.push(format!("the document says that the API is at {base}, elsewhere than itself; look whether that is right, for it is given credentials or private addresses"));
+            }
         }
-        Some(Ok(_)) | None => {}
+        None => {}
     }
     let manifest = manifest(args, &id, &converted, adapter, &slots);
     let made = Made { id, manifest, converted, slots, target, left_out, remarks };
     made.check()?;
     Ok(made)
+}
+
+/// Nothing chosen is a mistake.
+fn chosen(args: &OpenApiArgs, converted: &Converted) -> Result<(), Failure> {
+    let choices = [&args.tags, &args.paths, &args.methods, &args.operations];
+    let chooses = choices.iter().any(|list| !list.is_empty());
+    if !chooses || !converted.tools.is_empty() || converted.skipped.iter().any(|skipped| !skipped.wanted) {
+        return Ok(());
+    }
+    let tags = || converted.tags.keys().map(String::as_str);
+    let unknown = args.tags.iter().find(|tag| !converted.tags.contains_key(*tag));
+    let near = unknown.map(|tag| did_you_mean(tag, tags())).unwrap_or_default();
+    Err(Failure::Usage(format!("none of its {} operations is chosen{near}", converted.operations)))
+}
+
+/// Two manifests of one id would leave out one of the two.
+fn is_free(id: &ConnectorId, config: &Config, target: &write::Target) -> Result<(), Failure> {
+    let there = read_manifests(&config.manifests).unwrap_or_default();
+    let taken = there.connectors.iter().find(|it| it.connector.id == *id && it.file() != target.file());
+    taken.map_or(Ok(()), |taken| {
+        let file = taken.file().display();
+        Err(Failure::Usage(format!("the id `{id}` is taken by {file}; give another by --id")))
+    })
+}
+
+/// What there is to say of the arguments themselves.
+fn remarks(args: &OpenApiArgs, config: &Config) -> Vec<String> {
+    let open = args.header.iter().filter(|(_, value)| !value.contains("${"));
+    let open = open.map(|(name, _)| {
+        format!("what the header {name} says stands in the manifest for all to read; put it in a variable, as in '{name}: ${{TOKEN}}'")
+    });
+    let alone = config.manifests.is_file() && args.out.is_none();
+    let alone = alone.then(|| format!("it is not loaded where {} alone is", config.manifests.display()));
+    open.chain(alone).collect()
 }
 
 /// What the manifest says of the document and of the choice among its operations.
@@ -267,10 +317,6 @@ impl Made {
 
 /// Whether an address is private as it is written.
 fn is_private(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => !crate::upstream::is_public(address.into()),
-        Some(url::Host::Ipv6(address)) => !crate::upstream::is_public(address.into()),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
+    let local = url.domain().is_some_and(|name| name == "localhost" || name.ends_with(".localhost"));
+    local || !is_public_literal(url)
 }

@@ -131,7 +131,7 @@ def test_what_the_api_wants_to_be_shown_becomes_a_place_to_fill(shop: Path, fold
     report = imported(shop, folder=folder)
     assert report["manifest"]["credentials"] == {"headers": {"X-Shop-Key": "${SHOP_SHOP_KEY}"}}
     assert [it["name"] for it in report["variables"]] == ["SHOP_SHOP_KEY"]
-    assert any("1 tools want to be shown something else" in warning for warning in report["warnings"])
+    assert any("1 tools want to be shown something else: login" in warning for warning in report["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -249,6 +249,39 @@ def test_a_document_is_had_from_an_address_with_what_it_wants_to_see(folder: Pat
     assert adapter["spec"] == f"{url}/v1/shop.json" and adapter["allowPrivate"] is True
     assert adapter["specHeaders"] == {"Authorization": "Bearer ${SPEC_TOKEN}"}
     assert "s3cret" not in (folder / "shop.json").read_text()
+
+
+def test_an_api_elsewhere_than_its_document_is_said_in_the_manifest(folder: Path) -> None:
+    with web({"/shop.json": json.dumps(SHOP)}) as (url, _):
+        report = imported(f"{url}/shop.json", "--allow-private", "--header", "X-Key: open", folder=folder)
+        assert report["manifest"]["adapter"]["baseUrl"] == "https://shop.example.com/v1"
+        assert any("elsewhere than itself" in warning for warning in report["warnings"])
+        assert any("header X-Key" in warning for warning in report["warnings"])
+        env = os.environ | {"SHOP_SHOP_KEY": "x"}
+        command = [BINARY, "check", "--manifests", str(folder)]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    assert ran.returncode == 0 and "up" in ran.stdout, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tags", "item"], "did you mean `items`?"),
+        (["--methods", "PATCH"], "none of its 7 operations is chosen"),
+        (["--max-tools", "0"], "--max-tools"),
+        (["--id", "schema"], "for the manifests' schema"),
+        (["--id", "taken"], "is taken by"),
+    ],
+)
+def test_what_would_be_of_no_use_is_refused(shop: Path, folder: Path, arguments: list[str], words: str) -> None:
+    assert imported(shop, "--id", "taken", "--out", f"{folder}/other.json", folder=folder)["written"]
+    ran = run(shop, *arguments, folder=folder)
+    assert ran.returncode == 2 and words in ran.stderr, ran.stderr
+
+
+def test_a_folder_that_is_not_there_is_made(shop: Path, folder: Path, tmp_path: Path) -> None:
+    imported(shop, "--out", f"{tmp_path}/new/", folder=folder)
+    assert (tmp_path / "new/shop.json").is_file()
 
 
 def test_a_private_address_has_to_be_allowed(folder: Path) -> None:

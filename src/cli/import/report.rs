@@ -8,6 +8,8 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::{Made, Read};
+use crate::catalog::Entry;
+use crate::name::public_name;
 use crate::openapi::{ApiTool, Skipped};
 
 /// More tools than this are more than many clients take.
@@ -27,7 +29,11 @@ impl<'a> Report<'a> {
     }
 
     fn tokens(&self) -> usize {
-        self.made.converted.tools.iter().map(tokens).sum()
+        self.made.converted.tools.iter().map(|tool| self.tokens_of(tool)).sum()
+    }
+
+    fn tokens_of(&self, api: &ApiTool) -> usize {
+        Entry::tokens_of(&public_name(&self.made.id, &api.tool.name, true), &api.tool)
     }
 
     /// Operations nobody left out on purpose, and how many there are of each reason.
@@ -123,7 +129,7 @@ impl<'a> Report<'a> {
             |it| json!({ "operation": it.operation, "place": it.place, "reason": it.reason, "wanted": it.wanted }),
         );
         let tools = converted.tools.iter().map(
-            |tool| json!({ "name": tool.tool.name, "operation": tool.id, "place": tool.place, "tokens": tokens(tool) }),
+            |tool| json!({ "name": tool.tool.name, "operation": tool.id, "place": tool.place, "tokens": self.tokens_of(tool) }),
         );
         json!({
             "id": id,
@@ -144,19 +150,6 @@ impl<'a> Report<'a> {
             "manifest": manifest,
         })
     }
-}
-
-/// About how many tokens a model pays to see a tool: four bytes each.
-fn tokens(tool: &ApiTool) -> usize {
-    let tool = &tool.tool;
-    let shown = json!({
-        "name": tool.name,
-        "title": tool.title,
-        "description": tool.description,
-        "inputSchema": tool.input_schema,
-        "outputSchema": tool.output_schema,
-    });
-    shown.to_string().len() / 4
 }
 
 fn dialect(name: &str) -> String {

@@ -25,6 +25,12 @@ pub(super) fn variable(name: &str) -> String {
     if variable.starts_with(|c: char| c.is_ascii_digit()) { format!("API_{variable}") } else { variable }
 }
 
+/// The names of ways to show who we are.
+fn named<'a>(ways: impl Iterator<Item = &'a BTreeSet<&'a str>>) -> String {
+    let names: BTreeSet<&str> = ways.flatten().copied().collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 impl Slots {
     /// The one way to show who we are that opens the most tools.
     pub(super) fn of(converted: &Converted, prefix: &str) -> Self {
@@ -49,8 +55,7 @@ impl Slots {
         else {
             let mut slots = Self::default();
             if closed > 0 {
-                let kinds: Vec<&str> = converted.security.keys().map(String::as_str).collect();
-                let kinds = kinds.join(", ");
+                let kinds = named(ways.keys());
                 slots
                     .remarks
                     .push(format!("{closed} tools want to be shown something that no manifest can say: {kinds}"));
@@ -64,7 +69,8 @@ impl Slots {
         }
         slots.credentials = Some(credentials);
         if *tools < closed {
-            slots.remarks.push(format!("{} tools want to be shown something else", closed - tools));
+            let others = named(ways.keys().filter(|way| *way != names));
+            slots.remarks.push(format!("{} tools want to be shown something else: {others}", closed - tools));
         }
         slots
     }

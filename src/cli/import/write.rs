@@ -13,6 +13,8 @@ use crate::name::ConnectorId;
 
 /// The folder for documents beside manifests; what stands in it is taken for no manifest.
 const DOCUMENTS: &str = "apis";
+/// What is no manifest, either.
+const SCHEMA: &str = "schema.json";
 
 /// Where the manifest goes.
 #[derive(Debug)]
@@ -27,7 +29,9 @@ impl Target {
         let own = folder.join(format!("{id}.json"));
         match out {
             Some(out) if out == Path::new("-") => Self::Output(own),
-            Some(out) if out.is_dir() => Self::File(out.join(format!("{id}.json"))),
+            Some(out) if out.is_dir() || out.to_string_lossy().ends_with('/') => {
+                Self::File(out.join(format!("{id}.json")))
+            }
             Some(out) => Self::File(out.to_owned()),
             None => Self::File(own),
         }
@@ -77,6 +81,11 @@ impl Made {
     /// written.
     pub(super) fn write(&self, read: &Read, force: bool) -> Result<Vec<PathBuf>, Failure> {
         let (file, folder) = (self.target.file(), self.target.folder());
+        let schema = folder.join(SCHEMA);
+        if file == schema {
+            let message = format!("{} is for the manifests' schema; give another --id or --out", file.display());
+            return Err(Failure::Usage(message));
+        }
         let mut files = Vec::new();
         let spec = copy(read, &self.id);
         let named = self.manifest.pointer("/adapter/spec").and_then(serde_json::Value::as_str);
@@ -90,7 +99,6 @@ impl Made {
             let message = format!("{} is there already; give --force to write over it, or --out", there.join(" and "));
             return Err(Failure::Usage(message));
         }
-        let schema = folder.join("schema.json");
         if !schema.exists() {
             files.push((schema, format!("{:#}\n", file_schema())));
         }
