@@ -139,11 +139,9 @@ pub fn pinned(tool: &Value) -> Value {
     if let Some(Value::Object(meta)) = members.get_mut("_meta") {
         meta.retain(|name, _| name == "ui" || name.starts_with("ui/") || name.starts_with("openai/"));
     }
-    members.retain(|name, value| match value {
-        Value::Null => false,
-        Value::Object(meta) if name == "_meta" => !meta.is_empty(),
-        _ => name != "securitySchemes",
-    });
+    let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
+    members
+        .retain(|name, value| !value.is_null() && name != "securitySchemes" && !(name == "_meta" && is_empty(value)));
     Value::Object(members)
 }
 
@@ -294,8 +292,7 @@ fn drift(
         (Policy::Hold, Some(before)) if tool.is_none_or(|tool| tool.get(REQUEST) == before.get(REQUEST)) => {
             Served::Before
         }
-        (Policy::Hold, Some(_)) => Served::Not,
-        (Policy::Hold, None) | (Policy::Block, _) => Served::Not,
+        (Policy::Hold | Policy::Block, _) => Served::Not,
     };
     let mut differences = match tool {
         Some(tool) => explain(before, tool),

@@ -331,7 +331,7 @@ impl super::Live {
     }
 
     /// What a connector's server says it is for, as far as that may be passed on.
-    pub fn instructions<'a>(&'a self, connector: &ConnectorId) -> Option<String> {
+    pub fn instructions(&self, connector: &ConnectorId) -> Option<String> {
         let judged = self.judgement(connector).and_then(|judgement| judgement.judged.as_ref());
         judged?.offer.instructions.clone()
     }

@@ -319,14 +319,13 @@ impl Walk<'_> {
             self.found.add(class, &at, format!("the pattern {} is gone", visible_line(pattern)));
         }
         for (pattern, schema) in &after {
-            match before.get(pattern) {
-                Some(old) => self.schemas(&format!("{at}/{}", step(pattern)), old, schema, depth + 1),
-                None => {
-                    let class = if is_closed(old) { self.flow.wider() } else { self.flow.narrower() };
-                    let class = class.max(class_of_words(schema));
-                    self.found.add(class, &at, format!("the pattern {} is new", visible_line(pattern)));
-                }
+            if let Some(old) = before.get(pattern) {
+                self.schemas(&format!("{at}/{}", step(pattern)), old, schema, depth + 1);
+                continue;
             }
+            let class = if is_closed(old) { self.flow.wider() } else { self.flow.narrower() };
+            let class = class.max(class_of_words(schema));
+            self.found.add(class, &at, format!("the pattern {} is new", visible_line(pattern)));
         }
     }
 

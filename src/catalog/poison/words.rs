@@ -238,15 +238,12 @@ fn decoded(text: &str) -> Option<(usize, String)> {
             Some(hex) => u32::from_str_radix(hex, 16).ok(),
             None => digits.parse().ok(),
         });
-        match (number.and_then(char::from_u32), digits) {
-            (Some(c), Some((_, rest))) => {
-                plain.push(c);
-                plain.push_str(rest);
-            }
-            _ => {
-                plain.push_str("&#");
-                plain.push_str(piece);
-            }
+        if let (Some(c), Some((_, rest))) = (number.and_then(char::from_u32), digits) {
+            plain.push(c);
+            plain.push_str(rest);
+        } else {
+            plain.push_str("&#");
+            plain.push_str(piece);
         }
     }
     Some((first, plain))

@@ -62,7 +62,9 @@ impl Gateway {
             };
             let next = line.iter().position(may).filter(|_| tasks.len() < AT_ONCE);
             if let Some((tenant, id)) = next.and_then(|at| line.remove(at)) {
-                tenant.iter().for_each(|tenant| *theirs.entry(tenant.clone()).or_default() += 1);
+                if let Some(tenant) = &tenant {
+                    *theirs.entry(tenant.clone()).or_default() += 1;
+                }
                 let (gateway, drawer, stop) = (Arc::clone(&self), drawer.clone(), stop.clone());
                 tasks.spawn(async move {
                     gateway.deploy(&drawer, &id, stop).await;

@@ -53,7 +53,7 @@ pub(super) async fn clear(source: &Source, rules: &Rules, folder: &Path) {
 
 /// Writes a container's variables for its engine, and for nobody else.
 async fn keep_variables(file: &Path, env: &BTreeMap<String, String>) -> Result<(), String> {
-    let lines: String = env.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    let lines: String = env.iter().flat_map(|(name, value)| [name.as_str(), "=", value, "\n"]).collect();
     let mut options = tokio::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
