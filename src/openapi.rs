@@ -1,6 +1,6 @@
 //! `OpenAPI` documents → tools, and a tool's arguments → the request they mean. Values in, values out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -50,8 +50,8 @@ pub struct Source<'a> {
     pub at: Option<&'a Url>,
     /// The documents it refers to: by the text [`references`] gave. One that another refers to is known by its own
     /// address when `at` is known, and else by its path beside the first (`schemas/pet.yaml` that refers to
-    /// `owner.yaml` means `schemas/owner.yaml`).
-    pub others: &'a BTreeMap<String, Value>,
+    /// `owner.yaml` means `schemas/owner.yaml`). One document may have several names.
+    pub others: &'a BTreeMap<String, Arc<Value>>,
 }
 
 /// What became of a document.
@@ -94,6 +94,8 @@ pub struct ApiTool {
     pub plan: Plan,
     /// Where its path begins, when that is not where the others begin.
     pub base: Option<Url>,
+    /// Whether a document from the net says so, which the first refers to.
+    pub base_from_afar: bool,
     /// Whether `structuredContent` is `{"result": …}`, because what the document promises is no object.
     pub wrapped: bool,
     /// How its answer is read, when the manifest says.

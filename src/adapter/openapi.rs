@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 mod document;
+mod fit;
 mod gather;
 mod kept;
 mod learn;

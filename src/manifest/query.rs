@@ -1,6 +1,8 @@
 //! `JSONPath` queries (RFC 9535): which parts of an answer are meant.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
@@ -67,6 +69,27 @@ impl Query {
     pub fn places(&self, value: &Value) -> Vec<String> {
         let Ok(path) = &self.path else { return Vec::new() };
         path.query_located(value).locations().map(serde_json_path::NormalizedPath::to_json_pointer).collect()
+    }
+
+    /// Takes out what it finds.
+    pub fn remove(&self, value: &mut Value) {
+        let places = self.places(value);
+        // From within, so that no place is moved before its turn, and all of one list or object at once.
+        let mut within: BTreeMap<(Reverse<usize>, &str), HashSet<String>> = BTreeMap::new();
+        for (parent, last) in places.iter().filter_map(|place| place.rsplit_once('/')) {
+            let last = last.replace("~1", "/").replace("~0", "~");
+            within.entry((Reverse(parent.matches('/').count()), parent)).or_default().insert(last);
+        }
+        for ((_, parent), gone) in within {
+            match value.pointer_mut(parent) {
+                Some(Value::Object(members)) => members.retain(|name, _| !gone.contains(name)),
+                Some(Value::Array(items)) => {
+                    let mut indexes = 0_usize..;
+                    items.retain(|_| indexes.next().is_none_or(|index| !gone.contains(&index.to_string())));
+                }
+                Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
+            }
+        }
     }
 }
 

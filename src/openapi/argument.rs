@@ -10,7 +10,6 @@ use super::{
     name,
     parameter::{Field, Spot},
     schema::{Aim, Bounds, Patterns, Writer},
-    text,
 };
 use crate::manifest::{Mend, MendParameter};
 use crate::name::did_you_mean;
@@ -217,7 +216,7 @@ fn property<'a>(writer: &mut Writer<'_, '_, 'a>, known: &Known<'a, '_>, nested: 
     let own = known.mend.and_then(|mend| mend.description.clone());
     let said = known.field.description.or(known.facts.description);
     let longest = if nested { LONGEST_DESCRIPTION } else { LONGEST_DESCRIPTION / 3 };
-    let description = own.or_else(|| said.map(|said| text::line(said, longest)));
+    let description = own.or_else(|| said.map(|said| writer.view.line(said, longest)));
     // A default that is in the schema would be filled in and sent, and overwrite what somebody chose before.
     let default = property.remove("default").filter(is_scalar);
     let mut words: Vec<String> = description.into_iter().filter(|words| !words.is_empty()).collect();

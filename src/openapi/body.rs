@@ -53,6 +53,11 @@ pub(super) fn form(media_type: &str) -> Form {
     }
 }
 
+/// Whether it may be a media type; none is longer (RFC 6838).
+pub(super) fn is_short(media_type: &str) -> bool {
+    media_type.len() <= 255
+}
+
 /// How much a media type is liked; the least is the best.
 fn rank(media_type: &str) -> (Form, u8) {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -92,7 +97,7 @@ fn openapi<'a>(
 ) -> Result<Option<Content<'a>>, String> {
     let Some(body) = operation.node.get("requestBody") else { return Ok(None) };
     let body = view.documents.follow(body).map_err(|error| format!("its body's {error}"))?;
-    let types = body.get("content").into_iter().flat_map(Node::members).take(MOST_TYPES);
+    let types = body.get("content").into_iter().flat_map(Node::members).take(MOST_TYPES).filter(|(it, _)| is_short(it));
     let Some((media_type, media)) = types.min_by_key(|(media_type, _)| rank(media_type)) else { return Ok(None) };
     let schemas: Vec<Node<'a>> = media.get("schema").into_iter().collect();
     let mut content = Content::new(media_type, body.says("required"));
@@ -120,6 +125,7 @@ fn swagger<'a>(
     for holder in [operation.item, operation.node] {
         for parameter in holder.items("parameters").take(500) {
             let node = view.documents.follow(parameter).map_err(|error| format!("a parameter's {error}"))?;
+            view.documents.spend(members.len());
             match (node.text("in"), node.text("name")) {
                 (Some("body"), _) => whole = Some(node),
                 (Some("formData"), Some(name)) => {
@@ -132,7 +138,8 @@ fn swagger<'a>(
     }
     let root = view.documents.root();
     let consumes = [Some(operation.node), root].into_iter().flatten().find(|it| it.get("consumes").is_some());
-    let consumes: Vec<&str> = consumes.into_iter().flat_map(|it| it.texts("consumes")).take(MOST_TYPES).collect();
+    let consumes = consumes.into_iter().flat_map(|it| it.texts("consumes")).take(MOST_TYPES);
+    let consumes: Vec<&str> = consumes.filter(|it| is_short(it)).collect();
     if let Some(node) = whole {
         let media_type = consumes.iter().copied().min_by_key(|it| rank(it)).unwrap_or("application/json");
         let mut content = Content::new(media_type, node.says("required"));
@@ -230,12 +237,15 @@ impl<'a> Content<'a> {
         if !matches!(form, Form::Pairs | Form::Multipart) {
             return;
         }
-        for (name, said) in encoding.into_iter().flat_map(Node::members).take(200) {
+        for (name, said) in
+            encoding.into_iter().flat_map(Node::members).take(200).filter(|(name, _)| view.documents.read(name))
+        {
             let Ok(said) = view.documents.follow(said) else { continue };
             let part = self.parts.entry(name.to_owned()).or_default();
             if let Some(content_type) = said.text("contentType") {
                 let first = content_type.split(',').next().unwrap_or_default().trim();
-                part.content_type = (!first.is_empty() && !first.contains('*')).then(|| first.to_owned());
+                part.content_type =
+                    (!first.is_empty() && is_short(first) && !first.contains('*')).then(|| first.to_owned());
             }
             let style = match said.text("style") {
                 Some("form") => Some(Style::Form),
@@ -279,7 +289,7 @@ fn part<'a>(view: &View<'_, 'a>, schemas: &[Node<'a>]) -> PartEncode {
     let items = (!facts.items.is_empty()).then(|| Facts::gather(view, &facts.items, &facts.opened));
     let each = items.as_ref().unwrap_or(&facts);
     let json = !each.kinds.names().is_empty() && each.kinds.has(Kinds::OBJECT) && !each.kinds.has(Kinds::STRING);
-    let media_type = each.word("contentMediaType").filter(|it| !it.is_empty());
+    let media_type = each.word("contentMediaType").filter(|it| !it.is_empty() && is_short(it));
     let content_type = media_type.map(str::to_owned).or_else(|| json.then(|| "application/json".into()));
     PartEncode { content_type, style: None, binary: each.is_binary() }
 }

@@ -67,7 +67,10 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
             Some(reason) => Err(reason),
             None if bytes > MOST_BYTES => Err("there are more tools than anybody can use: choose by `include`".into()),
             None if !taken.insert(name.as_str()) => Err(format!("another tool is called `{name}` too")),
-            None => maker.tool(operation, name, *mend),
+            None => documents.begin().and_then(|()| {
+                let made = maker.tool(operation, name, *mend);
+                documents.within().and(made)
+            }),
         };
         match made {
             Ok(tool) => {
@@ -112,7 +115,7 @@ fn mend<'s>(operation: &Operation<'_>, settings: &'s OpenApiSettings) -> Option<
     if settings.operations.is_empty() {
         return None;
     }
-    let named = operation.node.text("operationId").and_then(|id| settings.operations.get(id));
+    let named = operation.own_id().and_then(|id| settings.operations.get(id));
     named.or_else(|| settings.operations.get(&operation.request()))
 }
 
@@ -121,7 +124,7 @@ fn by_operation(operations: &[Operation<'_>], names: &[String]) -> HashMap<Strin
     let mut tools = HashMap::new();
     for (operation, name) in operations.iter().zip(names) {
         tools.insert(operation.place.clone(), name.clone());
-        if let Some(id) = operation.node.text("operationId") {
+        if let Some(id) = operation.own_id() {
             tools.insert(id.to_owned(), name.clone());
         }
     }
@@ -179,6 +182,7 @@ impl<'a> Maker<'_, 'a> {
         let answer = output::answer(&view, operation);
         let promise = self.promise(&view, &answer);
         let base = self.own_base(operation)?;
+        let (base, base_from_afar) = base.map_or((None, false), |(base, from_afar)| (Some(base), from_afar));
         let hints = [more::pages(&view, &answer, &arranged.names), more::links(&view, &answer, &self.tools)];
         let description = mend.and_then(|mend| mend.description.clone());
         let description = description.unwrap_or_else(|| describe(&view, operation, hints.iter().flatten()));
@@ -199,6 +203,7 @@ impl<'a> Maker<'_, 'a> {
             tool,
             plan,
             base,
+            base_from_afar,
             wrapped: promise.wrapped,
             response: mend.and_then(|mend| mend.response.clone()),
             security: security::of(self.documents, operation, self.root, self.proofs),
@@ -212,19 +217,23 @@ impl<'a> Maker<'_, 'a> {
             return known.clone();
         }
         let promise = output::promise(view, answer, self.settings.output, &mut self.patterns);
-        self.promises.insert(identity, promise.clone());
+        if self.documents.within().is_ok() {
+            self.promises.insert(identity, promise.clone());
+        }
         promise
     }
 
-    /// Where an operation's path begins, when it says so itself and it is elsewhere.
-    fn own_base(&self, operation: &Operation<'a>) -> Result<Option<Url>, String> {
+    /// Where an operation's path begins, when it says so itself and it is elsewhere; and whether somebody else says so.
+    fn own_base(&self, operation: &Operation<'a>) -> Result<Option<(Url, bool)>, String> {
         if self.settings.base_url.is_some() || self.dialect == Dialect::Swagger2 {
             return Ok(None);
         }
         let own = [operation.node, operation.item]
             .into_iter()
-            .find_map(|holder| server::own(self.documents, holder, &operation.place, &self.around));
-        Ok(own.transpose()?.filter(|own| Some(own) != self.base.as_ref()))
+            .find_map(|holder| Some((server::own(self.documents, holder, &operation.place, &self.around)?, holder)));
+        let Some((own, holder)) = own else { return Ok(None) };
+        let own = Some(own?).filter(|own| Some(own) != self.base.as_ref());
+        Ok(own.map(|own| (own, self.documents.is_from_afar(holder))))
     }
 }
 

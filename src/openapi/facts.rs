@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     dialect::Dialect,
     node::{Documents, Node},
+    text,
 };
 
 /// Parts of one schema; a schema of more is said to be anything.
@@ -16,6 +17,8 @@ const MOST_PARTS: usize = 64;
 const MOST_PROPERTIES: usize = 1_000;
 /// Values one may choose from.
 const MOST_OPTIONS: usize = 300;
+/// The same, in bytes of texts.
+const LONGEST_OPTIONS: usize = 16 << 10;
 /// Variants of one schema.
 const MOST_VARIANTS: usize = 50;
 
@@ -26,6 +29,14 @@ pub(super) struct View<'d, 'a> {
     pub(super) dialect: Dialect,
     /// The operation, a JSON pointer, for remarks.
     pub(super) place: &'d str,
+}
+
+impl View<'_, '_> {
+    /// A text for people, on one line of at most this many characters.
+    pub(super) fn line(&self, text: &str, most: usize) -> String {
+        let text = text::head(text);
+        if self.documents.read(text) { text::line(text, most) } else { String::new() }
+    }
 }
 
 /// A set of JSON's types.
@@ -126,8 +137,6 @@ pub(super) struct Facts<'a> {
     /// Of each, one variant holds.
     pub(super) unions: Vec<Vec<Node<'a>>>,
     pub(super) options: Option<Vec<&'a Value>>,
-    /// It may be chosen from more values than are named.
-    pub(super) many_options: bool,
     /// Where its other keywords stand, the outermost first.
     pub(super) parts: Vec<&'a Map<String, Value>>,
     pub(super) read_only: bool,
@@ -154,14 +163,14 @@ impl<'a> Facts<'a> {
         let mut seen = 0;
         while let Some(node) = waiting.pop_front() {
             seen += 1;
-            if seen > MOST_PARTS || !view.documents.look() {
+            if seen > MOST_PARTS || !view.documents.spend(1) {
                 facts.vast = true;
                 break;
             }
             match node.value {
                 Value::Bool(false) => facts.never = true,
                 Value::Object(_) if node.text("$ref").is_some() => facts.refer(view, node, around, &mut waiting),
-                Value::Object(part) => facts.absorb(node, part, &mut waiting),
+                Value::Object(part) => facts.absorb(view, node, part, &mut waiting),
                 Value::Null | Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
             }
         }
@@ -182,7 +191,6 @@ impl<'a> Facts<'a> {
             additional_of: Vec::new(),
             unions: Vec::new(),
             options: None,
-            many_options: false,
             parts: Vec::new(),
             read_only: false,
             write_only: false,
@@ -202,15 +210,17 @@ impl<'a> Facts<'a> {
         let reference = node.text("$ref").unwrap_or_default();
         if view.dialect.has_siblings() {
             if let Some(part) = node.object().filter(|part| part.len() > 1) {
-                self.absorb(node, part, waiting);
+                self.absorb(view, node, part, waiting);
             }
         } else {
             // What people write beside a reference, though 3.0 does not read it.
             self.manner(node);
         }
         let Some(target) = view.documents.resolve(node, reference) else {
-            view.documents
-                .remark(view.place, format!("`$ref` {reference:?} leads nowhere, so anything is taken there"));
+            if view.documents.within().is_ok() {
+                let words = format!("`$ref` {reference:?} leads nowhere, so anything is taken there");
+                view.documents.remark(view.place, words);
+            }
             return;
         };
         self.name = self.name.or_else(|| reference.rsplit(['/', '#']).next().filter(|name| !name.is_empty()));
@@ -233,21 +243,28 @@ impl<'a> Facts<'a> {
         self.deprecated |= node.says("deprecated");
     }
 
-    fn absorb(&mut self, node: Node<'a>, part: &'a Map<String, Value>, waiting: &mut VecDeque<Node<'a>>) {
+    fn absorb(
+        &mut self,
+        view: &View<'_, 'a>,
+        node: Node<'a>,
+        part: &'a Map<String, Value>,
+        waiting: &mut VecDeque<Node<'a>>,
+    ) {
         self.manner(node);
         self.kinds = self.kinds.and(kinds_of(node));
-        self.choose(part);
+        self.choose(view, part);
         if let Some(Value::Object(properties)) = part.get("properties") {
             self.structured += 1;
             for (name, property) in properties {
-                if self.properties.len() >= MOST_PROPERTIES {
+                if self.properties.len() >= MOST_PROPERTIES || !view.documents.read(name) {
                     self.vast = true;
                     break;
                 }
                 self.properties.entry(name).or_default().push(node.with(property));
             }
         }
-        self.required.extend(node.texts("required").take(MOST_PROPERTIES));
+        let within = |name: &&str| view.documents.read(name);
+        self.required.extend(node.texts("required").take(MOST_PROPERTIES).take_while(within));
         match part.get("items") {
             Some(Value::Array(items)) => self.prefix = items.iter().take(20).map(|item| node.with(item)).collect(),
             Some(items) => self.items.push(node.with(items)),
@@ -275,23 +292,30 @@ impl<'a> Facts<'a> {
         self.parts.push(part);
     }
 
-    fn choose(&mut self, part: &'a Map<String, Value>) {
+    fn choose(&mut self, view: &View<'_, 'a>, part: &'a Map<String, Value>) {
         let options: Vec<&Value> = match (part.get("const"), part.get("enum")) {
             (Some(only), _) => vec![only],
-            (None, Some(Value::Array(options))) if !options.is_empty() => {
-                if options.len() > MOST_OPTIONS {
-                    self.many_options = true;
-                    return;
-                }
+            (None, Some(Value::Array(options))) if (1..=MOST_OPTIONS).contains(&options.len()) => {
                 options.iter().collect()
             }
             _ => return,
         };
+        // A longer list is not named, and nobody chooses from what has members.
+        let length = |option: &&Value| match option {
+            Value::String(text) => text.len(),
+            Value::Array(_) | Value::Object(_) => LONGEST_OPTIONS,
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        };
+        let length: usize = options.iter().map(length).sum();
+        if length >= LONGEST_OPTIONS || !view.documents.spend(options.len()) {
+            return;
+        }
         self.nullable |= options.iter().any(|option| option.is_null());
         let both = match &self.options {
             None => options,
             Some(before) => {
-                let both: Vec<&Value> = before.iter().copied().filter(|option| options.contains(option)).collect();
+                let named: HashSet<&Value> = options.iter().copied().collect();
+                let both: Vec<&Value> = before.iter().copied().filter(|option| named.contains(option)).collect();
                 if both.is_empty() { options } else { both }
             }
         };

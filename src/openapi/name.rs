@@ -38,7 +38,7 @@ fn short(operation: &Operation<'_>) -> String {
     if let Some(name) = operation.node.text("x-mcp-name") {
         return safe(name);
     }
-    let Some(id) = operation.node.text("operationId") else { return whole(operation) };
+    let Some(id) = operation.own_id() else { return whole(operation) };
     // FastAPI makes ids of a function's name, the path and the method; the name says enough.
     let tail: String = operation.path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let tail = format!("{tail}_{}", operation.verb);
@@ -50,7 +50,7 @@ fn short(operation: &Operation<'_>) -> String {
 
 /// A name that says everything: the id, else method and path.
 fn whole(operation: &Operation<'_>) -> String {
-    match operation.node.text("operationId") {
+    match operation.own_id() {
         Some(id) => safe(id),
         None => by_path(operation),
     }
@@ -76,7 +76,7 @@ fn by_path(operation: &Operation<'_>) -> String {
 /// What clients take stays as it is, of the rest its words.
 fn safe(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !name.is_empty() && name.chars().all(fits) { name.to_owned() } else { snake(name) }
+    if (1..=512).contains(&name.len()) && name.chars().all(fits) { name.to_owned() } else { snake(name) }
 }
 
 /// `issues/listForRepo` → `issues_list_for_repo`.

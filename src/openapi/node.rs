@@ -16,9 +16,13 @@ use super::Source;
 const LONGEST_CHAIN: usize = 16;
 /// Oddities that are kept; a broken generator makes the same one everywhere.
 const MOST_REMARKS: usize = 500;
-/// Schemas that are looked at for one document, the large ones there are need a hundredth of it. What comes after is
-/// said to be anything, so that a document that multiplies itself costs seconds and no more.
-const MOST_LOOKS: u64 = 40_000_000;
+/// Work for one document, in steps: a schema, one of its members, or a line of text that is looked at. The largest
+/// documents there are need a tenth of it. One that multiplies itself by references costs seconds and no more.
+const MOST_STEPS: u64 = 30_000_000;
+/// Work for one operation.
+const MOST_FOR_ONE: u64 = 1_000_000;
+/// Bytes of text that are a step.
+const LINE: usize = 64;
 
 /// A value and the document it stands in.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +92,8 @@ pub(super) struct Documents<'a> {
     by_name: BTreeMap<&'a str, usize>,
     known: RefCell<HashMap<(usize, &'a str), Option<Node<'a>>>>,
     remarks: RefCell<Vec<(String, String)>>,
-    looks: Cell<u64>,
+    left: Cell<u64>,
+    left_for_one: Cell<u64>,
 }
 
 impl<'a> Documents<'a> {
@@ -99,9 +104,18 @@ impl<'a> Documents<'a> {
             Document { path: name, at, root }
         });
         let all: Vec<Document<'a>> = std::iter::once(first).chain(others).collect();
-        let by_name = all.iter().enumerate().skip(1).map(|(home, document)| (document.path, home)).collect();
+        // What refers to the first by a name means the first.
+        let home = |home: usize, root: &Value| if std::ptr::eq(root, source.document) { 0 } else { home };
+        let named = all.iter().enumerate().skip(1);
+        let by_name = named.map(|(index, document)| (document.path, home(index, document.root))).collect();
         let (known, remarks) = (RefCell::default(), RefCell::default());
-        Self { all, by_name, known, remarks, looks: Cell::new(0) }
+        Self { all, by_name, known, remarks, left: Cell::new(MOST_STEPS), left_for_one: Cell::new(MOST_STEPS) }
+    }
+
+    /// Whether a value stands in a document from the net that the first, which is none, refers to.
+    pub(super) fn is_from_afar(&self, node: Node<'a>) -> bool {
+        let address = |home: usize| self.all.get(home).and_then(|document| document.at.as_ref());
+        address(0).is_none() && address(node.home).is_some()
     }
 
     /// The document itself.
@@ -122,10 +136,32 @@ impl<'a> Documents<'a> {
         self.remarks.take()
     }
 
-    /// Counts a schema that is looked at; whether that is still within bounds.
-    pub(super) fn look(&self) -> bool {
-        self.looks.set(self.looks.get().saturating_add(1));
-        self.looks.get() < MOST_LOOKS
+    /// Begins the work for an operation; words when none is left for it.
+    pub(super) fn begin(&self) -> Result<(), String> {
+        self.left_for_one.set(MOST_FOR_ONE);
+        let refused = || "to read this document takes more work than any is worth: choose by `include`".to_owned();
+        self.spend(1).then_some(()).ok_or_else(refused)
+    }
+
+    /// Counts work; whether that is still within bounds. What is beyond is nothing that anybody may rely on, and
+    /// [`Self::within`] says so.
+    pub(super) fn spend(&self, steps: usize) -> bool {
+        let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        for left in [&self.left, &self.left_for_one] {
+            left.set(left.get().saturating_sub(steps));
+        }
+        self.left.get() > 0 && self.left_for_one.get() > 0
+    }
+
+    /// Counts a text that is looked at.
+    pub(super) fn read(&self, text: &str) -> bool {
+        self.spend(1 + text.len() / LINE)
+    }
+
+    /// Words when the work for an operation was too much.
+    pub(super) fn within(&self) -> Result<(), String> {
+        let refused = || "to read it takes more work than any is worth; what it refers to multiplies".to_owned();
+        self.spend(0).then_some(()).ok_or_else(refused)
     }
 
     /// What stands here, through references; the text of one that leads nowhere.
@@ -139,9 +175,13 @@ impl<'a> Documents<'a> {
 
     /// What a reference in the document of `from` means.
     pub(super) fn resolve(&self, from: Node<'a>, reference: &'a str) -> Option<Node<'a>> {
+        if !self.read(reference) {
+            return None;
+        }
         if let Some(known) = self.known.borrow().get(&(from.home, reference)) {
             return *known;
         }
+        self.spend(self.all.len());
         let (name, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let found = self.home(from.home, name).and_then(|home| {
             let value = point(self.all.get(home)?.root, fragment)?;

@@ -22,6 +22,11 @@ const VERBS: &[(&str, Option<Method>)] = &[
     ("trace", None),
 ];
 
+/// An `operationId` that is longer is none.
+const LONGEST_ID: usize = 500;
+/// The same of a tag.
+const LONGEST_TAG: usize = 200;
+
 /// One operation.
 #[derive(Debug, Clone)]
 pub(super) struct Operation<'a> {
@@ -39,7 +44,12 @@ pub(super) struct Operation<'a> {
     pub(super) deprecated: bool,
 }
 
-impl Operation<'_> {
+impl<'a> Operation<'a> {
+    /// Its `operationId`.
+    pub(super) fn own_id(&self) -> Option<&'a str> {
+        self.node.text("operationId").filter(|id| id.len() <= LONGEST_ID)
+    }
+
     /// `GET /path`.
     pub(super) fn request(&self) -> String {
         format!("{} {}", self.verb.to_ascii_uppercase(), self.path)
@@ -47,12 +57,12 @@ impl Operation<'_> {
 
     /// Its `operationId`, else `GET /path`.
     pub(super) fn id(&self) -> String {
-        self.node.text("operationId").map_or_else(|| self.request(), str::to_owned)
+        self.own_id().map_or_else(|| self.request(), str::to_owned)
     }
 
     /// Whether this is its `operationId`, or `GET /path`.
     pub(super) fn is(&self, name: &str) -> bool {
-        self.node.text("operationId") == Some(name)
+        self.own_id() == Some(name)
             || name
                 .split_once(' ')
                 .is_some_and(|(verb, path)| verb.eq_ignore_ascii_case(self.verb) && path.trim_start() == self.path)
@@ -115,7 +125,7 @@ pub(super) fn list<'a>(documents: &Documents<'a>, root: Node<'a>) -> (Vec<Operat
                 node,
                 item,
                 place,
-                tags: node.texts("tags").take(100).collect(),
+                tags: node.texts("tags").filter(|tag| tag.len() <= LONGEST_TAG).take(100).collect(),
                 deprecated: node.says("deprecated"),
             });
         }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    body::{Form, form},
+    body::{Form, form, is_short},
     dialect::Dialect,
     facts::{Facts, Kinds, View},
     node::Node,
@@ -60,7 +60,9 @@ pub(super) fn answer<'a>(view: &View<'_, 'a>, operation: &Operation<'a>) -> Answ
                 let root = view.documents.root();
                 let produces =
                     [Some(operation.node), root].into_iter().flatten().find(|it| it.get("produces").is_some());
-                types.extend(produces.into_iter().flat_map(|it| it.texts("produces")).take(MOST));
+                types.extend(
+                    produces.into_iter().flat_map(|it| it.texts("produces")).take(MOST).filter(|it| is_short(it)),
+                );
                 let schema = response.get("schema").filter(|it| it.text("type") != Some("file"));
                 answer
                     .schemas
@@ -69,6 +71,7 @@ pub(super) fn answer<'a>(view: &View<'_, 'a>, operation: &Operation<'a>) -> Answ
             Dialect::OpenApi30 | Dialect::OpenApi31 => {
                 let contents: Vec<(&str, Node<'a>)> =
                     response.get("content").into_iter().flat_map(Node::members).take(MOST).collect();
+                let contents: Vec<_> = contents.into_iter().filter(|(it, _)| is_short(it)).collect();
                 types.extend(contents.iter().map(|(media_type, _)| *media_type));
                 let json = contents.iter().filter(|(media_type, _)| form(media_type) == Form::Json);
                 let best = json.min_by_key(|(media_type, _)| *media_type != "application/json");
@@ -77,7 +80,8 @@ pub(super) fn answer<'a>(view: &View<'_, 'a>, operation: &Operation<'a>) -> Answ
         }
         answer.responses.push(response);
     }
-    types.sort_by_key(|media_type| form(media_type));
+    view.documents.spend(types.len());
+    types.sort_by_cached_key(|media_type| form(media_type));
     for media_type in types {
         let media_type = media_type.trim();
         let plain = media_type.is_ascii() && media_type.contains('/') && !media_type.contains(char::is_control);

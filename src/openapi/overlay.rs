@@ -1,7 +1,9 @@
 //! `OpenAPI` Overlay 1.0: changes to a document that somebody else writes.
 
 use serde_json::Value;
-use serde_json_path::JsonPath;
+
+use super::text;
+use crate::manifest::Query;
 
 /// Applies an overlay to a document. What it gives is odd but harmless, such as a target that is not there; after an
 /// error the document may be changed in part.
@@ -17,14 +19,16 @@ pub fn overlay(document: &mut Value, overlay: &Value) -> Result<Vec<String>, Str
         let place = format!("/actions/{index}");
         let target = action.get("target").and_then(Value::as_str);
         let target = target.ok_or_else(|| format!("{place} has no `target`"))?;
-        let path = JsonPath::parse(target).map_err(|error| format!("{place}/target {target:?}: {error}"))?;
-        let places: Vec<String> =
-            path.query_located(document).locations().map(serde_json_path::NormalizedPath::to_json_pointer).collect();
+        let query = Query::new(target);
+        if let Some(fault) = query.fault() {
+            return Err(format!("{place}/target {:?}: {fault}", text::line(target, 200)));
+        }
+        let places = query.places(document);
         if places.is_empty() {
             remarks.push(format!("{place}: nothing fits the target {target:?}"));
         }
         if action.get("remove") == Some(&Value::Bool(true)) {
-            remove(document, &places);
+            query.remove(document);
         } else if let Some(update) = action.get("update") {
             for at in &places {
                 let Some(value) = document.pointer_mut(at) else { continue };
@@ -39,25 +43,6 @@ pub fn overlay(document: &mut Value, overlay: &Value) -> Result<Vec<String>, Str
         }
     }
     Ok(remarks)
-}
-
-/// Takes values out, the last items of a list first so that the others keep their places.
-fn remove(document: &mut Value, places: &[String]) {
-    for place in places.iter().rev() {
-        let Some((holder, step)) = place.rsplit_once('/') else { continue };
-        let step = step.replace("~1", "/").replace("~0", "~");
-        match document.pointer_mut(holder) {
-            Some(Value::Object(members)) => drop(members.shift_remove(&step)),
-            Some(Value::Array(items)) => {
-                if let Ok(index) = step.parse::<usize>()
-                    && index < items.len()
-                {
-                    items.remove(index);
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Objects are put together, lists behind each other; anything else is replaced.

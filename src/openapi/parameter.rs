@@ -10,6 +10,9 @@ use super::{Encode, Location, Proof, Style, dialect::Dialect, facts::View, node:
 /// Parameters of one operation; with more it becomes no tool.
 const MOST: usize = 400;
 
+/// A name that is longer is none.
+const LONGEST_NAME: usize = 500;
+
 /// Where an argument goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Spot {
@@ -87,9 +90,12 @@ pub(super) fn fields<'a>(
     let mut declared: IndexMap<(&str, &str), Node<'a>> = IndexMap::new();
     for holder in [operation.item, operation.node] {
         for parameter in holder.items("parameters") {
-            view.documents.look();
+            // A list may name one parameter over and over.
+            view.documents.spend(1);
+            view.documents.within()?;
             let node = view.documents.follow(parameter).map_err(|error| format!("a parameter's {error}"))?;
-            let (Some(name), Some(location)) = (node.text("name"), node.text("in")) else {
+            let name = node.text("name").filter(|name| name.len() <= LONGEST_NAME);
+            let (Some(name), Some(location)) = (name, node.text("in")) else {
                 if node.text("in") != Some("body") {
                     view.documents.remark(view.place, "a parameter has no name or no place, and is left out");
                 }
@@ -216,7 +222,7 @@ fn is_key(name: &str, location: Location, node: Node<'_>, proofs: &IndexMap<Stri
         Proof::Basic | Proof::Bearer | Proof::OAuth2(_) | Proof::OpenIdConnect(_) | Proof::Other(_) => false,
     });
     let lower = name.to_ascii_lowercase();
-    let words = || node.text("description").unwrap_or_default().to_ascii_lowercase();
+    let words = || text::head(node.text("description").unwrap_or_default()).to_ascii_lowercase();
     let sounds = || {
         lower == "token" && ["authentication token", "access token", "api token"].iter().any(|it| words().contains(it))
     };

@@ -1,14 +1,16 @@
 //! A document's schema → JSON Schema 2020-12 that every client takes, within bounds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use indexmap::IndexSet;
+use jsonschema::PatternOptions;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     facts::{Additional, Facts, Kinds, View},
     name::is_argument,
-    node::Node,
-    text,
+    node::{Documents, Node},
 };
 
 /// What a schema is for.
@@ -57,12 +59,16 @@ const FORMATS: &[&str] = &[
 ];
 /// The longest pattern that is passed on.
 const LONGEST_PATTERN: usize = 500;
+/// The largest machine a pattern may need, in bytes; `\w{40}` needs half of it.
+const LARGEST_PATTERN: usize = 1 << 20;
+/// What it costs to try one, in steps.
+const PATTERN_STEPS: usize = 5_000;
 /// The options that are named, in bytes.
 const LONGEST_OPTIONS: usize = 3_000;
 
 /// Writes schemas for one tool.
 pub(super) struct Writer<'w, 'd, 'a> {
-    view: &'w View<'d, 'a>,
+    pub(super) view: &'w View<'d, 'a>,
     aim: Aim,
     bounds: Bounds,
     left: usize,
@@ -77,14 +83,19 @@ pub(super) struct Writer<'w, 'd, 'a> {
 pub(super) struct Patterns(HashMap<String, bool>);
 
 impl Patterns {
-    fn takes(&mut self, pattern: &str) -> bool {
+    fn takes(&mut self, pattern: &str, documents: &Documents<'_>) -> bool {
         if pattern.len() > LONGEST_PATTERN {
             return false;
         }
         if let Some(known) = self.0.get(pattern) {
             return *known;
         }
-        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).offline();
+        if !documents.spend(PATTERN_STEPS) {
+            return false;
+        }
+        let engine = PatternOptions::fancy_regex().size_limit(LARGEST_PATTERN);
+        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).with_pattern_options(engine);
+        let options = options.offline();
         let takes = options.build(&json!({ "pattern": pattern })).is_ok();
         self.0.insert(pattern.to_owned(), takes);
         takes
@@ -120,7 +131,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         let kinds = self.kinds(facts, depth);
         set_type(&mut schema, kinds);
         if let Some(description) = facts.description.filter(|_| self.bounds.description > 0) {
-            let description = text::line(description, self.bounds.description);
+            let description = self.view.line(description, self.bounds.description);
             if !description.is_empty() {
                 schema.insert("description".into(), description.into());
             }
@@ -153,8 +164,8 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             schema.insert("items".into(), json!({}));
         }
         if self.bounds.description > 0 {
-            let what = facts.description.map(|it| text::line(it, 80)).filter(|it| !it.is_empty());
-            let name = facts.name.map(|name| format!("nested {}, ", text::line(name, 60))).unwrap_or_default();
+            let what = facts.description.map(|it| self.view.line(it, 80)).filter(|it| !it.is_empty());
+            let name = facts.name.map(|name| format!("nested {}, ", self.view.line(name, 60))).unwrap_or_default();
             let what = what.map(|what| format!("{what} ")).unwrap_or_default();
             schema.insert("description".into(), format!("{what}({name}any JSON)").into());
         }
@@ -163,12 +174,12 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
 
     fn options(schema: &mut Map<String, Value>, facts: &Facts<'a>, kinds: Kinds) {
         let Some(options) = &facts.options else { return };
-        let mut written: Vec<Value> = Vec::new();
+        let (mut written, mut seen): (Vec<Value>, HashSet<Value>) = Default::default();
         for option in options {
             // YAML reads `1.0` and `true` where people meant texts.
             let is_text = !(option.is_number() || option.is_boolean());
             let option = if only_text(kinds) && !is_text { option.to_string().into() } else { (*option).clone() };
-            if kinds.has(Kinds::of(&option)) && !written.contains(&option) {
+            if kinds.has(Kinds::of(&option)) && seen.insert(option.clone()) {
                 written.push(option);
             }
         }
@@ -187,7 +198,9 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         }
         if kinds.has(Kinds::STRING) {
             lengths(schema, facts, "minLength", "maxLength");
-            if let Some(pattern) = facts.word("pattern").filter(|pattern| self.patterns.takes(pattern)) {
+            if let Some(pattern) =
+                facts.word("pattern").filter(|pattern| self.patterns.takes(pattern, self.view.documents))
+            {
                 schema.insert("pattern".into(), pattern.into());
             }
             let format = facts.word("format").unwrap_or_default();
@@ -212,7 +225,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         }
         if self.aim == Aim::Input
             && let Some(default) = facts.keyword("default").filter(|it| !it.is_null() && kinds.has(Kinds::of(it)))
-            && default.to_string().len() <= 80
+            && size(default, 80) <= 80
         {
             schema.insert("default".into(), default.clone());
         }
@@ -338,19 +351,16 @@ fn is_anything(schema: &Value) -> bool {
 /// One list of options for variants that are nothing but options of one type.
 fn merged_options(variants: &[Value]) -> Option<Map<String, Value>> {
     let kind = variants.first()?.get("type")?;
-    let mut options: Vec<Value> = Vec::new();
+    let mut options: IndexSet<&Value> = IndexSet::new();
     for variant in variants {
         let members = variant.as_object()?;
         let bare = members.keys().all(|key| matches!(key.as_str(), "type" | "enum" | "description"));
         if !bare || members.get("type") != Some(kind) {
             return None;
         }
-        for option in members.get("enum")?.as_array()? {
-            if !options.contains(option) {
-                options.push(option.clone());
-            }
-        }
+        options.extend(members.get("enum")?.as_array()?);
     }
+    let options = options.into_iter().cloned().collect();
     Some(Map::from_iter([("type".into(), kind.clone()), ("enum".into(), Value::Array(options))]))
 }
 
@@ -391,8 +401,8 @@ fn numbers(schema: &mut Map<String, Value>, facts: &Facts<'_>) {
     }
 }
 
-/// How many bytes a schema is; more than `most` are not counted to the end.
-pub(super) fn size(schema: &Map<String, Value>, most: usize) -> usize {
+/// How many bytes a schema or a value is; more than `most` are not counted to the end.
+pub(super) fn size(schema: &impl Serialize, most: usize) -> usize {
     /// Counts what is written to it.
     struct Count(usize, usize);
     impl std::io::Write for Count {

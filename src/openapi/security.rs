@@ -84,13 +84,20 @@ pub(super) fn of(
 ) -> Alternatives {
     let holder = if operation.node.get("security").is_some() { operation.node } else { root };
     let alternatives = holder.items("security").take(MOST).map(|alternative| {
-        let all = alternative.members().take(MOST).map(|(name, scopes)| {
+        let all = alternative.members().take(MOST).filter(|(name, _)| documents.read(name)).map(|(name, scopes)| {
             if !known.contains_key(name) {
                 let words = format!("`{}` is none of the document's security schemes", text::line(name, 80));
                 documents.remark(format!("{}/security", operation.place), words);
             }
             let scopes = scopes.value.as_array().into_iter().flatten().take(MOST);
-            (name.to_owned(), scopes.filter_map(|scope| scope.as_str()).map(str::to_owned).collect())
+            (
+                name.to_owned(),
+                scopes
+                    .filter_map(|scope| scope.as_str())
+                    .filter(|scope| documents.read(scope))
+                    .map(str::to_owned)
+                    .collect(),
+            )
         });
         all.collect()
     });

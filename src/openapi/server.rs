@@ -12,6 +12,9 @@ use super::{
 /// Servers that are looked at.
 const MOST: usize = 64;
 
+/// The longest address of one.
+const LONGEST: usize = 4_096;
+
 /// What an address is made of besides the document.
 pub(super) struct Around<'a> {
     pub(super) at: Option<&'a Url>,
@@ -100,6 +103,10 @@ fn one_of(documents: &Documents<'_>, holder: Node<'_>, place: &str, around: &Aro
 
 fn address(documents: &Documents<'_>, server: Node<'_>, place: &str, around: &Around<'_>) -> Result<Url, String> {
     let template = server.text("url").unwrap_or("/");
+    let too_long = || format!("a server's address is longer than {LONGEST} bytes");
+    if template.len() > LONGEST || !documents.read(template) {
+        return Err(too_long());
+    }
     let mut filled = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -111,6 +118,9 @@ fn address(documents: &Documents<'_>, server: Node<'_>, place: &str, around: &Ar
         let known: Vec<&str> = variable.into_iter().flat_map(|variable| variable.texts("enum")).take(50).collect();
         if given.is_some() && !known.is_empty() && !known.contains(&value) {
             documents.remark(place, format!("`serverVariables.{name}` is none of {}", known.join(", ")));
+        }
+        if filled.len() + before.len() + value.len() > LONGEST {
+            return Err(too_long());
         }
         filled.push_str(before);
         filled.push_str(value);

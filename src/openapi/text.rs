@@ -1,5 +1,7 @@
 //! What documents say for people, made short and plain for a model.
 
+use std::borrow::Cow;
+
 /// A text is cut to this many bytes before it is looked at: nobody reads more of it anyway.
 const LONGEST: usize = 16 << 10;
 
@@ -106,7 +108,7 @@ const BLOCKS: &[&str] = &[
 
 /// A text without HTML, pictures, links' addresses and characters nobody sees, of at most this many characters.
 pub(super) fn plain(text: &str, most: usize) -> String {
-    let text = head(text, LONGEST);
+    let text = head(text);
     let text = if text.contains(['<', '&']) { without_html(text) } else { text.to_owned() };
     let text = if text.contains("](") { without_links(&text) } else { text };
     shorten(&tidy(&text), most)
@@ -120,7 +122,7 @@ pub(super) fn line(text: &str, most: usize) -> String {
 
 /// Whether a text holds characters that a person would not see and a model would read.
 pub(super) fn hides(text: &str) -> bool {
-    !text.is_ascii() && text.chars().any(is_hidden)
+    head(text).chars().any(is_hidden)
 }
 
 /// Format characters that no language's writing needs: bidirectional overrides, tags, invisible operators.
@@ -129,23 +131,27 @@ fn is_hidden(c: char) -> bool {
         | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-fn head(text: &str, most: usize) -> &str {
-    let mut end = most.min(text.len());
+/// The part of a text that is looked at.
+pub(super) fn head(text: &str) -> &str {
+    let mut end = LONGEST.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     text.get(..end).unwrap_or_default()
 }
 
-/// Lines without spaces at their ends or in rows, no two empty ones, no hidden characters.
+/// Lines without spaces at their ends or in rows, no empty ones, no hidden characters, and none that are only drawn.
 fn tidy(text: &str) -> String {
     let mut tidy = String::with_capacity(text.len());
-    for line in text.lines() {
+    let mut bold = false;
+    for line in text.lines().filter(|line| !is_drawn(line)) {
         let before = tidy.len();
+        let line = heading(line).unwrap_or(line);
         for word in line.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
             if tidy.len() > before {
                 tidy.push(' ');
             }
+            let word = plain_word(word, &mut bold);
             tidy.extend(word.chars().filter(|c| !is_hidden(*c)));
         }
         if tidy.len() > before {
@@ -154,6 +160,33 @@ fn tidy(text: &str) -> String {
     }
     tidy.truncate(tidy.trim_end().len());
     tidy
+}
+
+/// Whether a line is a rule, the ruler of a table, or the fence around code.
+fn is_drawn(line: &str) -> bool {
+    let line = line.trim();
+    let only = |marks: &str| line.len() > 2 && line.chars().all(|c| marks.contains(c));
+    line.starts_with("```") || line.starts_with("~~~") || only("*") || only("_") || only("=") || only("|-: ")
+}
+
+/// What stands behind a heading's marks.
+fn heading(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let words = line.trim_start_matches('#');
+    ((1..=6).contains(&(line.len() - words.len())) && words.starts_with(' ')).then_some(words)
+}
+
+/// A word without the marks of bold type; `bold` is whether some are open.
+fn plain_word<'t>(word: &'t str, bold: &mut bool) -> Cow<'t, str> {
+    if !word.contains("**") {
+        return Cow::Borrowed(word);
+    }
+    let opened = word.strip_prefix("**").filter(|rest| !*bold && rest.starts_with(char::is_alphanumeric));
+    *bold |= opened.is_some();
+    let word = opened.unwrap_or(word);
+    let closed = word.split_once("**").filter(|_| *bold);
+    *bold &= closed.is_none();
+    closed.map_or(Cow::Borrowed(word), |(before, after)| Cow::Owned(format!("{before}{after}")))
 }
 
 fn without_html(text: &str) -> String {
@@ -198,14 +231,20 @@ fn tag(text: &str) -> Option<(String, &str)> {
         .take(12)
         .map(|c| c.to_ascii_lowercase())
         .collect();
-    let known = ELEMENTS.contains(&name.as_str());
-    let (inside, after) = inside.split_once('>').filter(|_| known)?;
+    if !ELEMENTS.contains(&name.as_str()) {
+        return None;
+    }
+    // What begins before this one ends is not within it, and nothing is searched twice.
+    let (inside, after) = inside.split_at(inside.find(['<', '>'])?);
+    let after = after.strip_prefix('>')?;
     let behind = inside.trim_start_matches('/').get(name.len()..)?;
     (behind.is_empty() || behind.starts_with([' ', '/', '\n', '\t', '\r'])).then_some((name, after))
 }
 
 fn entity(text: &str) -> Option<(char, &str)> {
-    let (name, after) = text.strip_prefix('&')?.split_once(';').filter(|(name, _)| name.len() < 9)?;
+    let text = text.strip_prefix('&')?;
+    let end = text.bytes().take(9).position(|byte| byte == b';')?;
+    let (name, after) = (text.get(..end)?, text.get(end + 1..)?);
     let c = match name {
         "amp" => '&',
         "lt" => '<',
@@ -236,10 +275,15 @@ fn entity(text: &str) -> Option<(char, &str)> {
 fn without_links(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
+    // How much is left of the text where the next address or line ends: nothing is searched twice.
+    let mut left = usize::MAX;
     while let Some((before, after)) = rest.split_once("](") {
+        if left > after.len() {
+            left = after.find([')', '\n']).map_or(0, |end| after.len() - end);
+        }
         // A link stands on one line, and so does its address.
         let open = before.rfind('[').filter(|open| !before.get(*open..).is_some_and(|words| words.contains('\n')));
-        let close = after.find(')').filter(|close| !after.get(..*close).is_some_and(|address| address.contains('\n')));
+        let close = Some(after.len() - left).filter(|close| after.as_bytes().get(*close) == Some(&b')'));
         let (Some(open), Some(close)) = (open, close) else {
             plain.push_str(before);
             plain.push_str("](");

@@ -2,7 +2,10 @@
 
 #![no_main]
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -34,7 +37,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(document) = parse(text) else { return };
     let names = references(&document);
     // What it refers to is itself, so that references lead somewhere.
-    let others: BTreeMap<String, Value> = names.into_iter().take(4).map(|name| (name, document.clone())).collect();
+    let others: BTreeMap<String, Arc<Value>> =
+        names.into_iter().take(4).map(|name| (name, Arc::new(document.clone()))).collect();
     let promise = if text.len().is_multiple_of(2) { "loose" } else { "strict" };
     let settings = json!({ "spec": "x", "output": promise, "deprecated": true });
     let settings: OpenApiSettings = serde_json::from_value(settings).expect("they are settings");

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use switchboard::manifest::OpenApiSettings;
@@ -492,8 +493,8 @@ fn other_documents_are_read_where_they_are_meant() {
     for (at, common) in
         [(None, "common/p.yaml"), (Some("https://x.example/api/openapi.yaml"), "https://x.example/api/common/p.yaml")]
     {
-        let others: BTreeMap<String, Value> =
-            [("paths/a.yaml".to_owned(), a.clone()), (common.to_owned(), p.clone())].into();
+        let others: BTreeMap<String, Arc<Value>> =
+            [("paths/a.yaml".to_owned(), a.clone().into()), (common.to_owned(), p.clone().into())].into();
         let at = at.map(|at| Url::parse(at).unwrap());
         let source = Source { document: &document, at: at.as_ref(), others: &others };
         let converted = convert(&source, &settings(json!({}))).unwrap();
@@ -536,6 +537,15 @@ fn an_overlay_changes_a_document() {
             .is_err()
     );
     assert!(overlay(&mut document, &json!({ "openapi": "3.0.0" })).is_err());
+
+    let mut list = json!({ "list": [0, 1, 2, 3] });
+    for (target, left) in [("$.list[1,0]", json!([2, 3])), ("$.list[0,0]", json!([3]))] {
+        let actions = json!([{ "target": target, "remove": true }]);
+        overlay(&mut list, &json!({ "overlay": "1.0.0", "actions": actions })).unwrap();
+        assert_eq!(list["list"], left);
+    }
+    let deep = json!([{ "target": format!("$[?{}", "(".repeat(50_000)), "remove": true }]);
+    assert!(overlay(&mut list, &json!({ "overlay": "1.0.0", "actions": deep })).unwrap_err().contains("query is"));
 }
 
 #[test]
@@ -591,4 +601,30 @@ fn an_operation_elsewhere_says_where() {
     };
     assert_eq!(bases(json!({})), [Some("https://upload.example.com/".into()), None]);
     assert_eq!(bases(json!({ "baseUrl": "https://mine.example.com" })), [None, None]);
+}
+
+#[test]
+fn where_an_operation_is_may_be_said_by_a_document_from_afar() {
+    let afar = json!({ "get": {}, "servers": [{ "url": "https://other.example.com" }] });
+    for (name, from_afar) in [("https://other.example.com/a.json", true), ("a.json", false)] {
+        let document = document(json!({ "/a": { "$ref": name } }));
+        let others = BTreeMap::from([(name.to_owned(), afar.clone().into())]);
+        let source = Source { document: &document, at: None, others: &others };
+        let tool = convert(&source, &settings(json!({}))).unwrap().tools.remove(0);
+        assert_eq!((tool.base.is_some(), tool.base_from_afar), (true, from_afar));
+    }
+}
+
+#[test]
+fn a_document_that_refers_to_itself_by_names_is_one_document() {
+    let mut document = document(json!({ "/a": { "get": { "parameters": [
+        { "name": "q", "in": "query", "schema": { "$ref": "./spec.json#/components/schemas/S" } }
+    ] } } }));
+    document["components"] =
+        json!({ "schemas": { "S": { "properties": { "s": { "$ref": "spec.json#/components/schemas/S" } } } } });
+    let document = Arc::new(document);
+    let others = ["./spec.json", "spec.json"].map(|name| (name.to_owned(), Arc::clone(&document))).into();
+    let source = Source { document: &document, at: None, others: &others };
+    let tool = convert(&source, &settings(json!({}))).unwrap().tools.remove(0);
+    assert_eq!(property(&tool, "q")["properties"]["s"]["description"], "(nested S, any JSON)");
 }

@@ -1,8 +1,6 @@
 //! A large answer → a small result: what its manifest keeps, what it leaves out, and how many bytes are enough.
 //! Values in, values out.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io;
 
@@ -46,8 +44,7 @@ pub(super) fn json(value: Value, rules: &Response, whole: usize, wrapped: bool) 
         }
     };
     for query in &rules.drop {
-        let places = query.places(&value);
-        remove(&mut value, &places);
+        query.remove(&mut value);
     }
     let Some(most) = rules.max_bytes else { return Ok(made(value)) };
     let missing = cut(&mut value, most)?;
@@ -82,26 +79,6 @@ fn said(missing: &[String], most: usize) -> Option<Content> {
         "Left out, because a result has {most} bytes at most: {all}{more}. Ask for less at a time, or for the rest."
     );
     (!named.is_empty()).then_some(Content::Text(words))
-}
-
-/// Takes out what stands at JSON pointers.
-fn remove(value: &mut Value, places: &[String]) {
-    // From within, so that no place is moved before its turn, and all of one list or object at once.
-    let mut within: BTreeMap<(Reverse<usize>, &str), HashSet<String>> = BTreeMap::new();
-    for (parent, last) in places.iter().filter_map(|place| place.rsplit_once('/')) {
-        let last = last.replace("~1", "/").replace("~0", "~");
-        within.entry((Reverse(parent.matches('/').count()), parent)).or_default().insert(last);
-    }
-    for ((_, parent), gone) in within {
-        match value.pointer_mut(parent) {
-            Some(Value::Object(members)) => members.retain(|name, _| !gone.contains(name)),
-            Some(Value::Array(items)) => {
-                let mut indexes = 0_usize..;
-                items.retain(|_| indexes.next().is_none_or(|index| !gone.contains(&index.to_string())));
-            }
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
-        }
-    }
 }
 
 /// Makes `value` no larger than `most` bytes, and says what is missing then.

@@ -57,8 +57,8 @@ impl fmt::Debug for Documents {
 /// A document and those it refers to.
 #[derive(Debug)]
 pub(super) struct Read {
-    pub(super) document: Value,
-    pub(super) others: BTreeMap<String, Value>,
+    pub(super) document: Arc<Value>,
+    pub(super) others: BTreeMap<String, Arc<Value>>,
     /// What was not followed: its name and why.
     pub(super) refused: Vec<(String, String)>,
     pub(super) known: Known,

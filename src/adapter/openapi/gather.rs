@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     fs, io,
     path::{Component, Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -55,8 +56,8 @@ pub(super) struct Gather {
     /// Names by which others mean the first.
     first_named: Vec<String>,
     bytes: usize,
-    document: Option<Value>,
-    others: BTreeMap<String, Value>,
+    document: Option<Arc<Value>>,
+    others: BTreeMap<String, Arc<Value>>,
     /// What was not followed: its name and why.
     refused: Vec<(String, String)>,
 }
@@ -118,10 +119,8 @@ impl Gather {
             self.follow(&wanted, reference);
         }
         match wanted.name {
-            None => self.document = Some(value),
-            Some(name) => {
-                self.others.insert(name, value);
-            }
+            None => self.document = Some(Arc::new(value)),
+            Some(name) => drop(self.others.insert(name, Arc::new(value))),
         }
         Ok(())
     }
@@ -139,11 +138,9 @@ impl Gather {
         let depth = from.depth + 1;
         let reason = match found {
             Err(reason) => reason,
-            Ok(origin) if origin == self.first => {
-                return self.first_named.push(name);
-            }
             Ok(_) if depth > DEEPEST => format!("documents refer to documents more than {DEEPEST} times over"),
             Ok(_) if self.named.len() > MOST => format!("more than {MOST} documents are referred to"),
+            Ok(origin) if origin == self.first => return self.first_named.push(name),
             Ok(origin) => {
                 return self.waiting.push_back(Wanted { origin, name: Some(name), depth });
             }
@@ -190,7 +187,7 @@ impl Gather {
     /// Everything that was read.
     pub(super) fn finish(mut self, known: Known) -> Option<Read> {
         let document = self.document?;
-        let again = self.first_named.into_iter().map(|name| (name, document.clone()));
+        let again = self.first_named.into_iter().map(|name| (name, Arc::clone(&document)));
         self.others.extend(again);
         Some(Read { document, others: self.others, refused: self.refused, known })
     }

@@ -9,7 +9,9 @@ use url::Url;
 use super::document::Read;
 use crate::catalog::{Declared, Offer, Tally};
 use crate::error::{Problem, Severity};
-use crate::manifest::{Annotations, Checked, FileArgument, Mend, Method, OpenApiSettings, Response, Tool, Validators};
+use crate::manifest::{
+    Annotations, Checked, FileArgument, Mend, Method, OpenApiSettings, OutputPromise, Response, Tool, Validators,
+};
 use crate::openapi::{self, ApiTool, Body, Converted, Plan, Shape, Source};
 
 /// Problems that are named one by one.
@@ -88,7 +90,7 @@ impl Learner {
         }
         let (mut declared, mut calls) = (Vec::new(), HashMap::new());
         for mut api in tools {
-            if let Some(own) = api.base.as_ref().filter(|own| !self.trusts(own, &base)) {
+            if let Some(own) = api.base.as_ref().filter(|own| !self.trusts(own, &base, api.base_from_afar)) {
                 tally.impossible += 1;
                 let own = own.origin().ascii_serialization();
                 problems.warn(&api.place, format!("`{}` became no tool: it is at {own}, and only the manifest may say where credentials and private addresses are used", api.id));
@@ -99,8 +101,10 @@ impl Learner {
             complete(&mut api, mend);
             let at = id.map_or_else(|| "/adapter/spec".to_owned(), |id| format!("/adapter/operations/{}", escape(id)));
             let ApiTool { mut tool, plan, base: own, response, mut wrapped, .. } = api;
-            if response.as_ref().unwrap_or(&self.settings.response).pick.is_some() {
-                // Of a part of the answer, the document promises nothing.
+            let reads = response.as_ref().unwrap_or(&self.settings.response);
+            let strict = self.settings.output == OutputPromise::Strict;
+            if reads.pick.is_some() || reads.select.is_some() || strict && reads.reduces() {
+                // Of a part of the answer, the document promises nothing, and of less than all nothing to the letter.
                 (tool.output_schema, wrapped) = (None, false);
             }
             let request = self.request(&plan, own.as_ref(), &base);
@@ -149,10 +153,10 @@ impl Learner {
         json!({ "method": method, "address": format!("{base}{path}"), "parameters": parameters, "body": body })
     }
 
-    /// Whether an operation may be elsewhere than the others.
-    fn trusts(&self, own: &Url, base: &Url) -> bool {
-        let said_by_others = self.address.is_some() && self.gives;
-        !said_by_others || own.origin() == base.origin()
+    /// Whether an operation may be elsewhere than the others; `from_afar` when a document says so to which a file refers.
+    fn trusts(&self, own: &Url, base: &Url, from_afar: bool) -> bool {
+        let said_by_others = self.address.is_some() || from_afar;
+        !(said_by_others && self.gives) || own.origin() == base.origin()
     }
 }
 

@@ -6,8 +6,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Request, RequestBuilder, Response, multipart};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::fit::fit;
 use crate::adapter::http::method;
 use crate::call::{Content, Invocation, Output};
 use crate::catalog::Entry;
@@ -18,8 +19,6 @@ use crate::upstream::{Hop, Limit, broken};
 
 /// What is left of a call's time when a stream that does not end is cut.
 const SPARE: Duration = Duration::from_secs(1);
-/// Rounds in which a result is cut to what the document promises.
-const MOST_ROUNDS: usize = 32;
 
 /// The request with its credentials.
 pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, invocation: &Invocation) -> Result<Request> {
@@ -118,43 +117,22 @@ pub(super) async fn stream(
 /// `structuredContent` is cut to what the document promises, unless the manifest holds the service to it; the text has
 /// everything.
 pub(super) fn kept_promise(entry: &Entry, mut output: Output, promise: OutputPromise, wrapped: bool) -> Output {
-    if output.is_error || promise != OutputPromise::Loose || entry.descriptor.get("outputSchema").is_none() {
-        return output;
-    }
+    let schema = entry.descriptor.get("outputSchema").filter(|_| promise == OutputPromise::Loose && !output.is_error);
+    let Some(schema) = schema else { return output };
     let mut structured = output.structured.take().unwrap_or_else(|| match output.content.first() {
         Some(Content::Text(text)) if wrapped => json!({ "result": text }),
         Some(Content::Text(_) | Content::Image(..) | Content::Audio(..) | Content::Blob { .. }) | None => json!({}),
     });
-    for _ in 0..MOST_ROUNDS {
-        let broken = entry.check_output(Some(&structured));
-        if broken.is_empty() {
-            break;
-        }
+    let broken = entry.check_output(Some(&structured));
+    if !broken.is_empty() {
         tracing::debug!(tool = entry.name, places = broken.len(), "the answer differs from what the document promises");
-        for (pointer, _) in &broken {
-            cut(&mut structured, pointer);
+        // Whatever else a schema may say one day: no answer is a failure because of it.
+        if !fit(&mut structured, schema) || !entry.check_output(Some(&structured)).is_empty() {
+            structured = json!({});
         }
     }
     output.structured = Some(structured);
     output
-}
-
-/// Takes out what stands at a pointer.
-fn cut(value: &mut Value, pointer: &str) {
-    let Some((holder, last)) = pointer.rsplit_once('/') else {
-        *value = json!({});
-        return;
-    };
-    let key = last.replace("~1", "/").replace("~0", "~");
-    match value.pointer_mut(holder) {
-        Some(Value::Object(members)) => drop(members.shift_remove(&key)),
-        Some(Value::Array(items)) => {
-            if let Some(index) = key.parse::<usize>().ok().filter(|index| *index < items.len()) {
-                items.remove(index);
-            }
-        }
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
-    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {

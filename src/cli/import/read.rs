@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     fs,
     path::{Component, Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -34,7 +35,7 @@ pub(super) struct Read {
     pub(super) file: Option<PathBuf>,
     /// Its address, when it has one.
     pub(super) at: Option<Url>,
-    pub(super) others: BTreeMap<String, Value>,
+    pub(super) others: BTreeMap<String, Arc<Value>>,
     /// What was not followed, and why.
     pub(super) refused: Vec<String>,
     /// The document as people are told of it.
@@ -90,7 +91,7 @@ pub(super) async fn read(args: &OpenApiArgs, environment: &Environment, progress
 
 impl Reader<'_> {
     /// Reads what a document refers to, and what that refers to.
-    async fn follow(&mut self, document: &Value) -> (BTreeMap<String, Value>, Vec<String>) {
+    async fn follow(&mut self, document: &Value) -> (BTreeMap<String, Arc<Value>>, Vec<String>) {
         let (mut others, mut refused, mut seen) = (BTreeMap::new(), Vec::new(), HashSet::new());
         let mut waiting: VecDeque<(String, Option<Origin>)> =
             references(document).into_iter().map(|name| (name, None)).collect();
@@ -113,7 +114,7 @@ impl Reader<'_> {
                     waiting.extend(
                         nested.filter_map(|nested| Some((known_by(&origin, &name, &nested)?, Some(origin.clone())))),
                     );
-                    others.insert(name, value);
+                    others.insert(name, Arc::new(value));
                 }
             }
         }

@@ -149,6 +149,41 @@ fn a_document_that_multiplies_itself_is_cut() {
 }
 
 #[test]
+fn work_that_references_multiply_is_counted() {
+    let words: Vec<String> = (0..300).map(|n| format!("word{n}")).collect();
+    let options = vec![json!({ "enum": words }); 62];
+    let patterns: Map<String, Value> = (0..100)
+        .map(|n| {
+            (format!("p{n}"), json!({ "type": "string", "pattern": format!("^[\\p{{L}}\\p{{N}}]{{4{n}}}\\w{{40}}$") }))
+        })
+        .collect();
+    let described = |text: &str| json!({ "type": "string", "description": text.repeat((16 << 10) / text.len()) });
+    let schemas = [
+        ("&", described("&")),
+        ("<a", described("<a")),
+        ("[](", described("[](")),
+        ("words", described("some words ")),
+        ("allOf", json!({ "allOf": options })),
+        ("patterns", json!({ "type": "object", "properties": patterns })),
+    ];
+    for (name, schema) in schemas {
+        let start = std::time::Instant::now();
+        let parameters: Vec<Value> = (0..20)
+            .map(|n| json!({ "name": format!("q{n}"), "in": "query", "schema": { "$ref": "#/components/schemas/S" } }))
+            .collect();
+        let item = json!({ "parameters": parameters, "get": {}, "put": {}, "post": {}, "patch": {}, "delete": {} });
+        let paths: Map<String, Value> =
+            (0..40).map(|n| (format!("/p{n}"), json!({ "$ref": "#/components/pathItems/I" }))).collect();
+        let mut document = document(Value::Object(paths));
+        document["components"] = json!({ "schemas": { "S": schema }, "pathItems": { "I": item } });
+        let converted = converted(&document, json!({}));
+        assert_eq!(converted.tools.len() + converted.skipped.len(), 200);
+        assert!(converted.skipped.iter().all(|it| it.reason.contains("more work")), "{:?}", converted.skipped);
+        println!("{name}: {} tools, {:?}", converted.tools.len(), start.elapsed());
+    }
+}
+
+#[test]
 fn yaml_that_multiplies_itself_is_refused() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for n in 1..12 {
