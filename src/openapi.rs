@@ -19,6 +19,7 @@ mod operation;
 mod output;
 mod overlay;
 mod parameter;
+mod pattern;
 mod plan;
 mod read;
 mod refer;
@@ -92,6 +93,8 @@ pub struct ApiTool {
     pub tool: Tool,
     /// How it is called.
     pub plan: Plan,
+    /// The name under which the manifest mends it.
+    pub mend: Option<String>,
     /// Where its path begins, when that is not where the others begin.
     pub base: Option<Url>,
     /// Whether a document from the net says so, which the first refers to.

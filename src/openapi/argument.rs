@@ -8,8 +8,9 @@ use super::{
     Location,
     facts::{Facts, Kinds, View},
     name,
-    parameter::{Field, Spot},
-    schema::{Aim, Bounds, Patterns, Writer},
+    parameter::{Field, Raw, Spot},
+    pattern::Patterns,
+    schema::{Aim, Bounds, Writer, only_text},
 };
 use crate::manifest::{Mend, MendParameter};
 use crate::name::did_you_mean;
@@ -69,6 +70,10 @@ pub(super) fn arrange<'a>(
     for field in fields {
         let facts = Facts::gather(view, &field.schemas, &[]);
         let mend = mend.and_then(|mend| mend.parameters.get(&field.wire));
+        if field.required && mend.is_some_and(|mend| mend.hidden && mend.default.is_none() && mend.value.is_none()) {
+            let words = format!("`{}` is hidden and has no `default`, and the API wants it", field.wire);
+            view.documents.remark(view.place, words);
+        }
         match fate(&field, &facts, mend)? {
             Fate::Fixed(value) => {
                 fixed.push(Placed { argument: field.wire.clone(), value: Some(value), field });
@@ -131,7 +136,8 @@ fn fate(field: &Field<'_>, facts: &Facts<'_>, mend: Option<&MendParameter>) -> R
     // Where there is nothing to decide, nobody is asked.
     match facts.options.as_deref() {
         Some([only]) if field.required && !only.is_null() && !facts.kinds.has(Kinds::NULL) && is_scalar(only) => {
-            Ok(Fate::Fixed((*only).clone()))
+            let text = only_text(facts.kinds) && !only.is_string();
+            Ok(Fate::Fixed(if text { only.to_string().into() } else { (*only).clone() }))
         }
         _ => Ok(Fate::Seen),
     }
@@ -216,7 +222,7 @@ fn property<'a>(writer: &mut Writer<'_, '_, 'a>, known: &Known<'a, '_>, nested: 
     let own = known.mend.and_then(|mend| mend.description.clone());
     let said = known.field.description.or(known.facts.description);
     let longest = if nested { LONGEST_DESCRIPTION } else { LONGEST_DESCRIPTION / 3 };
-    let description = own.or_else(|| said.map(|said| writer.view.line(said, longest)));
+    let description = own.or_else(|| said.map(|said| writer.view.documents.line(said, longest)));
     // A default that is in the schema would be filled in and sent, and overwrite what somebody chose before.
     let default = property.remove("default").filter(is_scalar);
     let mut words: Vec<String> = description.into_iter().filter(|words| !words.is_empty()).collect();
@@ -232,9 +238,13 @@ fn property<'a>(writer: &mut Writer<'_, '_, 'a>, known: &Known<'a, '_>, nested: 
             }
         }
     }
-    if known.facts.is_binary() && !known.facts.is_deep() {
-        words.push("Base64.".into());
+    match &known.field.raw {
+        Some(Raw::Text(kind)) => words.push(format!("The whole body as text, {kind}.")),
+        Some(Raw::Bytes) => words.push("Base64.".into()),
+        None if known.facts.is_binary() && !known.facts.is_deep() => words.push("Base64.".into()),
+        None => {}
     }
+    words.extend(writer.unnamed(&known.facts));
     if !words.is_empty() {
         property.insert("description".into(), words.join(" ").into());
     }
@@ -244,6 +254,13 @@ fn property<'a>(writer: &mut Writer<'_, '_, 'a>, known: &Known<'a, '_>, nested: 
 fn written<'a>(writer: &mut Writer<'_, '_, 'a>, known: &Known<'a, '_>) -> Map<String, Value> {
     if known.field.schemas.is_empty() && known.field.spot != Spot::Body {
         return Map::from_iter([("type".into(), "string".into())]);
+    }
+    match known.field.raw {
+        Some(Raw::Text(_)) => return Map::from_iter([("type".into(), "string".into())]),
+        Some(Raw::Bytes) => {
+            return Map::from_iter([("type".into(), "string".into()), ("contentEncoding".into(), "base64".into())]);
+        }
+        None => {}
     }
     let mut property = writer.write(&known.facts, 1);
     // What stands in an address is text, however little is said about it.

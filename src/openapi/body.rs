@@ -8,7 +8,7 @@ use super::{
     facts::{Additional, Facts, Kinds, View},
     node::Node,
     operation::Operation,
-    parameter::{Field, Spot},
+    parameter::{Field, Raw, Spot},
     request::is_text,
 };
 use crate::manifest::Mend;
@@ -17,6 +17,7 @@ use crate::manifest::Mend;
 const MOST_MEMBERS: usize = 20;
 /// The same when the manifest mends some of them.
 const MOST_MENDED: usize = 300;
+const BYTES: &str = "application/octet-stream";
 /// Media types that are looked at.
 const MOST_TYPES: usize = 50;
 
@@ -106,11 +107,27 @@ fn openapi<'a>(
     Ok(Some(content))
 }
 
+/// What a media type that leaves something open is sent as. What kind of picture it is, a file says itself.
 fn concrete(media_type: &str, schema: &Facts<'_>) -> String {
-    match media_type.trim() {
-        open if open.contains('*') && schema.is_binary() => "application/octet-stream".into(),
-        open if open.contains('*') => "application/json".into(),
-        said => said.to_owned(),
+    let said = media_type.trim();
+    match said.split_once("/*").map(|(kind, _)| kind) {
+        None => said.to_owned(),
+        Some("text") => "text/plain".into(),
+        Some("multipart") => "multipart/form-data".into(),
+        Some("*" | "application") if schema.is_binary() => BYTES.into(),
+        Some("*" | "application") => "application/json".into(),
+        Some(_) => said.to_owned(),
+    }
+}
+
+/// How an argument is written that is the whole body and no JSON.
+fn raw(media_type: &str, facts: &Facts<'_>) -> Option<Raw> {
+    // Nobody but the API knows how an object is written in XML.
+    let is_text = facts.kinds != Kinds::ANY && !facts.kinds.has(Kinds::OBJECT) && !facts.kinds.has(Kinds::ARRAY);
+    match form(media_type) {
+        Form::Bytes if !facts.is_encoded() => Some(Raw::Bytes),
+        Form::Text if !is_text => Some(Raw::Text(media_type.split(';').next().unwrap_or_default().trim().to_owned())),
+        _ => None,
     }
 }
 
@@ -174,6 +191,7 @@ fn swagger<'a>(
         required: node.says("required"),
         value: None,
         encode: None,
+        raw: None,
     });
     Ok(Some(Content { media_type: media_type.into(), required, whole: false, fields: fields.collect(), parts }))
 }
@@ -205,6 +223,7 @@ impl<'a> Content<'a> {
                     required: facts.required.contains(name),
                     value: None,
                     encode: None,
+                    raw: None,
                 })
                 .collect();
         } else {
@@ -216,6 +235,7 @@ impl<'a> Content<'a> {
                 required: self.required,
                 value: None,
                 encode: None,
+                raw: raw(&self.media_type, &facts),
             }];
         }
         if form == Form::Bytes {
@@ -269,6 +289,7 @@ fn spreads<'a>(view: &View<'_, 'a>, facts: &Facts<'a>, mend: Option<&Mend>) -> b
     let plain = facts.kinds.has(Kinds::OBJECT)
         && facts.unions.is_empty()
         && !facts.vast
+        && !facts.patterned
         && !facts.properties.is_empty()
         && matches!(facts.additional, Additional::Unsaid | Additional::Closed);
     if !plain {

@@ -13,17 +13,19 @@ use super::{
     choice,
     dialect::Dialect,
     facts::View,
-    more, name,
+    more::{self, Link},
+    name,
     node::{Documents, Node},
     operation::{self, Operation},
     output::{self, Answer, Promise},
     parameter::{self, Spot},
-    schema::{Patterns, size},
+    pattern::Patterns,
+    schema::size,
     security,
     server::{self, Around},
     text,
 };
-use crate::manifest::{Annotations, Mend, OpenApiSettings, Tool};
+use crate::manifest::{Annotations, Mend, OpenApiSettings, OutputPromise, Tool};
 use crate::name::{did_you_mean, nearest};
 
 /// The longest description of a tool, in characters.
@@ -44,7 +46,8 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
     let proofs = security::schemes(&documents, dialect, root);
     let (operations, skipped, count) = operation::list(&documents, root);
     let mut converted = Converted { base, operations: count, skipped, tags: tags(&operations), ..head(dialect, root) };
-    let mends: Vec<Option<&Mend>> = operations.iter().map(|operation| mend(operation, settings)).collect();
+    let mended: Vec<_> = operations.iter().map(|operation| mend(operation, settings)).collect();
+    let mends: Vec<Option<&Mend>> = mended.iter().map(|mended| mended.map(|(_, mend)| mend)).collect();
     let names = name::tools(&operations, &mends);
     misnamed(&documents, &operations, settings);
     let mut maker = Maker {
@@ -55,20 +58,22 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
         around,
         proofs: &proofs,
         base: converted.base.as_ref().and_then(|base| base.as_ref().ok()).cloned(),
-        tools: by_operation(&operations, &names),
+        places: by_operation(&operations),
+        links: Vec::new(),
         patterns: Patterns::default(),
         promises: HashMap::new(),
     };
     let (mut taken, mut bytes) = (HashSet::new(), 0_usize);
-    for ((operation, name), mend) in operations.iter().zip(&names).zip(&mends) {
-        let left_out = choice::left_out(operation, settings, *mend);
+    for ((operation, name), mended) in operations.iter().zip(&names).zip(mended) {
+        let mend = mended.map(|(_, mend)| mend);
+        let left_out = choice::left_out(operation, settings, mend);
         let wanted = left_out.is_some();
         let made = match left_out {
             Some(reason) => Err(reason),
             None if bytes > MOST_BYTES => Err("there are more tools than anybody can use: choose by `include`".into()),
             None if !taken.insert(name.as_str()) => Err(format!("another tool is called `{name}` too")),
             None => documents.begin().and_then(|()| {
-                let made = maker.tool(operation, name, *mend);
+                let made = maker.tool(operation, name, mend);
                 documents.within().and(made)
             }),
         };
@@ -76,7 +81,8 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
             Ok(tool) => {
                 let output = tool.tool.output_schema.as_ref().map_or(0, |schema| size(schema, MOST_BYTES));
                 bytes += size(&tool.tool.input_schema, MOST_BYTES) + output + tool.tool.description.len();
-                converted.tools.push(tool);
+                let mend = mended.map(|(named, _)| named.clone());
+                converted.tools.push(ApiTool { mend, ..tool });
             }
             Err(reason) => {
                 let (operation, place) = (operation.request(), operation.place.clone());
@@ -84,6 +90,7 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
             }
         }
     }
+    more::tell(&mut converted.tools, &maker.links);
     converted.remarks = documents.take_remarks();
     converted.security = proofs;
     Ok(converted)
@@ -111,24 +118,22 @@ fn tags(operations: &[Operation<'_>]) -> BTreeMap<String, usize> {
     tags
 }
 
-fn mend<'s>(operation: &Operation<'_>, settings: &'s OpenApiSettings) -> Option<&'s Mend> {
-    if settings.operations.is_empty() {
-        return None;
-    }
-    let named = operation.own_id().and_then(|id| settings.operations.get(id));
-    named.or_else(|| settings.operations.get(&operation.request()))
+/// What the settings mend in an operation, with the name they call it by: an `operationId` goes before `GET /path`.
+fn mend<'s>(operation: &Operation<'_>, settings: &'s OpenApiSettings) -> Option<(&'s String, &'s Mend)> {
+    let by_id = operation.own_id().and_then(|id| settings.operations.get_key_value(id));
+    by_id.or_else(|| settings.operations.iter().find(|(named, _)| operation.is(named)))
 }
 
-/// Tools' names by `operationId`, and by the operation's place.
-fn by_operation(operations: &[Operation<'_>], names: &[String]) -> HashMap<String, String> {
-    let mut tools = HashMap::new();
-    for (operation, name) in operations.iter().zip(names) {
-        tools.insert(operation.place.clone(), name.clone());
+/// Operations' places by `operationId`, and by themselves.
+fn by_operation<'o>(operations: &'o [Operation<'_>]) -> HashMap<&'o str, &'o str> {
+    let mut places = HashMap::new();
+    for operation in operations {
+        places.insert(operation.place.as_str(), operation.place.as_str());
         if let Some(id) = operation.own_id() {
-            tools.insert(id.to_owned(), name.clone());
+            places.insert(id, operation.place.as_str());
         }
     }
-    tools
+    places
 }
 
 /// Says which operations the settings name and the document does not have.
@@ -166,7 +171,9 @@ struct Maker<'m, 'a> {
     around: Around<'m>,
     proofs: &'m IndexMap<String, Proof>,
     base: Option<Url>,
-    tools: HashMap<String, String>,
+    places: HashMap<&'m str, &'m str>,
+    /// Where results go on, by the place of the operation they come from.
+    links: Vec<(String, Vec<Link>)>,
     patterns: Patterns,
     promises: HashMap<Vec<usize>, Promise>,
 }
@@ -175,7 +182,7 @@ impl<'a> Maker<'_, 'a> {
     fn tool(&mut self, operation: &Operation<'a>, name: &str, mend: Option<&Mend>) -> Result<ApiTool, String> {
         let view = View { documents: self.documents, dialect: self.dialect, place: &operation.place };
         let method = operation.method.ok_or("tools send no such requests")?;
-        let (mut fields, path) = parameter::fields(&view, operation, self.proofs)?;
+        let (mut fields, path) = parameter::fields(&view, operation, self.proofs, mend)?;
         let mut content = body::content(&view, operation, mend)?;
         fields.extend(content.iter_mut().flat_map(|content| std::mem::take(&mut content.fields)));
         let arranged = argument::arrange(&view, fields, mend, &mut self.patterns)?;
@@ -183,9 +190,12 @@ impl<'a> Maker<'_, 'a> {
         let promise = self.promise(&view, &answer);
         let base = self.own_base(operation)?;
         let (base, base_from_afar) = base.map_or((None, false), |(base, from_afar)| (Some(base), from_afar));
-        let hints = [more::pages(&view, &answer, &arranged.names), more::links(&view, &answer, &self.tools)];
+        let hint = more::pages(&view, &answer, &arranged.names);
         let description = mend.and_then(|mend| mend.description.clone());
-        let description = description.unwrap_or_else(|| describe(&view, operation, hints.iter().flatten()));
+        let description = description.unwrap_or_else(|| {
+            self.links.push((operation.place.clone(), more::links(&view, &answer, &self.places)));
+            describe(&view, operation, hint)
+        });
         let mut tool = Tool::named(name.to_owned(), description);
         let title = operation.node.text("summary").map(|summary| text::line(summary, LONGEST_TITLE * 2));
         tool.title = title.filter(|title| !title.is_empty() && title.chars().count() <= LONGEST_TITLE);
@@ -202,6 +212,7 @@ impl<'a> Maker<'_, 'a> {
             place: operation.place.clone(),
             tool,
             plan,
+            mend: None,
             base,
             base_from_afar,
             wrapped: promise.wrapped,
@@ -212,6 +223,9 @@ impl<'a> Maker<'_, 'a> {
 
     /// What is promised of the results; the same for operations that answer with the same schema.
     fn promise(&mut self, view: &View<'_, 'a>, answer: &Answer<'a>) -> Promise {
+        if self.settings.output == OutputPromise::Strict && answer.mixed {
+            return Promise::default();
+        }
         let identity = answer.identity(view);
         if let Some(known) = self.promises.get(&identity) {
             return known.clone();
@@ -238,7 +252,7 @@ impl<'a> Maker<'_, 'a> {
 }
 
 /// Summary, description, what to do next, and the request.
-fn describe<'h>(view: &View<'_, '_>, operation: &Operation<'_>, hints: impl Iterator<Item = &'h String>) -> String {
+fn describe(view: &View<'_, '_>, operation: &Operation<'_>, hint: Option<String>) -> String {
     let summary = operation.node.text("summary").or_else(|| operation.item.text("summary")).unwrap_or_default();
     let said = operation.node.text("description").or_else(|| operation.item.text("description")).unwrap_or_default();
     for said in [summary, said] {
@@ -246,6 +260,7 @@ fn describe<'h>(view: &View<'_, '_>, operation: &Operation<'_>, hints: impl Iter
             view.documents.remark(view.place, "its description holds characters nobody sees; they are taken out");
         }
     }
+    view.documents.read(text::head(said));
     let summary = text::line(summary, LONGEST_DESCRIPTION / 4);
     let said = text::plain(said, LONGEST_DESCRIPTION);
     // Many generators write the summary again as the description's beginning.
@@ -258,12 +273,15 @@ fn describe<'h>(view: &View<'_, '_>, operation: &Operation<'_>, hints: impl Iter
         let end = if summary.ends_with(['.', '!', '?', ':']) { "" } else { "." };
         parts.push(format!("{summary}{end}"));
     }
+    if operation.deprecated {
+        parts.push("Deprecated.".into());
+    }
     if !said.is_empty() {
         parts.push(said);
     }
     let text = text::shorten(&parts.join("\n"), LONGEST_DESCRIPTION);
     let mut parts: Vec<String> = if text.is_empty() { Vec::new() } else { vec![text] };
-    parts.extend(hints.cloned());
+    parts.extend(hint);
     parts.push(text::line(&operation.request(), 300));
     parts.join("\n")
 }

@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::{
+    body::{Form, form, is_short},
     dialect::Dialect,
     node::{Documents, Node},
-    text,
 };
 
 /// Parts of one schema; a schema of more is said to be anything.
@@ -29,14 +29,6 @@ pub(super) struct View<'d, 'a> {
     pub(super) dialect: Dialect,
     /// The operation, a JSON pointer, for remarks.
     pub(super) place: &'d str,
-}
-
-impl View<'_, '_> {
-    /// A text for people, on one line of at most this many characters.
-    pub(super) fn line(&self, text: &str, most: usize) -> String {
-        let text = text::head(text);
-        if self.documents.read(text) { text::line(text, most) } else { String::new() }
-    }
 }
 
 /// A set of JSON's types.
@@ -150,8 +142,9 @@ pub(super) struct Facts<'a> {
     pub(super) vast: bool,
     /// Nothing is allowed.
     pub(super) never: bool,
+    /// Members may be called by patterns.
+    pub(super) patterned: bool,
     nullable: bool,
-    patterned: bool,
     structured: usize,
 }
 
@@ -391,8 +384,14 @@ impl<'a> Facts<'a> {
         self.kinds.has(Kinds::STRING)
             && (self.word("format") == Some("binary")
                 || self.word("type") == Some("file")
-                || self.word("contentMediaType").is_some_and(|it| it == "application/octet-stream"))
+                || self.word("contentMediaType").is_some_and(|it| self.is_bytes(it)))
             || self.word("type") == Some("file")
+    }
+
+    /// Whether texts of this media type are bytes; with an encoding they say themselves which.
+    fn is_bytes(&self, media_type: &str) -> bool {
+        let said = self.word("contentEncoding").is_some();
+        media_type == "application/octet-stream" || !said && is_short(media_type) && form(media_type) == Form::Bytes
     }
 
     /// Whether it is bytes that are written in base64, on the wire too.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
+    ApiTool,
     facts::{Facts, View},
     node::Node,
     output::Answer,
@@ -105,33 +106,62 @@ pub(super) fn pages<'a>(view: &View<'_, 'a>, answer: &Answer<'a>, names: &[(Stri
     page.or(offset).filter(|_| goes_on).map(|it| format!("For more, raise `{it}`."))
 }
 
-/// Which tools take what came back; `tools` are their names by `operationId` and by place.
-pub(super) fn links<'a>(view: &View<'_, 'a>, answer: &Answer<'a>, tools: &HashMap<String, String>) -> Option<String> {
-    let mut words: Vec<String> = Vec::new();
+/// A result's part that goes into another operation.
+pub(super) struct Link {
+    /// The other operation's place.
+    target: String,
+    /// The parameter's name there.
+    parameter: String,
+    from: String,
+}
+
+/// Which operations take what came back; `places` are theirs, by `operationId` and by place.
+pub(super) fn links<'a>(view: &View<'_, 'a>, answer: &Answer<'a>, places: &HashMap<&str, &str>) -> Vec<Link> {
+    let mut found = Vec::new();
     let links = answer.responses.iter().filter_map(|response| response.get("links")).flat_map(Node::members);
     for (_, link) in links.take(20) {
         let Ok(link) = view.documents.follow(link) else { continue };
         let target = match (link.text("operationId"), link.text("operationRef")) {
-            (Some(id), _) => tools.get(id),
-            (None, Some(reference)) => reference.split_once('#').and_then(|(_, place)| tools.get(place)),
+            (Some(id), _) => places.get(id),
+            (None, Some(reference)) => reference.split_once('#').and_then(|(_, place)| places.get(place)),
             (None, None) => None,
         };
         let Some(target) = target else { continue };
         for (parameter, from) in link.get("parameters").into_iter().flat_map(Node::members).take(3) {
-            let Some(from) = from.value.as_str().and_then(|from| from.strip_prefix("$response.body#/")) else {
-                continue;
-            };
+            let from = from.value.as_str().filter(|from| view.documents.read(from));
+            let Some(from) = from.and_then(|from| from.strip_prefix("$response.body#/")) else { continue };
             let parameter = parameter.split_once('.').map_or(parameter, |(_, name)| name);
-            let from = from.replace('/', ".");
-            let sentence = format!(
-                "The result's `{}` goes into `{target}` as `{}`.",
-                text::line(&from, 60),
-                text::line(parameter, 60)
-            );
-            if words.len() < MOST_LINKS && !words.contains(&sentence) {
-                words.push(sentence);
-            }
+            let (parameter, from) = (text::line(parameter, 500), text::line(&from.replace('/', "."), 60));
+            found.push(Link { target: (*target).to_owned(), parameter, from });
         }
     }
-    (!words.is_empty()).then(|| words.join(" "))
+    found
+}
+
+/// Tells of links to operations that became tools, before the last line of each description. Tools are named by their
+/// requests: what clients call them is decided later.
+pub(super) fn tell(tools: &mut [ApiTool], links: &[(String, Vec<Link>)]) {
+    let by_place: HashMap<&str, usize> =
+        tools.iter().enumerate().map(|(index, tool)| (tool.place.as_str(), index)).collect();
+    let sentence = |link: &Link| {
+        let target = tools.get(*by_place.get(link.target.as_str())?)?;
+        let mut parameters = target.plan.parameters.iter().filter(|parameter| parameter.value.is_none());
+        let argument = &parameters.find(|parameter| parameter.wire == link.parameter)?.argument;
+        let request = text::line(&target.plan.request(), 300);
+        Some(format!("The result's `{}` goes into the tool for `{request}` as `{argument}`.", link.from))
+    };
+    let mut said: Vec<(usize, String)> = Vec::new();
+    for (place, links) in links {
+        let mut sentences: Vec<String> = links.iter().filter_map(sentence).take(MOST_LINKS).collect();
+        sentences.dedup();
+        if let (Some(index), false) = (by_place.get(place.as_str()), sentences.is_empty()) {
+            said.push((*index, sentences.join(" ")));
+        }
+    }
+    for (index, sentences) in said {
+        let Some(tool) = tools.get_mut(index) else { continue };
+        let description = &mut tool.tool.description;
+        let last = description.rfind('\n').map_or(0, |end| end + 1);
+        description.insert_str(last, &format!("{sentences}\n"));
+    }
 }

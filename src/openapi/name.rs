@@ -35,8 +35,8 @@ pub(super) fn tools(operations: &[Operation<'_>], mends: &[Option<&Mend>]) -> Ve
 
 /// The name an operation would have, were it alone.
 fn short(operation: &Operation<'_>) -> String {
-    if let Some(name) = operation.node.text("x-mcp-name") {
-        return safe(name);
+    if let Some(name) = operation.node.text("x-mcp-name").map(safe).filter(|name| !name.is_empty()) {
+        return name;
     }
     let Some(id) = operation.own_id() else { return whole(operation) };
     // FastAPI makes ids of a function's name, the path and the method; the name says enough.
@@ -44,16 +44,14 @@ fn short(operation: &Operation<'_>) -> String {
     let tail = format!("{tail}_{}", operation.verb);
     match id.strip_suffix(&tail).filter(|name| name.len() > 1) {
         Some(name) => safe(name),
-        None => safe(id),
+        None => whole(operation),
     }
 }
 
 /// A name that says everything: the id, else method and path.
 fn whole(operation: &Operation<'_>) -> String {
-    match operation.own_id() {
-        Some(id) => safe(id),
-        None => by_path(operation),
-    }
+    let id = operation.own_id().map(safe).filter(|name| !name.is_empty());
+    id.unwrap_or_else(|| by_path(operation))
 }
 
 /// `GET /pets/{id}/toys` → `get_pets_toys_by_id`.

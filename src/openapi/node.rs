@@ -10,19 +10,19 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::Source;
+use super::{Source, text};
 
 /// References that lead to references; a longer chain is a circle, or meant to tire us.
 const LONGEST_CHAIN: usize = 16;
 /// Oddities that are kept; a broken generator makes the same one everywhere.
 const MOST_REMARKS: usize = 500;
-/// Work for one document, in steps: a schema, one of its members, or a line of text that is looked at. The largest
+/// Work for one document, in steps: a schema, one of its members, or a few letters that are looked at. The largest
 /// documents there are need a tenth of it. One that multiplies itself by references costs seconds and no more.
-const MOST_STEPS: u64 = 30_000_000;
+const MOST_STEPS: u64 = 10_000_000;
 /// Work for one operation.
-const MOST_FOR_ONE: u64 = 1_000_000;
+const MOST_FOR_ONE: u64 = 500_000;
 /// Bytes of text that are a step.
-const LINE: usize = 64;
+const STEP: usize = 16;
 
 /// A value and the document it stands in.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +92,7 @@ pub(super) struct Documents<'a> {
     by_name: BTreeMap<&'a str, usize>,
     known: RefCell<HashMap<(usize, &'a str), Option<Node<'a>>>>,
     remarks: RefCell<Vec<(String, String)>>,
+    lines: RefCell<HashMap<(usize, usize, usize), String>>,
     left: Cell<u64>,
     left_for_one: Cell<u64>,
 }
@@ -108,8 +109,8 @@ impl<'a> Documents<'a> {
         let home = |home: usize, root: &Value| if std::ptr::eq(root, source.document) { 0 } else { home };
         let named = all.iter().enumerate().skip(1);
         let by_name = named.map(|(index, document)| (document.path, home(index, document.root))).collect();
-        let (known, remarks) = (RefCell::default(), RefCell::default());
-        Self { all, by_name, known, remarks, left: Cell::new(MOST_STEPS), left_for_one: Cell::new(MOST_STEPS) }
+        let (known, remarks, lines) = Default::default();
+        Self { all, by_name, known, remarks, lines, left: Cell::new(MOST_STEPS), left_for_one: Cell::new(MOST_STEPS) }
     }
 
     /// Whether a value stands in a document from the net that the first, which is none, refers to.
@@ -155,7 +156,22 @@ impl<'a> Documents<'a> {
 
     /// Counts a text that is looked at.
     pub(super) fn read(&self, text: &str) -> bool {
-        self.spend(1 + text.len() / LINE)
+        self.spend(1 + text.len() / STEP)
+    }
+
+    /// A text for people, on one line of at most this many characters. Many operations say the same, at one place.
+    pub(super) fn line(&self, text: &'a str, most: usize) -> String {
+        let key = (text.as_ptr().addr(), text.len(), most);
+        if let Some(known) = self.lines.borrow().get(&key) {
+            return known.clone();
+        }
+        let text = text::head(text);
+        if !self.read(text) {
+            return String::new();
+        }
+        let line = text::line(text, most);
+        self.lines.borrow_mut().insert(key, line.clone());
+        line
     }
 
     /// Words when the work for an operation was too much.

@@ -1,6 +1,6 @@
 //! The operations a document has.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
     Skipped,
@@ -20,6 +20,7 @@ const VERBS: &[(&str, Option<Method>)] = &[
     ("delete", Some(Method::Delete)),
     ("options", None),
     ("trace", None),
+    ("query", None),
 ];
 
 /// An `operationId` that is longer is none.
@@ -86,6 +87,13 @@ pub(super) fn list<'a>(documents: &Documents<'a>, root: Node<'a>) -> (Vec<Operat
                 continue;
             }
         };
+        let more = [at, item].into_iter().filter_map(|it| it.get("additionalOperations")).flat_map(Node::members);
+        for verb in more.map(|(verb, _)| verb).filter(|verb| verb.len() <= LONGEST_ID).collect::<BTreeSet<_>>() {
+            count += 1;
+            let place = format!("{place}/additionalOperations/{}", step(verb));
+            let (operation, reason) = (format!("{verb} {path}"), "tools send no such requests".to_owned());
+            skipped.push(Skipped { operation, place, reason, wanted: false });
+        }
         for (verb, method) in VERBS {
             // Beside a reference, the path item may still say something of its own.
             let Some(node) = at.get(verb).or_else(|| item.get(verb)) else { continue };

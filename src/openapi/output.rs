@@ -8,7 +8,8 @@ use super::{
     facts::{Facts, Kinds, View},
     node::Node,
     operation::Operation,
-    schema::{Aim, Bounds, Patterns, Writer, size},
+    pattern::Patterns,
+    schema::{Aim, Bounds, Writer, size},
 };
 use crate::manifest::OutputPromise;
 
@@ -24,6 +25,8 @@ pub(super) struct Answer<'a> {
     pub(super) accept: Vec<String>,
     /// The JSON that comes when all is well; several when several may come.
     schemas: Vec<Node<'a>>,
+    /// Whether an answer may come without any JSON.
+    pub(super) mixed: bool,
     /// What comes when all is well.
     pub(super) responses: Vec<Node<'a>>,
 }
@@ -55,6 +58,7 @@ pub(super) fn answer<'a>(view: &View<'_, 'a>, operation: &Operation<'a>) -> Answ
     let mut answer = Answer::default();
     let mut types: Vec<&str> = Vec::new();
     for response in fine(view, operation) {
+        let before = answer.schemas.len();
         match view.dialect {
             Dialect::Swagger2 => {
                 let root = view.documents.root();
@@ -78,7 +82,12 @@ pub(super) fn answer<'a>(view: &View<'_, 'a>, operation: &Operation<'a>) -> Answ
                 answer.schemas.extend(best.and_then(|(_, media)| media.get("schema")));
             }
         }
+        answer.mixed |= answer.schemas.len() == before;
         answer.responses.push(response);
+    }
+    if operation.verb == "head" {
+        // Only its headers come.
+        answer.schemas.clear();
     }
     view.documents.spend(types.len());
     types.sort_by_cached_key(|media_type| form(media_type));

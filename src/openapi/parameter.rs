@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use http::HeaderName;
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Encode, Location, Proof, Style, dialect::Dialect, facts::View, node::Node, operation::Operation, text};
+use crate::manifest::Mend;
 
 /// Parameters of one operation; with more it becomes no tool.
 const MOST: usize = 400;
@@ -23,11 +25,19 @@ pub(super) enum Spot {
 impl Spot {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::At(Location::Path) => "path",
-            Self::At(Location::Query) => "query",
-            Self::At(Location::Header) => "header",
-            Self::At(Location::Cookie) => "cookie",
+            Self::At(location) => location.name(),
             Self::Body => "body",
+        }
+    }
+}
+
+impl Location {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+            Self::Cookie => "cookie",
         }
     }
 }
@@ -46,6 +56,17 @@ pub(super) struct Field<'a> {
     pub(super) value: Option<Value>,
     /// How it is written, for parameters.
     pub(super) encode: Option<Encode>,
+    /// How it is written when it is the whole body and no JSON.
+    pub(super) raw: Option<Raw>,
+}
+
+/// How a whole body is written that is no JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Raw {
+    /// The argument is text of this media type.
+    Text(String),
+    /// The argument is bytes in base64.
+    Bytes,
 }
 
 /// Headers that follow from the request, or are not for a model.
@@ -86,6 +107,7 @@ pub(super) fn fields<'a>(
     view: &View<'_, 'a>,
     operation: &Operation<'a>,
     proofs: &IndexMap<String, Proof>,
+    mend: Option<&Mend>,
 ) -> Result<(Vec<Field<'a>>, String), String> {
     let mut declared: IndexMap<(&str, &str), Node<'a>> = IndexMap::new();
     for holder in [operation.item, operation.node] {
@@ -104,6 +126,9 @@ pub(super) fn fields<'a>(
             if matches!(location, "body" | "formData") {
                 continue;
             }
+            if location == "querystring" {
+                return Err(format!("its parameter `{name}` is a whole query string, which nobody writes here yet"));
+            }
             declared.insert((location, name), node);
             if declared.len() > MOST {
                 return Err(format!("it has more than {MOST} parameters"));
@@ -113,7 +138,7 @@ pub(super) fn fields<'a>(
     let (path, mut fields) = split_path(operation.path);
     let in_path: HashSet<&str> = names_in(&path).collect();
     for (key, node) in &declared {
-        fields.extend(field(view, *key, *node, proofs, &in_path));
+        fields.extend(field(view, *key, *node, (proofs, mend), &in_path));
     }
     for name in names_in(&path).collect::<HashSet<_>>() {
         if !declared.contains_key(&("path", name)) {
@@ -131,6 +156,7 @@ pub(super) fn fields<'a>(
             required: true,
             value: None,
             encode: Some(Encode::Style { style: Style::Simple, explode: false, allow_reserved: false }),
+            raw: None,
         })
         .collect();
     fields.splice(0..0, undeclared);
@@ -150,6 +176,7 @@ fn split_path<'a>(path: &str) -> (String, Vec<Field<'a>>) {
         required: true,
         value: Some(Value::String(value.into_owned())),
         encode: Some(Encode::Style { style: Style::Form, explode: true, allow_reserved: false }),
+        raw: None,
     });
     let slash = if path.starts_with('/') { "" } else { "/" };
     (format!("{slash}{path}"), fixed.collect())
@@ -168,9 +195,11 @@ fn field<'a>(
     view: &View<'_, 'a>,
     (location, name): (&str, &'a str),
     node: Node<'a>,
-    proofs: &IndexMap<String, Proof>,
+    (proofs, mend): (&IndexMap<String, Proof>, Option<&Mend>),
     in_path: &HashSet<&str>,
 ) -> Option<Field<'a>> {
+    // What the manifest speaks of, it wants to be there.
+    let mended = mend.is_some_and(|mend| mend.parameters.contains_key(name));
     let location = match location {
         "path" if in_path.contains(name) => Location::Path,
         "path" => {
@@ -178,7 +207,7 @@ fn field<'a>(
             view.documents.remark(view.place, words);
             return None;
         }
-        "query" | "querystring" => Location::Query,
+        "query" => Location::Query,
         "header" => Location::Header,
         "cookie" => Location::Cookie,
         other => {
@@ -186,7 +215,14 @@ fn field<'a>(
             return None;
         }
     };
-    if location == Location::Header && is_taken(name) || is_key(name, location, node, proofs) {
+    if location == Location::Header && is_taken(name) {
+        return None;
+    }
+    if !can_stand(name, location) {
+        view.documents.remark(view.place, format!("no {} can be called {name:?}, so it is left out", location.name()));
+        return None;
+    }
+    if !mended && is_key(name, location, node, proofs) {
         return None;
     }
     let (schemas, encode) = match view.dialect {
@@ -194,7 +230,7 @@ fn field<'a>(
         Dialect::OpenApi30 | Dialect::OpenApi31 => written(node, location),
     };
     let required = location == Location::Path || node.says("required");
-    if !required && node.says("deprecated") {
+    if !required && !mended && node.says("deprecated") {
         return None;
     }
     Some(Field {
@@ -205,7 +241,13 @@ fn field<'a>(
         required,
         value: None,
         encode: Some(encode),
+        raw: None,
     })
+}
+
+/// Whether a name may stand there at all: those of headers and cookies are tokens (RFC 9110, RFC 6265).
+fn can_stand(name: &str, location: Location) -> bool {
+    !matches!(location, Location::Header | Location::Cookie) || HeaderName::try_from(name).is_ok()
 }
 
 fn is_taken(name: &str) -> bool {
@@ -238,9 +280,9 @@ fn collection(node: Node<'_>, location: Location) -> Encode {
     };
     match (node.text("collectionFormat"), location) {
         (Some("multi"), Location::Query) => style(Style::Form, true),
-        (Some("ssv"), Location::Query) => style(Style::SpaceDelimited, false),
-        (Some("tsv"), Location::Query) => style(Style::TabDelimited, false),
-        (Some("pipes"), Location::Query) => style(Style::PipeDelimited, false),
+        (Some("ssv"), _) => style(Style::SpaceDelimited, false),
+        (Some("tsv"), _) => style(Style::TabDelimited, false),
+        (Some("pipes"), _) => style(Style::PipeDelimited, false),
         _ => style(plain, false),
     }
 }
@@ -261,6 +303,8 @@ fn written(node: Node<'_>, location: Location) -> (Vec<Node<'_>>, Encode) {
     };
     let explode = node.get("explode").and_then(|it| it.value.as_bool());
     let explode = explode.unwrap_or(matches!(style, Style::Form | Style::DeepObject));
-    let encode = Encode::Style { style, explode, allow_reserved: node.says("allowReserved") };
+    // Elsewhere it means nothing; in a path it would let an argument change the path's structure.
+    let allow_reserved = location == Location::Query && node.says("allowReserved");
+    let encode = Encode::Style { style, explode, allow_reserved };
     (node.get("schema").into_iter().collect(), encode)
 }

@@ -24,6 +24,21 @@ pub struct Plan {
     pub accept: Vec<String>,
 }
 
+impl Plan {
+    /// `GET /path`.
+    pub fn request(&self) -> String {
+        let method = match self.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        };
+        format!("{method} {}", self.path)
+    }
+}
+
 /// A parameter beside the body.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Parameter {

@@ -7,6 +7,23 @@ use serde_json::Value;
 /// More than these are not looked for.
 const MOST: usize = 1_000;
 
+/// Members whose own members are named by people: a schema or a response may be called `default` or `example`.
+const NAMED: &[&str] = &[
+    "properties",
+    "responses",
+    "schemas",
+    "parameters",
+    "requestBodies",
+    "headers",
+    "links",
+    "callbacks",
+    "pathItems",
+    "securitySchemes",
+    "definitions",
+    "$defs",
+    "patternProperties",
+    "dependentSchemas",
+];
 /// Members that hold data, in which `$ref` means nothing.
 const DATA: &[&str] = &["example", "examples", "default", "enum", "const"];
 
@@ -14,7 +31,6 @@ const DATA: &[&str] = &["example", "examples", "default", "enum", "const"];
 pub fn references(document: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut seen: HashSet<&str> = HashSet::new();
-    // A schema's member may be called anything, `example` too.
     let mut waiting = vec![(document, false)];
     while let Some((value, free)) = waiting.pop() {
         match value {
@@ -28,7 +44,9 @@ pub fn references(document: &Value) -> Vec<String> {
                 let members = members.iter().rev();
                 let data = |name: &str| !free && (DATA.contains(&name) || name.starts_with("x-"));
                 waiting.extend(
-                    members.filter(|(name, _)| !data(name)).map(|(name, value)| (value, !free && name == "properties")),
+                    members
+                        .filter(|(name, _)| !data(name))
+                        .map(|(name, value)| (value, !free && NAMED.contains(&name.as_str()))),
                 );
             }
             Value::Array(items) => waiting.extend(items.iter().rev().map(|item| (item, false))),

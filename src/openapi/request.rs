@@ -1,7 +1,10 @@
 //! Plan and arguments → request. Each argument is written for the place it stands in, so it can change neither the
 //! path's structure nor the host, nor add a parameter or a header.
 
-use std::collections::HashMap;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use serde_json::Value;
 use url::Url;
@@ -11,7 +14,7 @@ mod style;
 
 pub use body::is_text;
 
-use super::plan::{Draft, Encode, Location, Parameter, Plan, Upload};
+use super::plan::{Draft, Encode, Location, Parameter, Plan, Style, Upload};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Arguments, present};
 use style::{Escape, SEGMENT, escaped};
@@ -39,14 +42,16 @@ impl Plan {
     pub fn draft(&self, base: &Url, arguments: &Arguments, files: &HashMap<String, Upload>) -> Result<Draft> {
         let mut headers = Vec::new();
         if !self.accept.is_empty() {
-            headers.push(("accept".to_owned(), self.accept.join(", ")));
+            let liked = self.accept.iter().enumerate();
+            let liked = liked.map(|(index, it)| if index == 0 { it.clone() } else { format!("{it};q=0.5") });
+            headers.push(("accept".to_owned(), liked.collect::<Vec<_>>().join(", ")));
         }
         let mut cookies = Vec::new();
         for parameter in &self.parameters {
             let Some(value) = value_of(parameter, arguments) else { continue };
             match parameter.location {
                 Location::Header => headers.extend(header(parameter, value)?),
-                Location::Cookie => cookies.extend(cookie(parameter, value)),
+                Location::Cookie => cookies.extend(cookie(parameter, &self.own(parameter, value))),
                 Location::Path | Location::Query => {}
             }
         }
@@ -79,11 +84,23 @@ impl Plan {
         let mut query: Vec<String> = base.query().into_iter().chain(fixed).map(str::to_owned).collect();
         for parameter in self.at(Location::Query) {
             let Some(value) = value_of(parameter, arguments) else { continue };
-            query.extend(in_query(parameter, value));
+            query.extend(in_query(parameter, &self.own(parameter, value)));
         }
         query.retain(|pair| !pair.is_empty());
         url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
         Ok(url)
+    }
+
+    /// A value without members that would stand under another parameter's name.
+    fn own<'v>(&self, parameter: &Parameter, value: &'v Value) -> Cow<'v, Value> {
+        let (Encode::Style { style: Style::Form, explode: true, .. }, Value::Object(members)) =
+            (&parameter.encode, value)
+        else {
+            return Cow::Borrowed(value);
+        };
+        let others: HashSet<&str> = self.at(parameter.location).map(|other| other.wire.as_str()).collect();
+        let own = members.iter().filter(|(name, _)| *name == &parameter.wire || !others.contains(name.as_str()));
+        Cow::Owned(own.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     fn at(&self, location: Location) -> impl Iterator<Item = &Parameter> {
@@ -106,11 +123,7 @@ fn segment(parameter: &Parameter, value: &Value) -> Result<String> {
         || invalid(format!("`{argument}` stands in the path, so it cannot be or hold an empty name, `.` or `..`"));
     let text = match encode {
         Encode::Content(media_type) => escaped(&style::content(media_type, value), SEGMENT),
-        Encode::Style { style, explode, allow_reserved } => {
-            // Where slashes are allowed, each name between them has to be one.
-            let escape = if *allow_reserved { Escape::Path } else { Escape::Segment };
-            style::in_path(wire, value, (*style, *explode), escape)
-        }
+        Encode::Style { style, explode, .. } => style::in_path(wire, value, (*style, *explode), Escape::Segment),
     };
     if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) { Err(refused()) } else { Ok(text) }
 }
@@ -136,9 +149,9 @@ fn header(parameter: &Parameter, value: &Value) -> Result<Option<(String, String
     }
     let text = match encode {
         Encode::Content(media_type) => style::content(media_type, value),
-        Encode::Style { explode, .. } => style::simple(value, *explode, Escape::None),
+        Encode::Style { style, explode, .. } => style::simple(value, (*style, *explode)),
     };
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|c| c.is_control() && c != '\t') {
         let message = format!("`{argument}` stands in a header, which can hold no line break or control character");
         return Err(invalid(message));
     }

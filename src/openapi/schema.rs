@@ -1,16 +1,16 @@
 //! A document's schema → JSON Schema 2020-12 that every client takes, within bounds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use indexmap::IndexSet;
-use jsonschema::PatternOptions;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     facts::{Additional, Facts, Kinds, View},
     name::is_argument,
-    node::{Documents, Node},
+    node::Node,
+    pattern::Patterns,
 };
 
 /// What a schema is for.
@@ -57,12 +57,8 @@ const FORMATS: &[&str] = &[
     "relative-json-pointer",
     "regex",
 ];
-/// The longest pattern that is passed on.
-const LONGEST_PATTERN: usize = 500;
-/// The largest machine a pattern may need, in bytes; `\w{40}` needs half of it.
-const LARGEST_PATTERN: usize = 1 << 20;
-/// What it costs to try one, in steps.
-const PATTERN_STEPS: usize = 5_000;
+/// Members told of whose names clients refuse.
+const MOST_UNNAMED: usize = 10;
 /// The options that are named, in bytes.
 const LONGEST_OPTIONS: usize = 3_000;
 
@@ -76,30 +72,6 @@ pub(super) struct Writer<'w, 'd, 'a> {
     patterns: &'w mut Patterns,
     /// More was asked for than is allowed: what was written is of no use.
     pub(super) overrun: bool,
-}
-
-/// Which patterns the validator takes.
-#[derive(Debug, Default)]
-pub(super) struct Patterns(HashMap<String, bool>);
-
-impl Patterns {
-    fn takes(&mut self, pattern: &str, documents: &Documents<'_>) -> bool {
-        if pattern.len() > LONGEST_PATTERN {
-            return false;
-        }
-        if let Some(known) = self.0.get(pattern) {
-            return *known;
-        }
-        if !documents.spend(PATTERN_STEPS) {
-            return false;
-        }
-        let engine = PatternOptions::fancy_regex().size_limit(LARGEST_PATTERN);
-        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).with_pattern_options(engine);
-        let options = options.offline();
-        let takes = options.build(&json!({ "pattern": pattern })).is_ok();
-        self.0.insert(pattern.to_owned(), takes);
-        takes
-    }
 }
 
 impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
@@ -131,10 +103,14 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         let kinds = self.kinds(facts, depth);
         set_type(&mut schema, kinds);
         if let Some(description) = facts.description.filter(|_| self.bounds.description > 0) {
-            let description = self.view.line(description, self.bounds.description);
+            let description = self.view.documents.line(description, self.bounds.description);
             if !description.is_empty() {
                 schema.insert("description".into(), description.into());
             }
+        }
+        if let Some(unnamed) = self.unnamed(facts) {
+            let before = schema.get("description").and_then(Value::as_str).map(|it| format!("{it} "));
+            schema.insert("description".into(), format!("{}{unnamed}", before.unwrap_or_default()).into());
         }
         if self.aim != Aim::Loose {
             Self::options(&mut schema, facts, kinds);
@@ -164,8 +140,9 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             schema.insert("items".into(), json!({}));
         }
         if self.bounds.description > 0 {
-            let what = facts.description.map(|it| self.view.line(it, 80)).filter(|it| !it.is_empty());
-            let name = facts.name.map(|name| format!("nested {}, ", self.view.line(name, 60))).unwrap_or_default();
+            let what = facts.description.map(|it| self.view.documents.line(it, 80)).filter(|it| !it.is_empty());
+            let name =
+                facts.name.map(|name| format!("nested {}, ", self.view.documents.line(name, 60))).unwrap_or_default();
             let what = what.map(|what| format!("{what} ")).unwrap_or_default();
             schema.insert("description".into(), format!("{what}({name}any JSON)").into());
         }
@@ -286,6 +263,22 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         }
     }
 
+    /// Words for members whose names clients refuse: they may be given all the same.
+    pub(super) fn unnamed(&self, facts: &Facts<'a>) -> Option<String> {
+        if self.aim != Aim::Input {
+            return None;
+        }
+        let refused = facts.properties.iter().filter(|(name, _)| !is_argument(name));
+        let shown = refused.filter_map(|(name, schemas)| {
+            let needed = facts.required.contains(name);
+            let member = Facts::gather(self.view, schemas, &self.around);
+            let need = if needed { " (required)" } else { "" };
+            self.is_shown(&member, needed).then(|| format!("`{}`{need}", self.view.documents.line(name, 60)))
+        });
+        let names: Vec<String> = shown.take(MOST_UNNAMED).collect();
+        (!names.is_empty()).then(|| format!("Also takes {}.", names.join(", ")))
+    }
+
     /// Whether a member is for this side.
     pub(super) fn is_shown(&self, member: &Facts<'a>, needed: bool) -> bool {
         match self.aim {
@@ -340,7 +333,7 @@ fn set_type(schema: &mut Map<String, Value>, kinds: Kinds) {
 }
 
 /// Whether it may be a text and nothing else, but null.
-fn only_text(kinds: Kinds) -> bool {
+pub(super) fn only_text(kinds: Kinds) -> bool {
     kinds == Kinds::STRING || kinds == Kinds::STRING.with(Kinds::NULL)
 }
 

@@ -72,6 +72,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         answers: dict[str, tuple[int, str, bytes]] = {
             "/v1/list": (200, "application/json", b'[{"id": 1}, {"id": 2}]'),
             "/v1/wrong": (200, "application/json", b'{"id": "seven", "name": "x", "tags": ["a", 5, "b"], "more": true}'),
+            "/v1/rows": (200, "application/json", json.dumps([{"id": "7"}, "x", {"n": 1}] * 1000).encode()),
             "/v1/nothing": (204, "", b""),
             "/v1/missing": (404, "application/json", b'{"message": "no such thing"}'),
             "/v1/picture": (200, "image/png", PNG),
@@ -239,6 +240,10 @@ def server(api: Echo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield server
 
 
+def listed(server: Server) -> dict[str, Json]:
+    return {tool["name"]: tool for tool in result(Wire(server.base).modern("tools/list"))["tools"]}
+
+
 def sent(server: Server, tool: str, **arguments: Any) -> Json:
     """What the API was asked, by its own account."""
     answer = call(server, f"echo_{tool}", arguments)
@@ -393,6 +398,41 @@ async def test_an_answer_that_differs_from_the_document_is_still_an_answer(serve
     assert not answer.is_error
     assert answer.structured_content == {"name": "x", "tags": ["a", "b"], "more": True}
     assert json.loads(answer.content[0].text)["id"] == "seven"
+
+
+def test_an_answer_that_differs_everywhere_keeps_what_fits(tmp_path: Path, api: Echo) -> None:
+    spec = small("/v1/rows", "/v1/list", base=api.url)
+    item = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    content = {"application/json": {"schema": {"type": "array", "items": item}}}
+    for path in spec["paths"].values():
+        path["get"]["responses"]["200"]["content"] = content
+    beside(tmp_path, "api.json", spec)
+    part = {"GET /v1/list": {"response": {"select": "$[0]"}}}
+    with serve(described(tmp_path, adapter("apis/api.json", operations=part))) as server:
+        answer = call(server, "echo_v1_rows")
+        assert not answer.get("isError"), answer
+        assert answer["structuredContent"] == {"result": [{}, {"n": 1}] * 1000}
+        # Of a part, the document promises nothing.
+        assert call(server, "echo_v1_list")["structuredContent"] == {"id": 1}
+        assert "outputSchema" not in listed(server)["echo_v1_list"]
+
+
+def test_what_the_manifest_fills_is_no_argument(tmp_path: Path, api: Echo) -> None:
+    spec = small("/a", base=api.url)
+    form = {"name": "f", "in": "query", "schema": {"type": "object"}}
+    places = [("key", "query"), ("X-Tenant", "header"), ("c", "cookie")]
+    named = [{"name": name, "in": place, "required": True, "schema": {"type": "string"}} for name, place in places]
+    spec["paths"]["/a"]["get"]["parameters"] = [form, *named]
+    beside(tmp_path, "api.json", spec)
+    credentials = {"query": {"key": "${ECHO_KEY}"}, "cookies": {"c": "${ECHO_CRUMB}"}}
+    manifests = described(tmp_path, adapter("apis/api.json", headers={"X-Tenant": "acme"}), credentials=credentials)
+    with serve(manifests, env={"ECHO_KEY": SECRET, "ECHO_CRUMB": "crumb"}) as server:
+        schema = listed(server)["echo_a"]["inputSchema"]
+        assert list(schema["properties"]) == ["f"] and "required" not in schema
+        seen = sent(server, "a", f={"key": "mine", "more": "1"})
+        assert seen["query"].startswith("more=1&key=") and "mine" not in seen["query"]
+        assert seen["headers"]["x-tenant"] == "acme"
+        assert seen["headers"]["cookie"].count("c=") == 1
 
 
 def test_a_manifest_may_hold_a_service_to_its_document(tmp_path: Path, api: Echo) -> None:
@@ -655,6 +695,14 @@ def test_an_operation_elsewhere_gets_no_credentials_because_a_document_from_afar
     report = check(described(tmp_path / "two", adapter("apis/api.json")))
     [connector] = [it for it in report["connectors"] if it["id"] == "echo"]
     assert connector["tools"] == ["echo_a", "echo_b"]
+
+    # Neither does one to which a file refers.
+    docs.documents["/item.json"] = json.dumps(spec["paths"]["/b"]).encode()
+    spec["paths"]["/b"] = {"$ref": f"{docs.url}/item.json"}
+    beside(tmp_path / "three", "api.json", spec)
+    report = check(described(tmp_path / "three", adapter("apis/api.json", allowRefs=[docs.url])))
+    [connector] = [it for it in report["connectors"] if it["id"] == "echo"]
+    assert connector["tools"] == ["echo_a"]
 
 
 def test_credentials_that_a_document_asks_for_and_the_manifest_lacks_are_named(tmp_path: Path) -> None:

@@ -329,7 +329,14 @@ fn a_link_names_the_tool_that_goes_on() {
             { "name": "userId", "in": "path", "required": true, "schema": { "type": "string" } }] } }
     }));
     let converted = converted(&document, json!({}));
-    assert!(converted.tools[0].tool.description.contains("The result's `id` goes into `users_get` as `userId`."));
+    assert!(
+        converted.tools[0]
+            .tool
+            .description
+            .contains("The result's `id` goes into the tool for `GET /users/{userId}` as `userId`.")
+    );
+    let alone = self::converted(&document, json!({ "exclude": [{ "methods": ["GET"] }] }));
+    assert!(!alone.tools[0].tool.description.contains("goes into"));
 }
 
 #[test]
@@ -485,6 +492,9 @@ fn other_documents_are_read_where_they_are_meant() {
     assert_eq!(references(&document), ["paths/a.yaml"]);
     let a = json!({ "a": { "get": { "parameters": [{ "$ref": "../common/p.yaml" }] } } });
     assert_eq!(references(&a), ["../common/p.yaml"]);
+    let named = json!({ "responses": { "default": { "$ref": "r.json#/E" } }, "components": {
+        "schemas": { "example": { "$ref": "s.json" }, "S": { "default": { "$ref": "no.yaml" } } } } });
+    assert_eq!(references(&named), ["r.json", "s.json"]);
     let p = json!({ "name": "far", "in": "query", "schema": { "$ref": "#/schema" }, "schema_": 0 });
     let mut p = p;
     p["x-own"] = json!(1);
@@ -569,6 +579,71 @@ fn bodies_are_sent_as_the_best_of_their_media_types() {
     );
     assert_eq!(chosen(&["application/xml"]).parts.len(), 0);
     assert!(chosen(&["image/png"]).parts["body"].binary);
+}
+
+#[test]
+fn a_body_that_is_no_json_is_one_text_or_one_file() {
+    let made = |kind: &str, media: Value| {
+        let tool = only(json!({ "parameters": [id()], "requestBody": { "content": { kind: media } } }));
+        (tool.plan.body.as_ref().unwrap().media_type.clone(), property(&tool, "body"))
+    };
+    let base64 = json!({ "type": "string", "contentEncoding": "base64", "description": "Base64." });
+    for kind in ["image/*", "application/octet-stream"] {
+        assert_eq!(made(kind, json!({})), (kind.to_owned(), base64.clone()));
+    }
+    assert_eq!(made("text/*", json!({ "schema": { "type": "string" } })).0, "text/plain");
+    let xml = made("application/xml", json!({ "schema": { "type": "object", "properties": { "a": {} } } }));
+    let text = json!({ "type": "string", "description": "The whole body as text, application/xml." });
+    assert_eq!(xml, ("application/xml".to_owned(), text));
+}
+
+#[test]
+fn members_whose_names_clients_refuse_are_told_of() {
+    let thing =
+        json!({ "type": "object", "required": ["@type"], "properties": { "@type": { "type": "string" }, "ok": {} } });
+    let tool = only(body(json!({ "type": "object", "properties": { "a": thing } })));
+    assert_eq!(property(&tool, "a")["description"], "Also takes `@type` (required).");
+    let patterned = json!({ "type": "object", "properties": { "a": {} }, "patternProperties": { "^x-": {} } });
+    assert_eq!(arguments(&only(body(patterned))), ["id", "body"]);
+}
+
+#[test]
+fn parameters_that_are_left_out_come_back_when_the_manifest_speaks_of_them() {
+    let query = |name: &str| json!({ "name": name, "in": "query", "deprecated": name == "old", "schema": {} });
+    let bad = json!({ "name": "X Foo", "in": "header", "schema": {} });
+    let document = document(json!({ "/a": { "get": { "parameters": [query("old"), query("api_key"), bad] } } }));
+    let plain = converted(&document, json!({}));
+    assert_eq!(plain.tools[0].plan.parameters, []);
+    assert!(plain.remarks.iter().any(|(_, words)| words.contains("X Foo")), "{:?}", plain.remarks);
+    let mends = json!({ "old": { "value": "o" }, "api_key": { "value": "k" } });
+    let mended = converted(&document, json!({ "operations": { "GET /a": { "parameters": mends } } }));
+    assert_eq!(mended.tools[0].plan.parameters.len(), 2);
+}
+
+#[test]
+fn to_the_letter_nothing_is_promised_where_an_answer_may_be_none() {
+    let json =
+        json!({ "content": { "application/json": { "schema": { "type": "object", "properties": { "a": {} } } } } });
+    let promised = |responses: Value| {
+        let document =
+            document(json!({ "/a": { "get": { "responses": responses }, "head": { "responses": responses } } }));
+        let tools = converted(&document, json!({ "output": "strict" })).tools;
+        tools.iter().map(|tool| tool.tool.output_schema.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(promised(json!({ "200": json })), [true, false]);
+    assert_eq!(promised(json!({ "200": json, "204": {} })), [false, false]);
+}
+
+#[test]
+fn what_only_3_2_has_is_said_to_be_left_out() {
+    let whole = json!({ "name": "q", "in": "querystring", "content": { "application/json": {} } });
+    let document = document(json!({ "/a": {
+        "get": { "parameters": [whole] }, "query": {}, "additionalOperations": { "COPY": {} }
+    } }));
+    let converted = converted(&document, json!({}));
+    let skipped: Vec<&str> = converted.skipped.iter().map(|it| it.operation.as_str()).collect();
+    assert_eq!((skipped.len(), converted.operations), (3, 3), "{skipped:?}");
+    assert!(skipped.contains(&"COPY /a") && skipped.contains(&"QUERY /a") && skipped.contains(&"GET /a"));
 }
 
 #[test]

@@ -138,9 +138,9 @@ impl Gather {
         let depth = from.depth + 1;
         let reason = match found {
             Err(reason) => reason,
-            Ok(_) if depth > DEEPEST => format!("documents refer to documents more than {DEEPEST} times over"),
             Ok(_) if self.named.len() > MOST => format!("more than {MOST} documents are referred to"),
             Ok(origin) if origin == self.first => return self.first_named.push(name),
+            Ok(_) if depth > DEEPEST => format!("documents refer to documents more than {DEEPEST} times over"),
             Ok(origin) => {
                 return self.waiting.push_back(Wanted { origin, name: Some(name), depth });
             }

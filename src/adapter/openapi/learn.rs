@@ -3,16 +3,17 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use indexmap::IndexMap;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::document::Read;
 use crate::catalog::{Declared, Offer, Tally};
 use crate::error::{Problem, Severity};
 use crate::manifest::{
-    Annotations, Checked, FileArgument, Mend, Method, OpenApiSettings, OutputPromise, Response, Tool, Validators,
+    Annotations, Checked, Credentials, FileArgument, Mend, Method, OpenApiSettings, OutputPromise, Response, Tool,
+    Validators,
 };
-use crate::openapi::{self, ApiTool, Body, Converted, Plan, Shape, Source};
+use crate::openapi::{self, ApiTool, Body, Converted, Location, Plan, Shape, Source};
 
 /// Problems that are named one by one.
 const MOST_PROBLEMS: usize = 1000;
@@ -96,10 +97,15 @@ impl Learner {
                 problems.warn(&api.place, format!("`{}` became no tool: it is at {own}, and only the manifest may say where credentials and private addresses are used", api.id));
                 continue;
             }
-            let id = mended(&self.settings, &api);
+            let id = api.mend.clone();
+            let id = id.as_deref();
             let mend = id.and_then(|id| self.settings.operations.get(id));
-            complete(&mut api, mend);
             let at = id.map_or_else(|| "/adapter/spec".to_owned(), |id| format!("/adapter/operations/{}", escape(id)));
+            for name in complete(&mut api, mend, &self.filled()) {
+                let place = format!("{at}/parameters/{}/file", escape(name));
+                let message = format!("`{name}` stands in no body, so it cannot be a file");
+                problems.found.push(self.checked.problem(Severity::Warning, &place, message));
+            }
             let ApiTool { mut tool, plan, base: own, response, mut wrapped, .. } = api;
             let reads = response.as_ref().unwrap_or(&self.settings.response);
             let strict = self.settings.output == OutputPromise::Strict;
@@ -124,6 +130,17 @@ impl Learner {
         }
         let offer = Arc::new(Offer { declared, tally: Some(tally), ..Offer::default() });
         Ok(Learned { base, operations: calls, offer, problems: problems.all() })
+    }
+
+    /// What the manifest itself fills in every request: no model is asked for it.
+    fn filled(&self) -> Vec<(Location, &str)> {
+        let Credentials { headers, query, cookies, oauth, .. } = &self.checked.connector.credentials;
+        let token = oauth.iter().map(|oauth| (Location::Header, oauth.header.as_str()));
+        let headers = headers.keys().chain(self.settings.headers.keys());
+        let headers = headers.map(|name| (Location::Header, name.as_str()));
+        let query = query.keys().map(|name| (Location::Query, name.as_str()));
+        let cookies = cookies.keys().map(|name| (Location::Cookie, name.as_str()));
+        headers.chain(query).chain(cookies).chain(token).collect()
     }
 
     /// Where paths begin: where the manifest says, else where the document says. A document from an address may change
@@ -160,48 +177,59 @@ impl Learner {
     }
 }
 
-/// The name under which the manifest mends an operation.
-fn mended<'a>(settings: &'a OpenApiSettings, api: &ApiTool) -> Option<&'a str> {
-    let written = format!("{} {}", word(api.plan.method), api.plan.path);
-    let (id, _) = settings.operations.iter().find(|(id, _)| **id == api.id || **id == written)?;
-    Some(id)
-}
-
-fn word(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
-    }
-}
-
-/// What follows from the method, and arguments that are files.
-fn complete(api: &mut ApiTool, mend: Option<&Mend>) {
+/// What follows from the method, what the manifest fills, and arguments that are files; the names of those that cannot
+/// be files.
+fn complete<'m>(api: &mut ApiTool, mend: Option<&'m Mend>, filled: &[(Location, &str)]) -> Vec<&'m str> {
     let ApiTool { tool, plan, .. } = api;
+    plan.parameters.retain(|parameter| {
+        let same = |name: &str| match parameter.location {
+            Location::Header => name.eq_ignore_ascii_case(&parameter.wire),
+            Location::Path | Location::Query | Location::Cookie => name == parameter.wire,
+        };
+        // What is fixed for one operation is the manifest's, too.
+        let ours = filled.iter().any(|(location, name)| *location == parameter.location && same(name));
+        let gone = ours && parameter.value.is_none();
+        if gone {
+            forget(&mut tool.input_schema, &parameter.argument);
+        }
+        !gone
+    });
     let Annotations { read_only, idempotent, .. } = &mut tool.annotations;
     let read_only = *read_only.get_or_insert(matches!(plan.method, Method::Get | Method::Head));
     idempotent.get_or_insert(read_only || matches!(plan.method, Method::Put | Method::Delete));
     let parameters = mend.into_iter().flat_map(|mend| &mend.parameters);
+    let mut wrong = Vec::new();
     for (name, file) in parameters.filter_map(|(name, parameter)| Some((name, parameter.file.as_ref()?))) {
-        if let Some(argument) = argument(plan, name) {
-            takes_file(tool, argument, file);
+        match argument(plan, name) {
+            Some(argument) => takes_file(tool, argument, file),
+            None => wrong.push(name.as_str()),
+        }
+    }
+    wrong
+}
+
+/// Takes an argument out of a tool's schema.
+fn forget(schema: &mut Map<String, Value>, argument: &str) {
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.shift_remove(argument);
+    }
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.retain(|name| name.as_str() != Some(argument));
+        if required.is_empty() {
+            schema.shift_remove("required");
         }
     }
 }
 
-/// The argument that stands for what the document calls so.
+/// The argument of the body that stands for what the document calls so.
 fn argument(plan: &Plan, wire: &str) -> Option<String> {
-    let beside = plan.parameters.iter().map(|parameter| (&parameter.wire, &parameter.argument));
     let (whole, members) = match plan.body.as_ref().map(|body| &body.shape) {
         Some(Shape::Whole(argument)) => (Some((argument, argument)), None),
         Some(Shape::Spread(members)) => (None, Some(members)),
         None => (None, None),
     };
     let members = members.into_iter().flatten().map(|member| (&member.wire, &member.argument));
-    let mut all = members.chain(whole).chain(beside);
+    let mut all = members.chain(whole);
     all.find(|(known, _)| *known == wire).map(|(_, argument)| argument.clone())
 }
 

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Request, RequestBuilder, Response, multipart};
 use serde_json::json;
+use url::{Url, form_urlencoded};
 
 use super::fit::fit;
 use crate::adapter::http::method;
 use crate::call::{Content, Invocation, Output};
 use crate::catalog::Entry;
+use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Method, OutputPromise};
 use crate::openapi::{Draft, DraftBody, DraftPart};
@@ -25,6 +27,10 @@ pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, invocation: &I
     let Draft { method: verb, mut url, headers: said, body } = draft;
     let mut headers = plain.clone();
     for (name, value) in said {
+        // What the operator wants to be answered with goes before what the document names.
+        if name == "accept" && plain.contains_key(ACCEPT) {
+            continue;
+        }
         let unfit = |_| invalid(format!("the value for the header {name} holds a character that no header can have"));
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(unfit)?;
         let header = HeaderName::try_from(&name);
@@ -34,6 +40,7 @@ pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, invocation: &I
         );
     }
     invocation.name_in(&mut headers);
+    leave_room(&invocation.credential, &mut url, &mut headers);
     invocation.credential.apply(&mut url, &mut headers)?;
     let builder = hop.request(method(verb), url).headers(headers);
     let mut kind = None;
@@ -64,6 +71,28 @@ pub(super) fn request(hop: &Hop, draft: Draft, plain: &HeaderMap, invocation: &I
     Ok(request)
 }
 
+/// Takes out what a credential is called: of two that are called alike, some servers read the first.
+fn leave_room(credential: &Credential, url: &mut Url, headers: &mut HeaderMap) {
+    let Credential { query, cookies, .. } = credential;
+    let taken = |name: &str| query.iter().any(|(taken, _)| taken == name);
+    if url.query_pairs().any(|(name, _)| taken(&name)) {
+        let name = |pair: &str| form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned());
+        let pairs = url.query().unwrap_or_default().split('&');
+        let left: Vec<&str> = pairs.filter(|pair| !name(pair).is_some_and(|name| taken(&name))).collect();
+        let left = left.join("&");
+        url.set_query(Some(left.as_str()).filter(|left| !left.is_empty()));
+    }
+    let Some(said) = headers.get(COOKIE).and_then(|said| said.to_str().ok()).filter(|_| !cookies.is_empty()) else {
+        return;
+    };
+    let taken = |pair: &&str| cookies.iter().any(|(name, _)| pair.split('=').next() == Some(name));
+    let left: Vec<&str> = said.split("; ").filter(|pair| !taken(pair)).collect();
+    match HeaderValue::try_from(left.join("; ")) {
+        Ok(left) if !left.is_empty() => drop(headers.insert(COOKIE, left)),
+        _ => drop(headers.remove(COOKIE)),
+    }
+}
+
 fn built(builder: RequestBuilder) -> Result<Request> {
     builder.build().map_err(|error| {
         Error::new(ErrorKind::InvalidArguments, "the arguments make no valid request").because(error.without_url())
@@ -73,16 +102,17 @@ fn built(builder: RequestBuilder) -> Result<Request> {
 fn form(parts: Vec<DraftPart>) -> Result<multipart::Form> {
     // Servers know names by their bytes, not by the form that RFC 5987 gives them.
     let mut form = multipart::Form::new().percent_encode_noop();
+    let quoted = |text: String| text.replace(['\r', '\n'], " ").replace('"', "%22");
     for DraftPart { name, file_name, media_type, bytes } in parts {
         let length = bytes.len() as u64;
         let mut part = multipart::Part::stream_with_length(bytes, length);
         if let Some(file_name) = file_name {
-            part = part.file_name(file_name);
+            part = part.file_name(quoted(file_name));
         }
         if let Some(kind) = media_type {
             part = part.mime_str(&kind).map_err(|_| invalid(format!("`{kind}` is no media type")))?;
         }
-        form = form.part(name, part);
+        form = form.part(quoted(name), part);
     }
     Ok(form)
 }

@@ -1,5 +1,6 @@
 //! Arguments → body: JSON, forms, multipart, text and bytes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use base64::{
@@ -86,10 +87,10 @@ pub(super) fn draft(body: &Body, arguments: &Arguments, files: &HashMap<String, 
     }
     let kind = essence(&body.media_type);
     if is_json(&kind) {
-        return Ok(json(body, &content));
+        return Ok(json(body, &content, files));
     }
     if kind == FORM {
-        return Ok(form(body, content));
+        return Ok(form(body, content, files));
     }
     if kind.starts_with("multipart/") {
         return multipart(body, content, files);
@@ -97,15 +98,24 @@ pub(super) fn draft(body: &Body, arguments: &Arguments, files: &HashMap<String, 
     match content {
         Content::Whole(argument, Some(value)) => whole(body, argument, value, files),
         // Nobody can say how members stand in what has none.
-        Content::Whole(..) | Content::Members(_) => Ok(json(body, &content)),
+        Content::Whole(..) | Content::Members(_) => Ok(json(body, &content, files)),
     }
 }
 
-fn json(body: &Body, content: &Content<'_>) -> DraftBody {
+/// What stands for an argument where bytes are base64: the file's contents, or the value itself.
+fn sent<'v>(argument: &str, value: &'v Value, files: &HashMap<String, Upload>) -> Cow<'v, Value> {
+    let file = files.get(argument).map(|file| Value::String(Base64.encode(&file.bytes)));
+    file.map_or(Cow::Borrowed(value), Cow::Owned)
+}
+
+fn json(body: &Body, content: &Content<'_>, files: &HashMap<String, Upload>) -> DraftBody {
     let text = match content {
-        Content::Whole(_, value) => value.map_or_else(String::new, Value::to_string),
+        Content::Whole(argument, value) => {
+            value.map_or_else(String::new, |value| sent(argument, value, files).to_string())
+        }
         Content::Members(members) => {
-            let members = members.iter().map(|part| (part.name.to_owned(), part.value.clone()));
+            let value = |part: &Part<'_>| sent(part.argument, part.value, files).into_owned();
+            let members = members.iter().map(|part| (part.name.to_owned(), value(part)));
             Value::Object(members.collect::<Map<_, _>>()).to_string()
         }
     };
@@ -123,11 +133,11 @@ fn members(content: Content<'_>) -> Result<Vec<Part<'_>>, &Value> {
     }
 }
 
-fn form(body: &Body, content: Content<'_>) -> DraftBody {
+fn form(body: &Body, content: Content<'_>, files: &HashMap<String, Upload>) -> DraftBody {
     let text = match members(content) {
         Ok(members) => {
             let given = members.iter().filter(|part| !part.value.is_null());
-            let pairs: Vec<String> = given.flat_map(|part| field(part, body.parts.get(part.name))).collect();
+            let pairs: Vec<String> = given.flat_map(|part| field(part, body.parts.get(part.name), files)).collect();
             pairs.join("&")
         }
         Err(value) => style::plain(value),
@@ -136,23 +146,33 @@ fn form(body: &Body, content: Content<'_>) -> DraftBody {
 }
 
 /// One member of a form. Without a style, lists repeat the name, and what has members is JSON.
-fn field(part: &Part<'_>, encode: Option<&PartEncode>) -> Vec<String> {
+fn field(part: &Part<'_>, encode: Option<&PartEncode>, files: &HashMap<String, Upload>) -> Vec<String> {
+    let value = &*sent(part.argument, part.value, files);
     if let Some((style, explode)) = encode.and_then(|encode| encode.style) {
-        return style::pairs(part.name, part.value, (style, explode), Escape::Segment);
+        return style::pairs(part.name, value, (style, explode), Escape::Segment);
     }
     let as_json = encode.and_then(|encode| encode.content_type.as_deref()).is_some_and(is_json);
-    if as_json || part.value.is_object() {
-        let text = Escape::Segment.apply(&part.value.to_string());
+    if as_json || value.is_object() {
+        let text = Escape::Segment.apply(&value.to_string());
         return vec![format!("{}={text}", Escape::Name.apply(part.name))];
     }
-    style::pairs(part.name, part.value, (Style::Form, true), Escape::Segment)
+    style::pairs(part.name, value, (Style::Form, true), Escape::Segment)
 }
 
 fn multipart(body: &Body, content: Content<'_>, files: &HashMap<String, Upload>) -> Result<DraftBody> {
     let members = members(content).map_err(|_| invalid("a body of several parts is made from an object"))?;
     let mut parts = Vec::new();
     for part in members.iter().filter(|part| !part.value.is_null()) {
+        if part.name.chars().any(char::is_control) {
+            return Err(invalid("the name of a part can hold no line break or control character"));
+        }
         let encode = body.parts.get(part.name);
+        let joined = encode.and_then(|encode| encode.style).filter(|(_, explode)| !explode && part.value.is_array());
+        if let Some(style) = joined {
+            let text = Value::String(style::simple(part.value, style));
+            parts.push(self::part(part, &text, encode, files)?);
+            continue;
+        }
         let one = std::slice::from_ref(part.value);
         for item in part.value.as_array().map_or(one, Vec::as_slice) {
             parts.push(self::part(part, item, encode, files)?);

@@ -33,8 +33,6 @@ pub(super) enum Escape {
     None,
     /// As a part of a path or a query.
     Segment,
-    /// As several parts of a path: slashes stay.
-    Path,
     /// As a part of a query with reserved characters.
     Reserved,
     /// As a name in a query.
@@ -46,7 +44,6 @@ impl Escape {
         match self {
             Self::None => text.to_owned(),
             Self::Segment => escaped(text, SEGMENT),
-            Self::Path => text.split('/').map(|part| escaped(part, SEGMENT)).collect::<Vec<_>>().join("/"),
             Self::Reserved => escaped(text, RESERVED),
             Self::Name => escaped(text, NAME),
         }
@@ -75,9 +72,15 @@ pub(super) fn content(media_type: &str, value: &Value) -> String {
     if super::body::is_json(media_type) { value.to_string() } else { plain(value) }
 }
 
-/// `1,2` and `k,v`, or `k=v` when exploded.
-pub(super) fn simple(value: &Value, explode: bool, escape: Escape) -> String {
-    joined(value, explode, escape, ",")
+/// `1,2` and `k,v`, or `k=v` when exploded, as it is; between items stands what the style says.
+pub(super) fn simple(value: &Value, (style, explode): (Style, bool)) -> String {
+    let comma = match style {
+        Style::SpaceDelimited => " ",
+        Style::PipeDelimited => "|",
+        Style::TabDelimited => "\t",
+        Style::Form | Style::Simple | Style::Matrix | Style::Label | Style::DeepObject => ",",
+    };
+    joined(value, explode, Escape::None, comma)
 }
 
 /// Items between `comma`s; members as `k,v`, or as `k=v` when exploded.

@@ -167,19 +167,18 @@ fn work_that_references_multiply_is_counted() {
         ("patterns", json!({ "type": "object", "properties": patterns })),
     ];
     for (name, schema) in schemas {
-        let start = std::time::Instant::now();
-        let parameters: Vec<Value> = (0..20)
+        let parameters: Vec<Value> = (0..60)
             .map(|n| json!({ "name": format!("q{n}"), "in": "query", "schema": { "$ref": "#/components/schemas/S" } }))
             .collect();
         let item = json!({ "parameters": parameters, "get": {}, "put": {}, "post": {}, "patch": {}, "delete": {} });
         let paths: Map<String, Value> =
-            (0..40).map(|n| (format!("/p{n}"), json!({ "$ref": "#/components/pathItems/I" }))).collect();
+            (0..2).map(|n| (format!("/p{n}"), json!({ "$ref": "#/components/pathItems/I" }))).collect();
         let mut document = document(Value::Object(paths));
         document["components"] = json!({ "schemas": { "S": schema }, "pathItems": { "I": item } });
         let converted = converted(&document, json!({}));
-        assert_eq!(converted.tools.len() + converted.skipped.len(), 200);
-        assert!(converted.skipped.iter().all(|it| it.reason.contains("more work")), "{:?}", converted.skipped);
-        println!("{name}: {} tools, {:?}", converted.tools.len(), start.elapsed());
+        assert_eq!(converted.tools.len() + converted.skipped.len(), 10);
+        let spent = converted.skipped.iter().filter(|it| it.reason.contains("takes more work")).count();
+        assert!(name != "allOf" || spent == 10, "{name}: {:?}", converted.skipped);
     }
 }
 
