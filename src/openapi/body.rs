@@ -111,12 +111,11 @@ fn openapi<'a>(
 fn concrete(media_type: &str, schema: &Facts<'_>) -> String {
     let said = media_type.trim();
     match said.split_once("/*").map(|(kind, _)| kind) {
-        None => said.to_owned(),
         Some("text") => "text/plain".into(),
         Some("multipart") => "multipart/form-data".into(),
         Some("*" | "application") if schema.is_binary() => BYTES.into(),
         Some("*" | "application") => "application/json".into(),
-        Some(_) => said.to_owned(),
+        Some(_) | None => said.to_owned(),
     }
 }
 
@@ -127,7 +126,7 @@ fn raw(media_type: &str, facts: &Facts<'_>) -> Option<Raw> {
     match form(media_type) {
         Form::Bytes if !facts.is_encoded() => Some(Raw::Bytes),
         Form::Text if !is_text => Some(Raw::Text(media_type.split(';').next().unwrap_or_default().trim().to_owned())),
-        _ => None,
+        Form::Json | Form::Pairs | Form::Multipart | Form::Text | Form::Bytes => None,
     }
 }
 

@@ -87,13 +87,7 @@ pub(super) fn list<'a>(documents: &Documents<'a>, root: Node<'a>) -> (Vec<Operat
                 continue;
             }
         };
-        let more = [at, item].into_iter().filter_map(|it| it.get("additionalOperations")).flat_map(Node::members);
-        for verb in more.map(|(verb, _)| verb).filter(|verb| verb.len() <= LONGEST_ID).collect::<BTreeSet<_>>() {
-            count += 1;
-            let place = format!("{place}/additionalOperations/{}", step(verb));
-            let (operation, reason) = (format!("{verb} {path}"), "tools send no such requests".to_owned());
-            skipped.push(Skipped { operation, place, reason, wanted: false });
-        }
+        count += additional(&mut skipped, [at, item], path);
         for (verb, method) in VERBS {
             // Beside a reference, the path item may still say something of its own.
             let Some(node) = at.get(verb).or_else(|| item.get(verb)) else { continue };
@@ -139,4 +133,17 @@ pub(super) fn list<'a>(documents: &Documents<'a>, root: Node<'a>) -> (Vec<Operat
         }
     }
     (operations, skipped, count)
+}
+
+/// Notes the operations of methods that only 3.2 knows, and says how many there are.
+fn additional(skipped: &mut Vec<Skipped>, holders: [Node<'_>; 2], path: &str) -> usize {
+    let more = holders.into_iter().filter_map(|it| it.get("additionalOperations")).flat_map(Node::members);
+    let verbs: BTreeSet<&str> = more.map(|(verb, _)| verb).filter(|verb| verb.len() <= LONGEST_ID).collect();
+    skipped.extend(verbs.iter().map(|verb| Skipped {
+        operation: format!("{verb} {path}"),
+        place: format!("/paths/{}/additionalOperations/{}", step(path), step(verb)),
+        reason: "tools send no such requests".into(),
+        wanted: false,
+    }));
+    verbs.len()
 }

@@ -52,7 +52,7 @@ fn allows(schema: &Map<String, Value>, value: &Value) -> bool {
     };
     match schema.get("type") {
         Some(Value::String(name)) => named(name),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(named),
+        Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).any(named),
         _ => true,
     }
 }

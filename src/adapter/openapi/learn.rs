@@ -71,15 +71,7 @@ impl Learner {
         for (name, reason) in &read.refused {
             problems.warn("", format!("{name}: {reason}"));
         }
-        // What a generator does in one place, it does in all.
-        let mut alike: IndexMap<String, (String, usize)> = IndexMap::new();
-        for (pointer, words) in remarks {
-            alike.entry(words).and_modify(|(_, more)| *more += 1).or_insert((pointer, 0));
-        }
-        for (words, (pointer, more)) in alike {
-            let more = if more > 0 { format!(" (and in {more} more places)") } else { String::new() };
-            problems.warn(&pointer, format!("{words}{more}"));
-        }
+        problems.remark(remarks);
         let mut tally = Tally { operations, ..Tally::default() };
         for skip in skipped {
             if skip.wanted {
@@ -107,10 +99,7 @@ impl Learner {
                 problems.found.push(self.checked.problem(Severity::Warning, &place, message));
             }
             let ApiTool { mut tool, plan, base: own, response, mut wrapped, .. } = api;
-            let reads = response.as_ref().unwrap_or(&self.settings.response);
-            let strict = self.settings.output == OutputPromise::Strict;
-            if reads.pick.is_some() || reads.select.is_some() || strict && reads.reduces() {
-                // Of a part of the answer, the document promises nothing, and of less than all nothing to the letter.
+            if self.keeps_part(response.as_ref().unwrap_or(&self.settings.response)) {
                 (tool.output_schema, wrapped) = (None, false);
             }
             let request = self.request(&plan, own.as_ref(), &base);
@@ -168,6 +157,12 @@ impl Learner {
             members.sort_by(|a, b| a.wire.cmp(&b.wire));
         }
         json!({ "method": method, "address": format!("{base}{path}"), "parameters": parameters, "body": body })
+    }
+
+    /// Whether so little is kept of an answer that the document promises nothing of it: a part, or, to the letter, less.
+    fn keeps_part(&self, response: &Response) -> bool {
+        let strict = self.settings.output == OutputPromise::Strict;
+        response.pick.is_some() || response.select.is_some() || strict && response.reduces()
     }
 
     /// Whether an operation may be elsewhere than the others; `from_afar` when a document says so to which a file refers.
@@ -259,6 +254,19 @@ impl Problems {
         }
         let problem = Problem::in_file(&self.file, message);
         self.found.push(Problem { severity: Severity::Warning, pointer: pointer.to_owned(), ..problem });
+    }
+
+    /// Says what is odd, once for all places.
+    fn remark(&mut self, remarks: Vec<(String, String)>) {
+        // What a generator does in one place, it does in all.
+        let mut alike: IndexMap<String, (String, usize)> = IndexMap::new();
+        for (pointer, words) in remarks {
+            alike.entry(words).and_modify(|(_, more)| *more += 1).or_insert((pointer, 0));
+        }
+        for (words, (pointer, more)) in alike {
+            let more = if more > 0 { format!(" (and in {more} more places)") } else { String::new() };
+            self.warn(&pointer, format!("{words}{more}"));
+        }
     }
 
     fn all(mut self) -> Vec<Problem> {
