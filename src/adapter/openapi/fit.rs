@@ -62,6 +62,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "it is read as a table")]
     fn check(mut value: Value, schema: Value, left: Value) {
         assert!(super::fit(&mut value, &schema));
         assert_eq!(value, left);

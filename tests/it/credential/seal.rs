@@ -135,9 +135,9 @@ async fn a_turn_that_went_over_to_another_is_not_given_back_in_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let safe = Safe::new(Arc::new(Embedded::open(folder.path()).unwrap()), Arc::new(seal(&[NEW])));
     let late = safe.take_turn("turn", Duration::ZERO).await.unwrap().unwrap();
-    let now = safe.take_turn("turn", Duration::from_secs(60)).await.unwrap().unwrap();
+    let now = safe.take_turn("turn", Duration::from_mins(1)).await.unwrap().unwrap();
     safe.end_turn("turn", late).await.unwrap();
-    assert!(safe.take_turn("turn", Duration::from_secs(60)).await.unwrap().is_none());
+    assert!(safe.take_turn("turn", Duration::from_mins(1)).await.unwrap().is_none());
     safe.end_turn("turn", now).await.unwrap();
-    assert!(safe.take_turn("turn", Duration::from_secs(60)).await.unwrap().is_some());
+    assert!(safe.take_turn("turn", Duration::from_mins(1)).await.unwrap().is_some());
 }

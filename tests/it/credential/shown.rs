@@ -53,6 +53,7 @@ fn debug_shows_names_only() {
         cookies: pairs(&[("session", "third-secret")]),
         env: pairs(&[("TOKEN", "fourth-secret")]),
         hidden: pairs(&[("password", "fifth-secret")]),
+        account: None,
     };
     let shown = format!("{all:?}");
     assert!(shown.contains("x-key") && shown.contains("session") && !shown.contains("-secret"), "{shown}");
