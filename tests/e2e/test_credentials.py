@@ -755,7 +755,7 @@ def test_a_tenant_with_a_client_of_its_own_gets_tokens_by_it_and_nobody_else_doe
 
 
 def mcp_server(shown: list[str]) -> Callable[[Seen], Json | Reply]:
-    """Answers as an MCP server with one tool, and with what is its caller's own; notes what it is shown."""
+    """Answers as an MCP server with one tool, which says what it is shown, and with what is its caller's own."""
     about = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "it", "version": "1"}}
     private = {"uri": "drive://salaries", "name": "salaries"}
     answers: dict[str, Json] = {
@@ -764,7 +764,6 @@ def mcp_server(shown: list[str]) -> Callable[[Seen], Json | Reply]:
         "resources/read": {"contents": [{"uri": "drive://salaries", "text": "a lot"}]},
         "prompts/list": {"prompts": [{"name": "salaries"}]},
         "tools/list": {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]},
-        "tools/call": {"content": [{"type": "text", "text": "looked"}]},
     }
 
     def answer(seen: Seen) -> Json | Reply:
@@ -774,6 +773,8 @@ def mcp_server(shown: list[str]) -> Callable[[Seen], Json | Reply]:
         asked = json.loads(seen.body)
         if "id" not in asked:
             return Reply(202)
+        if asked["method"] == "tools/call":
+            return {"jsonrpc": "2.0", "id": asked["id"], "result": {"content": [{"type": "text", "text": shown[-1]}]}}
         return {"jsonrpc": "2.0", "id": asked["id"], "result": answers.get(asked["method"], {})}
 
     return answer
@@ -825,12 +826,8 @@ def test_an_mcp_server_is_shown_who_calls_and_its_tools_come_with_the_first(tmp_
             assert not shown
             does(server, "peer_connect", ada)
             until(lambda: listed(bob) == ["peer_look"], "the tools")
-            asked = len(shown)
-            does(server, "peer_look", ada)
-            by_ada = {*shown[asked:]}
-            asked = len(shown)
-            does(server, "peer_look", bob)
-            assert len(by_ada) == 1 and not by_ada & {*shown[asked:]}
+            seen_as = [text(ask(server, "peer_look", token)) for token in (ada, bob, ada)]
+            assert seen_as[0] == seen_as[2] != seen_as[1], seen_as
             # What is somebody's own is listed for nobody else, and read by its owner.
             for method in ("resources/list", "prompts/list"):
                 assert "salaries" not in Caller(server, bob).ask(method).text
