@@ -13,32 +13,27 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from loopback import Handler, Loopback, listening
 
-class Flaky(ThreadingHTTPServer):
+
+class Flaky(Loopback):
     """The API; what happened, by the id of the call."""
 
-    daemon_threads = True
-
     def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(FlakyHandler, port)
         self.lock = threading.Lock()
         self.arrived: dict[str, list[float]] = defaultdict(list)
         self.done: dict[str, int] = defaultdict(int)
         self.keys: dict[str, list[str | None]] = defaultdict(list)
         self.known: set[str] = set()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
     def handle_error(self, *_: object) -> None:
         """A client that went away is no news."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class FlakyHandler(Handler):
     server: Flaky
     protocol_version = "HTTP/1.1"
 
@@ -72,10 +67,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.end_headers()
             case "ok":
                 self.do(call)
-                self.answer(200, {"call": call})
+                self.reply(200, {"call": call})
             case "late":
                 time.sleep(3)
-                self.answer(200, {"call": call})
+                self.reply(200, {"call": call})
             case "events":
                 self.close_connection = True
                 self.send_response(200)
@@ -90,9 +85,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.hang_up()
             case "done":
                 self.do(call)
-                self.answer(int(after), {"message": "did it, and then fell over"})
+                self.reply(int(after), {"message": "did it, and then fell over"})
             case status:
-                self.answer(int(status), {"message": f"not now: {call}"}, after)
+                self.reply(int(status), {"message": f"not now: {call}"}, after)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_request
 
@@ -119,18 +114,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Retry-After", after)
         self.end_headers()
 
-    def answer(self, status: int, value: object, after: str = "") -> None:
+    def reply(self, status: int, value: object, after: str = "") -> None:
         body = json.dumps(value).encode()
         self.head(status, len(body), after)
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @contextmanager
 def flaky(port: int = 0) -> Iterator[Flaky]:
-    with Flaky(port) as api:
-        threading.Thread(target=api.serve_forever, daemon=True).start()
+    with listening(Flaky(port)) as api:
         yield api
-        api.shutdown()

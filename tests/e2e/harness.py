@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import anyio
 import psutil
+
+from loopback import Handler, Loopback, listening
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -132,22 +133,16 @@ def serve(manifests: Manifests, *arguments: str, env: dict[str, str] | None = No
         kill_tree(process)
 
 
-class Upstream(ThreadingHTTPServer):
+class Upstream(Loopback):
     """The HTTP API behind the fixture manifests; `/hang` answers only once `gate` is set."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), UpstreamHandler)
+        super().__init__(UpstreamHandler)
         self.gate = threading.Event()
         self.hanging = 0
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
-
-class UpstreamHandler(BaseHTTPRequestHandler):
+class UpstreamHandler(Handler):
     server: Upstream
     protocol_version = "HTTP/1.1"
 
@@ -164,24 +159,11 @@ class UpstreamHandler(BaseHTTPRequestHandler):
 
     do_DELETE = do_GET
 
-    def answer(self, status: int, value: object) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @contextmanager
 def upstream() -> Iterator[Upstream]:
-    api = Upstream()
-    threading.Thread(target=api.serve_forever, daemon=True).start()
-    try:
-        yield api
-    finally:
-        api.gate.set()
-        api.shutdown()
+    with listening(Upstream()) as api:
+        try:
+            yield api
+        finally:
+            api.gate.set()

@@ -8,24 +8,23 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from connectors import call
 from harness import BINARY, Manifests, Server, serve, until
+from loopback import Handler, Loopback, listening
 from wire import META, MODERN, Json, request, text
 
 
-class Counting(ThreadingHTTPServer):
+class Counting(Loopback):
     """Answers with the number of the request for its path; `/hang…` once `gate` is set."""
 
-    daemon_threads = True
     request_queue_size = 128
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(CountingHandler)
         self.lock = threading.Lock()
         self.gate = threading.Event()
         self.asked: Counter[str] = Counter()
@@ -38,7 +37,7 @@ class Counting(ThreadingHTTPServer):
         return sum(times for path, times in self.asked.items() if part in path)
 
 
-class Handler(BaseHTTPRequestHandler):
+class CountingHandler(Handler):
     server: Counting
     protocol_version = "HTTP/1.1"
 
@@ -52,17 +51,9 @@ class Handler(BaseHTTPRequestHandler):
         status, value = 200, {"number": number, "path": self.path}
         if self.path.startswith("/fail"):
             status, value = (200, {"error": "no"}) if "soft" in self.path else (500, {"error": "no"})
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(status, value)
 
     do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def manifest(url: str, **more: object) -> Json:
@@ -95,17 +86,15 @@ def manifest(url: str, **more: object) -> Json:
 
 @contextmanager
 def counting() -> Iterator[Counting]:
-    with Counting() as api:
-        threading.Thread(target=api.serve_forever, daemon=True).start()
+    with listening(Counting()) as api:
         yield api
         api.gate.set()
-        api.shutdown()
 
 
 @contextmanager
 def serving(folder: Path, api: Counting, **more: object) -> Iterator[Server]:
     folder.mkdir()
-    connector = manifest(f"http://127.0.0.1:{api.server_port}", **more)
+    connector = manifest(api.url, **more)
     (folder / "api.json").write_text(json.dumps(connector))
     with serve(Manifests(folder, "")) as server:
         yield server

@@ -3,15 +3,14 @@
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from harness import BINARY
+from loopback import Handler, Loopback, listening
 from wire import Json
 
 SHOP: Json = {
@@ -94,7 +93,7 @@ def web(pages: dict[str, str]) -> Iterator[tuple[str, list[str | None]]]:
     """A server of these pages, and the `Authorization` of each request."""
     shown: list[str | None] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Pages(Handler):
         def do_GET(self) -> None:
             shown.append(self.headers.get("Authorization"))
             page = pages.get(self.path)
@@ -102,13 +101,8 @@ def web(pages: dict[str, str]) -> Iterator[tuple[str, list[str | None]]]:
             self.end_headers()
             self.wfile.write((page or "").encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", shown
-        server.shutdown()
+    with listening(Loopback(Pages)) as server:
+        yield server.url, shown
 
 
 def test_a_document_becomes_a_manifest_that_passes_the_check(shop: Path, folder: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mcp import Client
 import harness
 from connectors import call, failure, tools
 from harness import BINARY, FIXTURES, Manifests, Server, serve, until
+from loopback import Handler, Loopback, listening
 from wire import Json, Wire, result
 
 pytestmark = pytest.mark.anyio
@@ -32,21 +32,15 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 # The API
 
 
-class Echo(ThreadingHTTPServer):
+class Echo(Loopback):
     """An API that answers with what it was asked, and keeps documents."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), EchoHandler)
+        super().__init__(EchoHandler)
         self.documents: dict[str, bytes] = {}
         self.asked: list[tuple[str, int]] = []
         self.headers_of: list[dict[str, str]] = []
         self.hung = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     def statuses(self, path: str) -> list[int]:
         return [status for asked, status in self.asked if asked == path]
@@ -55,7 +49,7 @@ class Echo(ThreadingHTTPServer):
         """A client that hung up is no news."""
 
 
-class EchoHandler(BaseHTTPRequestHandler):
+class EchoHandler(Handler):
     server: Echo
     protocol_version = "HTTP/1.1"
 
@@ -81,7 +75,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         }
         seen = {"method": self.command, "path": path, "query": query, "headers": headers}
         echo = json.dumps(seen | {"body": base64.b64encode(body).decode()}).encode()
-        self.answer(*answers.get(path, (200, "application/json", echo)))
+        self.reply(*answers.get(path, (200, "application/json", echo)))
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
 
@@ -103,7 +97,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.server.headers_of.append(headers)
         # Kept packed, so that a small one may be a large one.
         packed = {"Content-Encoding": "gzip"} if document.startswith(b"\x1f\x8b") else {}
-        self.answer(304 if same else 200, "application/json", b"" if same else document, ETag=etag, **packed)
+        self.reply(304 if same else 200, "application/json", b"" if same else document, ETag=etag, **packed)
 
     def read_body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") != "chunked":
@@ -115,7 +109,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+    def reply(self, status: int, kind: str, body: bytes, **headers: str) -> None:
         self.send_response(status)
         if status not in (204, 304):
             self.send_header("Content-Length", str(len(body)))
@@ -126,20 +120,14 @@ class EchoHandler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @contextmanager
 def echoing() -> Iterator[Echo]:
-    api = Echo()
-    threading.Thread(target=api.serve_forever, args=[0.01], daemon=True).start()
-    try:
-        yield api
-    finally:
-        api.hung.set()
-        api.shutdown()
-        api.server_close()
+    with listening(Echo()) as api:
+        try:
+            yield api
+        finally:
+            api.hung.set()
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@
 import json
 import re
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +14,33 @@ from jsonschema import Draft202012Validator
 import behind
 import harness
 from harness import BINARY, PATIENCE, Server
+from loopback import Handler, Loopback, listening
 from wire import Json, Wire, result
 
 OK: Json = {"200": {"description": "ok"}}
 SECRET = "a-secret-in-a-file-outside"
 
 
-class Api(ThreadingHTTPServer):
+class Api(Loopback):
     """Answers everything below `/base/` well, and keeps the first line of every request."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), ApiHandler)
+        super().__init__(ApiHandler)
         self.targets: list[str] = []
         self.names: list[list[str]] = []
 
 
-class ApiHandler(BaseHTTPRequestHandler):
+class ApiHandler(Handler):
     server: Api
     protocol_version = "HTTP/1.1"
 
-    def answer(self) -> None:
+    def do_GET(self) -> None:
         self.server.targets.append(self.path)
         self.server.names.append([name.lower() for name in self.headers])
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps({"path": self.path}).encode()
-        self.send_response(200 if self.path.startswith("/base/") else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(200 if self.path.startswith("/base/") else 404, {"path": self.path})
 
-    do_GET = do_POST = do_PUT = answer
-
-    def log_message(self, *_: object) -> None:
-        pass
+    do_POST = do_PUT = do_GET
 
 
 def document(paths: Json | None = None, /, **more: Any) -> Json:
@@ -369,17 +358,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     (folder / "specs").mkdir(parents=True)
     (home / "secret.json").write_text(json.dumps({"x": {"type": "object", "properties": {SECRET: {}}}}))
     (folder / "specs/linked.json").symlink_to(home / "secret.json")
-    api = Api()
-    threading.Thread(target=api.serve_forever, daemon=True).start()
-    base = f"http://127.0.0.1:{api.server_port}/base"
-    for name, made in DOCUMENTS.items():
-        (folder / f"specs/{name}.spec").write_text(json.dumps(made()))
-        manifests = behind.api(folder, name, f"specs/{name}.spec", base)
-    try:
+    with listening(Api()) as api:
+        for name, made in DOCUMENTS.items():
+            (folder / f"specs/{name}.spec").write_text(json.dumps(made()))
+            manifests = behind.api(folder, name, f"specs/{name}.spec", f"{api.url}/base")
         with harness.serve(manifests) as server:
             yield Place(server, api, folder)
-    finally:
-        api.shutdown()
 
 
 every_document = pytest.mark.parametrize("name", DOCUMENTS)

@@ -4,10 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 
 from connectors import call, failure, program
 from harness import BINARY, PATIENCE, Server, serve, until
+from loopback import Handler, Loopback, listening
 from pinning import PAGE, Upstream, showing, tool
 from wire import Wire, error, messages, result, text
 
@@ -366,23 +365,17 @@ def test_another_page_for_a_tool_is_held(shown: Upstream) -> None:
 # A document that is elsewhere
 
 
-class Documents(ThreadingHTTPServer):
+class Documents(Loopback):
     """Serves an OpenAPI document that a test changes, and the API it describes."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Api)
+        super().__init__(Api)
         self.summary = "Gets a thing."
         self.path = "/thing"
         self.asked: list[str] = []
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
-
-class Api(BaseHTTPRequestHandler):
+class Api(Handler):
     server: Documents
 
     def do_GET(self) -> None:
@@ -394,20 +387,16 @@ class Api(BaseHTTPRequestHandler):
             "paths": {self.server.path: {"get": operation}},
         }
         self.server.asked.append(self.path)
-        body = json.dumps(document if self.path == "/openapi.json" else {"thing": 1}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(200, document if self.path == "/openapi.json" else {"thing": 1})
 
 
-def test_a_document_that_changes_elsewhere_is_held_and_approved(upstream: Upstream) -> None:
-    documents = Documents()
-    threading.Thread(target=documents.serve_forever, daemon=True).start()
+@pytest.fixture
+def documents() -> Iterator[Documents]:
+    with listening(Documents()) as documents:
+        yield documents
+
+
+def test_a_document_that_changes_elsewhere_is_held_and_approved(upstream: Upstream, documents: Documents) -> None:
     adapter = {"kind": "openapi", "spec": f"{documents.url}/openapi.json", "allowPrivate": True, "refreshSeconds": 1}
     upstream.manifests.replace(
         upstream.manifests.folder / "shop.json",
@@ -435,7 +424,6 @@ def test_a_document_that_changes_elsewhere_is_held_and_approved(upstream: Upstre
         until(lambda: name in described(server), "it is agreed to")
         call(server, f"shop_{name}", {})
         assert "/everything" in documents.asked
-    documents.shutdown()
 
 
 # The command line

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ import pytest
 import harness
 from connectors import FIXTURE, bystanders, echo, marked, program
 from harness import Server, kill_tree, until
+from loopback import Handler, Loopback, listening
 from oauth.gateway import Caller, cli, gateway, new_key, settings
 from oauth.house import UNLIMITED
 from sdk_client import ApiError, SdkClient
@@ -49,13 +49,11 @@ def mcp_server(*flags: str) -> Iterator[str]:
         kill_tree(process)
 
 
-class Slow(ThreadingHTTPServer):
+class Slow(Loopback):
     """Stands before an MCP server: lets nothing through until `gate` is set, and remembers what it was shown."""
 
-    daemon_threads = True
-
     def __init__(self, behind: str) -> None:
-        super().__init__(("127.0.0.1", 0), SlowHandler)
+        super().__init__(SlowHandler)
         self.behind = behind
         self.gate = threading.Event()
         self.seen: list[dict[str, str]] = []
@@ -65,13 +63,11 @@ class Slow(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/mcp"
 
 
-class Api(ThreadingHTTPServer):
+class Api(Loopback):
     """An API with one operation, and the document that describes it."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), ApiHandler)
+        super().__init__(ApiHandler)
 
     @property
     def document(self) -> Json:
@@ -85,40 +81,25 @@ class Api(ThreadingHTTPServer):
         info = {"title": "Items", "version": "1.0.0"}
         return {"openapi": "3.1.0", "info": info, "paths": {"/items/{id}": {"get": operation}}}
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
 
 ITEM = {"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}}}
 
 
-class ApiHandler(BaseHTTPRequestHandler):
+class ApiHandler(Handler):
     server: Api
 
     def do_GET(self) -> None:
         item = self.path.removeprefix("/items/")
-        value = self.server.document if self.path == "/openapi.json" else {"id": item, "name": f"item {item}"}
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(200, self.server.document if self.path == "/openapi.json" else {"id": item, "name": f"item {item}"})
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Api]:
-    server = Api()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
+    with listening(Api()) as server:
+        yield server
 
 
-class SlowHandler(BaseHTTPRequestHandler):
+class SlowHandler(Handler):
     server: Slow
 
     def do_POST(self) -> None:
@@ -143,19 +124,14 @@ class SlowHandler(BaseHTTPRequestHandler):
 
     do_DELETE = do_GET
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @contextmanager
 def slow(behind: str) -> Iterator[Slow]:
-    server = Slow(behind)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.gate.set()
-        server.shutdown()
+    with listening(Slow(behind)) as server:
+        try:
+            yield server
+        finally:
+            server.gate.set()
 
 
 @pytest.fixture(scope="module")
@@ -699,13 +675,11 @@ process.stdin.on("data", (chunk) => {
 """
 
 
-class Npm(ThreadingHTTPServer):
+class Npm(Loopback):
     """A registry of npm with one package."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), NpmHandler)
+        super().__init__(NpmHandler)
         self.asked: list[str] = []
         manifest = {"name": "@sb/doubler", "version": "1.0.1", "bin": {"doubler": "main.js"}}
         packed = io.BytesIO()
@@ -720,35 +694,21 @@ class Npm(ThreadingHTTPServer):
         versions = {"1.0.1": {**manifest, "dist": dist}}
         self.document = {"name": "@sb/doubler", "dist-tags": {"latest": "1.0.1"}, "versions": versions}
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
-
-class NpmHandler(BaseHTTPRequestHandler):
+class NpmHandler(Handler):
     server: Npm
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
         package = self.path.lower().replace("%2f", "/").split("?")[0]
-        known = {"/@sb/doubler": json.dumps(self.server.document).encode(), "/doubler.tgz": self.server.archive}
-        body = known.get(package, b'{"error":"not found"}')
-        self.send_response(200 if package in known else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        known = {"/@sb/doubler": self.server.document, "/doubler.tgz": self.server.archive}
+        self.answer(200 if package in known else 404, known.get(package, {"error": "not found"}))
 
 
 @pytest.fixture(scope="module")
 def npm() -> Iterator[Npm]:
-    registry = Npm()
-    threading.Thread(target=registry.serve_forever, daemon=True).start()
-    yield registry
-    registry.shutdown()
+    with listening(Npm()) as registry:
+        yield registry
 
 
 def test_a_package_of_npm_runs_at_its_exact_version_from_the_machines_registry(

@@ -2,34 +2,28 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from connectors import call
 from harness import BINARY, Manifests, Server, serve
+from loopback import Handler, Loopback, listening
 from wire import Json, text
 
 ITEMS = [{"id": n, "name": f"item {n}", "url": f"https://example.com/{n}", "notes": "x" * 200} for n in range(20_000)]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Lists(Handler):
     def do_GET(self) -> None:
         plain = self.path == "/text"
-        body = ("ü" * 5000).encode() if plain else json.dumps({"items": ITEMS, "next": "/items?page=2"}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; charset=utf-8" if plain else "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        if plain:
+            self.answer(200, ("ü" * 5000).encode(), "text/plain; charset=utf-8")
+        else:
+            self.answer(200, {"items": ITEMS, "next": "/items?page=2"})
 
     do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def tool(name: str, path: str = "/items", **response: object) -> Json:
@@ -56,8 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("shaping") / "manifests"
     folder.mkdir()
     promised = {"type": "object", "properties": {"items": {"type": "array"}}, "required": ["items", "next"]}
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as api:
-        threading.Thread(target=api.serve_forever, daemon=True).start()
+    with listening(Loopback(Lists)) as api:
         tools = [
             tool("names", select="$.items[?@.id < 3].name"),
             tool("one", select="$.items[-1].id"),
@@ -70,8 +63,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             tool("whole"),
             *(made(name, **response) for name, response in UNUSABLE.items()),
         ]
-        (folder / "api.json").write_text(json.dumps(manifest(f"http://127.0.0.1:{api.server_port}", *tools)))
-        small = manifest(f"http://127.0.0.1:{api.server_port}", made("post")) | {"id": "small"}
+        (folder / "api.json").write_text(json.dumps(manifest(api.url, *tools)))
+        small = manifest(api.url, made("post")) | {"id": "small"}
         small["adapter"] |= {"maxResponseBytes": 1000}
         (folder / "small.json").write_text(json.dumps(small))
         with serve(Manifests(folder, "")) as server:

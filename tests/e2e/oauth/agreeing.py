@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +16,7 @@ import httpx2
 
 from clients import node
 from harness import HERE, Server, kill_tree
+from loopback import Handler, Loopback, listening
 from oauth.person import Form, Forms
 from wire import Json
 
@@ -30,25 +30,19 @@ def claims(token: str) -> Json:
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
-class Api(ThreadingHTTPServer):
+class Api(Loopback):
     """Says whose token it was shown, as long as that counts; keeps all it saw."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(ApiHandler)
         self.seen: list[str] = []
         self.refused: set[str] = set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     def tokens_of(self, who: str) -> list[str]:
         return [token for token in self.seen if claims(token)["sub"] == who]
 
 
-class Handler(BaseHTTPRequestHandler):
+class ApiHandler(Handler):
     server: Api
     protocol_version = "HTTP/1.1"
 
@@ -62,27 +56,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(401, {"error": "this token does not count"})
         self.answer(200, {"who": told["sub"], "for": told["aud"]})
 
-    def answer(self, status: int, body: Json) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
 
 @contextmanager
 def api() -> Iterator[Api]:
-    server = Api()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with listening(Api()) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager

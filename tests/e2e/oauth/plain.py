@@ -5,21 +5,18 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from loopback import Handler, Loopback, listening
 from wire import Json
 
 
 ENDS = {"authorization_endpoint": "authorize", "token_endpoint": "token", "revocation_endpoint": "revoke"}
 
 
-class Plain(ThreadingHTTPServer):
-    daemon_threads = True
-
+class Plain(Loopback):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(PlainHandler)
         # What proves the client, and what tokens come with; `None` for no end and nothing to have another with.
         self.secret, self.seconds = "one", 4
         # Whom the next code is for, and the issuer it says it is from.
@@ -33,12 +30,8 @@ class Plain(ThreadingHTTPServer):
         self.go = threading.Event()
         self.go.set()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
-
-class Handler(BaseHTTPRequestHandler):
+class PlainHandler(Handler):
     server: Plain
     protocol_version = "HTTP/1.1"
 
@@ -101,24 +94,8 @@ class Handler(BaseHTTPRequestHandler):
         missing = {"error": {"code": -32601, "message": "no"}}
         self.answer(200, {"jsonrpc": "2.0", "id": message["id"], **({"result": said} if said else missing)}, **new)
 
-    def answer(self, status: int, body: Json, **headers: str) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
 
 @contextmanager
 def plain() -> Iterator[Plain]:
-    server = Plain()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with listening(Plain()) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
