@@ -24,6 +24,7 @@ pub mod poison;
 mod sent;
 pub mod surface;
 mod tool;
+pub mod view;
 
 pub use access::{ADMIN, SignIn};
 pub use build::Offered;

@@ -26,6 +26,7 @@ pub mod pins;
 mod registry;
 mod retry;
 mod road;
+mod select;
 mod shape;
 mod strain;
 mod surface;
@@ -42,6 +43,7 @@ pub use registry::{
     Deployment, NewConnector, Program, Record, Registry, RegistryError, Rules, Source, Stage, Whose, tenant_of, whose,
 };
 pub use road::Request;
+pub use select::{Pick, Wanted};
 pub use surface::loaded_surface;
 pub use tend::Upkeep;
 
@@ -106,6 +108,8 @@ pub struct Gateway {
     kept: tokio::sync::Mutex<BTreeSet<String>>,
     /// Results that are given again.
     cache: cache::Cache,
+    /// What tools are found by.
+    selector: select::Selector,
     /// Room for the files of calls, in KiB.
     file_room: Arc<Semaphore>,
     calls: TaskTracker,
@@ -246,6 +250,7 @@ impl Gateway {
             surface: Mutex::default(),
             kept: tokio::sync::Mutex::default(),
             cache: cache::Cache::default(),
+            selector: select::Selector::default(),
             file_room: Arc::new(Semaphore::new(files::ROOM as usize)),
             calls: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -31,11 +31,11 @@
 //! | 4 | [`call`] | invocation → output |
 //! | 3 | [`catalog`] | immutable snapshots of all tools and pages, replaced whole |
 //! | 2 | [`manifest`], [`caller`], [`credential`], [`upstream`], [`telemetry`], [`store`] | leaves |
-//! | 1 | [`widget`] | pages, and what they load |
+//! | 1 | [`widget`], [`select`] | pages, and what they load; which tools fit a sentence |
 //! | 0 | [`error`], [`name`], [`params`], [`secret`] | words everything uses |
 //!
 //! Pure (values in, values out; no clock, socket, file, log): `error`, `name`, `params`, `caller`, `widget`,
-//! `manifest`, `catalog`, `openapi`, `adapter/collection/items`, `protocol/present`.
+//! `manifest`, `catalog`, `select`, `openapi`, `adapter/collection/items`, `protocol/present`.
 //!
 //! # Words
 //!
@@ -88,6 +88,7 @@ pub mod openapi;
 pub mod params;
 pub mod protocol;
 pub mod secret;
+pub mod select;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

@@ -17,7 +17,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (4, &["call"]),
     (3, &["catalog", "credential", "openapi"]),
     (2, &["manifest", "caller", "upstream", "telemetry", "store"]),
-    (1, &["widget"]),
+    (1, &["widget", "select"]),
     (0, &["error", "name", "params", "secret"]),
 ];
 
@@ -30,6 +30,7 @@ const PURE: &[&str] = &[
     "widget",
     "manifest",
     "catalog",
+    "select",
     "openapi",
     "adapter/collection/items",
     "protocol/present",
