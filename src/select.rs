@@ -4,9 +4,19 @@
 //! the program); a small linear ranker weighs both. Nothing leaves the machine, and the same tools and the same words
 //! give the same answer everywhere.
 
+mod features;
+mod find;
 mod index;
+pub mod measure;
+mod shelf;
+mod table;
+mod weights;
+mod wishes;
+mod words;
 
+pub use features::Feature;
 pub use index::{Index, Ranked, Why};
+pub use weights::FEATURES;
 
 use serde_json::Value;
 
