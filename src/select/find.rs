@@ -2,7 +2,7 @@
 
 #![expect(clippy::cast_precision_loss, reason = "counts are small")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pulp::Arch;
 
@@ -13,8 +13,7 @@ use super::table::{PARTS, Sum, Vector, dot};
 use super::wishes::wishes;
 use super::words::{Word, words};
 
-/// How fast a word's weight in a tool, and in the query, comes to its end.
-const SATURATION: f32 = 1.2;
+/// How fast a word's weight in the query comes to its end.
 const QUERY_SATURATION: f32 = 8.0;
 /// How many come into the pool: by both signals together, by each of them, by each wish.
 const BY_BOTH: usize = 60;
@@ -177,10 +176,10 @@ pub(super) fn find(index: &Index, wish: &str, sees: &dyn Fn(usize) -> bool) -> V
     let texts: Vec<&str> = [wish].into_iter().chain(parts).collect();
     let terms: Vec<Vec<Term>> = texts.iter().map(|text| terms(index, text, &seen)).collect();
     let vectors: Vec<Option<Vector>> = texts.iter().map(|text| vector(text)).collect();
-    let mut meanings = meanings(index, &vectors, &seen).into_iter();
-    let mut signals = terms.iter().zip(0..).map(|(terms, at)| {
+    let meanings = meanings(index, &vectors, &seen);
+    let mut signals = by_words(index, &terms, &seen).into_iter().zip(meanings).enumerate().map(|(at, values)| {
         let bounds = if at == 0 { (PLACES, BY_BOTH) } else { (1, WISH_PLACES) };
-        Signals::new((by_words(index, terms, &seen), meanings.next().unwrap_or_default()), bounds)
+        Signals::new(values, bounds)
     });
     let whole = signals.next().unwrap_or_default();
     let split: Vec<Signals> = signals.collect();
@@ -234,13 +233,28 @@ fn terms(index: &Index, text: &str, seen: &Seen) -> Vec<Term> {
     counts.into_iter().map(term).collect()
 }
 
-/// BM25 of all tools that are seen.
-fn by_words(index: &Index, terms: &[Term], seen: &Seen) -> Vec<f32> {
-    let mut values = vec![0.0; seen.items.len()];
-    for Term { word, weight } in terms.iter().filter(|term| term.weight > 0.0) {
-        for (slot, posting) in index.postings(*word).flat_map(|shelf| seen.of_shelf(shelf)) {
-            if let Some(value) = values.get_mut(slot) {
-                *value += weight * posting.weight * (SATURATION + 1.0) / (SATURATION + posting.weight);
+/// BM25 of all tools that are seen, for each of some texts. All texts are looked at in one go, for they share words.
+fn by_words(index: &Index, texts: &[Vec<Term>], seen: &Seen) -> Vec<Vec<f32>> {
+    let mut values = vec![vec![0.0; seen.items.len()]; texts.len()];
+    let mut by_word: BTreeMap<Word, Vec<(usize, f32)>> = BTreeMap::new();
+    for (text, Term { word, weight }) in
+        texts.iter().enumerate().flat_map(|(at, terms)| terms.iter().map(move |it| (at, it)))
+    {
+        if *weight > 0.0 {
+            by_word.entry(*word).or_default().push((text, *weight));
+        }
+    }
+    for (word, wanted) in by_word {
+        for (first, postings) in index.postings(word) {
+            let slots = seen.slots.get(first..).unwrap_or_default();
+            for (text, weight) in &wanted {
+                let Some(values) = values.get_mut(*text) else { continue };
+                for posting in postings {
+                    let slot = slots.get(posting.doc as usize).copied().unwrap_or(HIDDEN);
+                    if let Some(value) = values.get_mut(slot as usize) {
+                        *value += weight * posting.weight;
+                    }
+                }
             }
         }
     }
@@ -250,17 +264,19 @@ fn by_words(index: &Index, terms: &[Term], seen: &Seen) -> Vec<f32> {
 /// How alike all tools that are seen are to each of some vectors. All vectors are looked at in one go, so that each
 /// tool's is read once.
 fn meanings(index: &Index, vectors: &[Option<Vector>], seen: &Seen) -> Vec<Vec<f32>> {
-    let mut values: Vec<Vec<f32>> = vectors.iter().map(|_| Vec::with_capacity(seen.items.len())).collect();
-    let none = Vector { parts: [0; PARTS], scale: 0.0 };
-    let vectors: Vec<&Vector> = vectors.iter().map(|vector| vector.as_ref().unwrap_or(&none)).collect();
+    let mut values: Vec<Vec<f32>> = vectors.iter().map(|_| vec![0.0; seen.items.len()]).collect();
+    let widened = |vector: &Option<Vector>| {
+        vector.map_or(([0; PARTS], 0.0), |vector| (vector.parts.map(i16::from), vector.scale))
+    };
+    let vectors: Vec<([i16; PARTS], f32)> = vectors.iter().map(widened).collect();
     Arch::new().dispatch(|| {
-        let mut slots = seen.slots.iter();
-        for (_, shelf) in index.shelves() {
+        for (first, shelf) in index.shelves() {
             let (rows, _) = shelf.vectors.as_chunks::<PARTS>();
-            for ((row, scale), slot) in rows.iter().zip(&shelf.scales).zip(&mut slots) {
-                if *slot != HIDDEN {
-                    for (vector, values) in vectors.iter().zip(&mut values) {
-                        values.push(dot(&vector.parts, row) as f32 * vector.scale * scale);
+            let slots = seen.slots.get(*first..).unwrap_or_default();
+            for ((row, scale), slot) in rows.iter().zip(&shelf.scales).zip(slots) {
+                for ((parts, length), values) in vectors.iter().zip(&mut values) {
+                    if let Some(value) = values.get_mut(*slot as usize) {
+                        *value = dot(parts, row) as f32 * length * scale;
                     }
                 }
             }

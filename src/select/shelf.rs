@@ -23,6 +23,9 @@ const MOST_PARAMETERS: usize = 200;
 /// Pieces of a name that are looked at.
 const NAME_PIECES: usize = 16;
 
+/// How fast a word's weight in a tool comes to its end.
+const SATURATION: f32 = 1.2;
+
 /// Where words stand in a card. A word counts the more, the shorter its field is beside what is usual.
 struct Field {
     weight: f32,
@@ -188,7 +191,8 @@ impl Shelf {
                 })
                 .sum()
         };
-        counts.iter().for_each(|(word, counts)| post(*word, weight(counts)));
+        let saturated = |weight: f32| weight * (SATURATION + 1.0) / (SATURATION + weight);
+        counts.iter().for_each(|(word, counts)| post(*word, saturated(weight(counts))));
         let name = pieces(&spaced(card.own), NAME_PIECES);
         let mut sum = Sum::default();
         sum.add_pieces(&name, 2.0);

@@ -86,11 +86,12 @@ impl Sum {
     }
 }
 
-/// The sum of the products. A product of two parts fits 16 bits, which is what lets it be computed many at once.
+/// The sum of the products of a direction's parts with others. Two products fit 32 bits together, which is how processors
+/// multiply many at once.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "compiled anew for each kind of processor it is called for")]
-pub(super) fn dot(one: &[i8], other: &[i8]) -> i32 {
-    one.iter().zip(other).map(|(a, b)| i32::from(i16::from(*a) * i16::from(*b))).sum()
+pub(super) fn dot(one: &[i16; PARTS], other: &[i8; PARTS]) -> i32 {
+    one.iter().zip(other).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 
 /// A 16-bit float.
