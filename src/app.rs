@@ -14,7 +14,10 @@ pub use shutdown::Signals;
 
 use crate::auth::Mode;
 use crate::caller::{Caller, Scopes};
-use crate::catalog::{ShownPages, SignIn};
+use crate::catalog::{
+    ShownPages, SignIn,
+    view::{Asked, Unknown},
+};
 use crate::config::Config;
 use crate::credential::{Keyring, SEAL_KEY, Safe, Seal, Vouching};
 use crate::error::Problem;
@@ -181,20 +184,24 @@ impl App {
         ready(address);
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Anonymous { reach: Scopes::none() }, &shutdown);
+        let server = server.with_views(self.config.views(), Asked::default());
         let server = server.with_sign_in(auth.metadata().map(|_| format!("{base}{METADATA}").into()));
         let options = self.config.http(&self.environment, auth);
         let serving = Box::pin(serve_http(server, listener, options, shutdown.clone()));
         self.run(signals, shutdown, serving).await
     }
 
-    /// Serves the client that started us, until it closes our input or a signal comes.
-    pub async fn stdio(mut self) -> Result<(), AppError> {
+    /// Serves the client that started us what was asked for it, until it closes our input or a signal comes.
+    pub async fn stdio(mut self, asked: Asked) -> Result<(), AppError> {
+        let views = self.config.views();
+        let unknown = |unknown: Unknown| AppError::Problems(vec![Problem::in_file("command line", unknown.message())]);
+        views.check(&asked).map_err(unknown)?;
         self.find_at(self.config.base());
         self.read_added().await;
         self.keep_pages().await;
         let signals = Signals::new().map_err(AppError::Signals)?;
         let shutdown = Shutdown::default();
-        let server = self.server(Caller::Local, &shutdown);
+        let server = self.server(Caller::Local, &shutdown).with_views(views, asked);
         let serving = Box::pin(serve_stdio(server, shutdown.clone()));
         self.run(signals, shutdown, serving).await
     }

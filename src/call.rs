@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::caller::{Caller, Principal};
-use crate::catalog::Entry;
+use crate::catalog::{Entry, view::View};
 use crate::credential::Credential;
 use crate::error::{Again, Executed, Rejection};
 use crate::manifest::Arguments;
@@ -184,6 +184,8 @@ pub struct Downstream {
     pub agent: Option<Arc<str>>,
     /// Whether it wants to hear of progress.
     pub wants_progress: bool,
+    /// What it is shown of the catalog.
+    pub view: Arc<View>,
     notices: Option<mpsc::Sender<Notice>>,
 }
 

@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 mod access;
@@ -38,6 +37,7 @@ use crate::caller::{Access, Caller, Verdict};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::name::{ConnectorId, nearest, shown};
 use list::Written;
+use view::View;
 
 /// Everything on offer at one moment.
 #[derive(Debug, Default)]
@@ -58,6 +58,8 @@ pub struct Catalog {
     pages: BTreeMap<String, Arc<Shown>>,
     /// What it takes to use what connectors have beside tools.
     access: BTreeMap<ConnectorId, Access>,
+    /// Connectors' categories, as addresses write them.
+    categories: BTreeMap<ConnectorId, Arc<str>>,
     /// What it takes to see a page.
     page_access: HashMap<String, Access>,
 }
@@ -211,11 +213,6 @@ impl Catalog {
         json!({ "tools": self.entries.iter().map(|entry| &entry.descriptor).collect::<Vec<_>>() })
     }
 
-    /// A list as it goes out to this caller: a JSON array.
-    pub fn list(&self, list: List, viewer: Viewer, caller: &Caller) -> Bytes {
-        self.written(list, viewer).for_caller(caller)
-    }
-
     fn written(&self, list: List, viewer: Viewer) -> &Written {
         match list {
             List::Tools => &self.lists.tools,
@@ -286,15 +283,23 @@ impl Catalog {
         found.ok_or_else(|| Error::new(ErrorKind::UnknownTool, format!("unknown task `{}`", shown(id))))
     }
 
-    /// The tool of this name, as far as it is there for this caller. An unknown name is answered with the nearest
-    /// ones, a tool of a connector that is unavailable with the reason as its cause: it may name files and variables.
+    /// The tool of this name, as far as it is there for this caller.
     pub fn resolve(&self, name: &str, caller: &Caller) -> Result<&Arc<Entry>> {
+        self.resolve_in(name, caller, &View::default())
+    }
+
+    /// The tool that a view calls so, as far as it is there for this caller. An unknown name is answered with the
+    /// nearest ones of the view, a tool of a connector that is unavailable with the reason as its cause: it may name
+    /// files and variables.
+    pub fn resolve_in(&self, name: &str, caller: &Caller, view: &View) -> Result<&Arc<Entry>> {
+        let own = self.own_name(name, view);
         let named = |name: &str| self.by_name.get(name).and_then(|index| self.entries.get(*index));
-        let entry = named(name).or_else(|| named(self.alias(name)?));
-        if let Some(entry) = entry.filter(|entry| caller.sees(&entry.access)) {
+        let entry = named(own).or_else(|| named(self.alias(own)?));
+        if let Some(entry) = entry.filter(|entry| view.holds(entry) && caller.sees(&entry.access)) {
             return Ok(entry);
         }
-        let unavailable = self.unavailable.get(name).filter(|it| caller.sees(&it.access));
+        let is_held = |it: &&Unavailable| view.takes(&it.connector, self.category(&it.connector), own);
+        let unavailable = self.unavailable.get(own).filter(|it| caller.sees(&it.access)).filter(is_held);
         if let Some(Unavailable { connector, why, .. }) = unavailable {
             let (message, reason) = match why {
                 Why::Down(reason) => (
@@ -307,11 +312,13 @@ impl Catalog {
             };
             return Err(Error::new(ErrorKind::Unavailable, message).because(reason.clone()));
         }
-        let sees = |index: &usize| self.entries.get(*index).is_some_and(|entry| caller.sees(&entry.access));
-        let known = self.by_name.iter().filter(|(_, index)| sees(index)).map(|(name, _)| name.as_str());
-        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{}", shown(name), hint(name, known))))
+        let meant = self.meant(name, caller, view);
+        Err(Error::new(ErrorKind::UnknownTool, format!("unknown tool `{}`{meant}", shown(name))))
     }
 }
+
+/// The category of what has none.
+pub const GENERAL: &str = "general";
 
 /// Takes a proof that nobody has.
 const NOBODY: &Access = &Access::Proven(Vec::new());

@@ -43,7 +43,7 @@ enum Command {
     /// Serve MCP over HTTP: Streamable HTTP and the older SSE transport, on /mcp
     Serve(ServeArgs),
     /// Serve MCP to the client that started this program, over standard input and output
-    Stdio,
+    Stdio(StdioArgs),
     /// Check settings and manifests: all problems, what is in force, what each connector offers
     Check(FormatArgs),
     /// List the tools clients see
@@ -123,6 +123,22 @@ struct ServeArgs {
     /// Address or network of a proxy whose X-Forwarded-* headers are believed [env: TRUSTED_PROXIES]
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trusted_proxy: Vec<String>,
+    /// Which tools clients are shown: all, those to search by, or all while they cost little [env: TOOLS_EXPOSURE] [default: all]
+    #[arg(long, value_name = "EXPOSURE", value_parser = ["all", "search", "auto"])]
+    exposure: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct StdioArgs {
+    /// Show the client what this profile of the settings holds
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Show it only these connectors, tools or categories; repeat or separate by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    tools: Vec<String>,
+    /// Which of them it is shown: all, those to search by, or all while they cost little [env: TOOLS_EXPOSURE] [default: all]
+    #[arg(long, value_name = "EXPOSURE", value_parser = ["all", "search", "auto"])]
+    exposure: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -230,7 +246,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     let config = Config::load(file.as_deref(), &environment, flags(&cli)).map_err(AppError::Problems)?;
     match cli.command {
         Command::Serve(_) => serve::serve(config, environment),
-        Command::Stdio => serve::stdio(config, environment),
+        Command::Stdio(args) => serve::stdio(config, environment, &args),
         Command::Check(args) => check::check(config, environment, args.format),
         Command::List(args) => list::list(config, environment, args.format),
         Command::Call(args) => call::call(config, environment, &args),
@@ -274,6 +290,9 @@ fn flags(cli: &Cli) -> Map<String, Value> {
         });
         let auth = auth.into_iter().filter(|(_, value)| !value.is_null());
         let auth: Map<String, Value> = auth.map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Some(exposure) = &serve.exposure {
+            overlay(&mut flags, json!({ "tools": { "exposure": exposure } }));
+        }
         if !auth.is_empty() {
             overlay(&mut flags, json!({ "auth": auth }));
         }

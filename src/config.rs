@@ -18,10 +18,12 @@ use url::Url;
 mod callers;
 mod pins;
 mod registry;
+mod tools;
 
 pub use callers::Seen;
 pub use pins::PinsConfig;
 pub use registry::RegistryConfig;
+pub use tools::{ProfileConfig, ToolsConfig};
 
 use crate::auth::{AuthConfig, Mode};
 use crate::credential::VaultConfig;
@@ -67,6 +69,8 @@ pub struct Config {
     pub credentials: CredentialsConfig,
     /// How secrets of Vault are kept; where it is, the environment says (`VAULT_ADDR`).
     pub vault: VaultConfig,
+    /// What clients are shown of the tools.
+    pub tools: ToolsConfig,
     /// How tools of upstreams are pinned.
     pub pins: PinsConfig,
     /// Whether a problem in a manifest stops the program.
@@ -143,6 +147,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             credentials: CredentialsConfig::default(),
             vault: VaultConfig::default(),
+            tools: ToolsConfig::default(),
             pins: PinsConfig::default(),
             strict: false,
             log: LogConfig::default(),
@@ -189,6 +194,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("OAUTH_ISSUER", "auth/oauth/issuer"),
     ("OAUTH_AUDIENCE", "auth/oauth/audience"),
     ("OAUTH_SCOPES", "auth/oauth/scopes"),
+    ("TOOLS_EXPOSURE", "tools/exposure"),
     ("PINS_POLICY", "pins/policy"),
     ("PINS_FILE", "pins/file"),
     ("LOG_LEVEL", "log/level"),
@@ -213,8 +219,11 @@ impl Config {
         if let Some(path) = file {
             match read(path) {
                 Ok(document) => {
-                    let checked = document.read::<Self>("", &schema);
-                    problems.extend(checked.err().into_iter().flatten());
+                    match document.read::<Self>("", &schema) {
+                        Ok(config) => problems
+                            .extend(config.tools.faults().iter().map(|(at, fault)| document.error(at, fault.as_str()))),
+                        Err(faults) => problems.extend(faults),
+                    }
                     overlay(&mut merged, relative_to(path, document.value));
                 }
                 Err(problem) => problems.push(problem),
@@ -329,7 +338,7 @@ fn from_environment(environment: &Environment) -> Value {
                 "false" | "0" => false.into(),
                 other => other.into(),
             },
-            "pins/policy" | "log/level" | "log/format" => text.to_ascii_lowercase().into(),
+            "tools/exposure" | "pins/policy" | "log/level" | "log/format" => text.to_ascii_lowercase().into(),
             _ => text.into(),
         };
         let wrapped =

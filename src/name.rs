@@ -53,8 +53,19 @@ impl fmt::Display for ConnectorId {
 /// Characters clients refuse become `_`; what is too long keeps 55 characters and a hash of the
 /// whole name.
 pub fn public_name(connector: &ConnectorId, tool: &str, prefix: bool) -> String {
-    let full = if prefix { format!("{connector}_{tool}") } else { tool.to_owned() };
+    fitting(if prefix { format!("{connector}_{tool}") } else { tool.to_owned() })
+}
+
+/// A published name with a prefix of one client's before it, made to fit in the same way.
+pub fn prefixed(prefix: &str, name: &str) -> String {
+    fitting(format!("{prefix}{name}"))
+}
+
+fn fitting(full: String) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if full.len() <= MAX_TOOL_NAME && full.chars().all(fits) {
+        return full;
+    }
     let safe: String = full.chars().map(|c| if fits(c) { c } else { '_' }).collect();
     if safe.len() <= MAX_TOOL_NAME {
         return safe;
@@ -63,6 +74,17 @@ pub fn public_name(connector: &ConnectorId, tool: &str, prefix: bool) -> String 
     let hash = hash.as_ref().iter().take(4).fold(0_u32, |hash, byte| hash << 8 | u32::from(*byte));
     let head: String = safe.chars().take(MAX_TOOL_NAME - 9).collect();
     format!("{head}_{hash:08x}")
+}
+
+/// A name as an id: small letters, with `-` for all that is neither letter nor digit.
+pub fn slug(name: &str) -> String {
+    let words: Vec<String> = name
+        .to_lowercase()
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    words.join("-")
 }
 
 /// A wrong name longer than this is like nothing, and is not repeated whole: it may come from anybody.

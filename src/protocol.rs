@@ -8,6 +8,8 @@ mod alone;
 mod announce;
 mod downstream;
 mod era;
+mod front;
+mod instructions;
 mod parcel;
 mod present;
 mod request;
@@ -15,6 +17,7 @@ mod server;
 
 pub use alone::{Notices, Single};
 pub use announce::Audience;
+pub use front::front;
 pub use parcel::Parcels;
 pub use present::{INSUFFICIENT_SCOPE, to_json};
 pub use request::{ASKED_ABOUT, OURS, REMOVED};

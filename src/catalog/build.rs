@@ -8,10 +8,11 @@ use super::access::SignIn;
 use super::list::Draft;
 use super::page::{self, ShownPages, Viewer};
 use super::tool::{Looks, Said};
-use super::{Catalog, Declared, Entry, Lists, Names, Offer, Place, Rename, Server, Unavailable, Why, sent};
+use super::{Catalog, Declared, Entry, GENERAL, Lists, Names, Offer, Place, Rename, Server, Unavailable, Why, sent};
 use crate::caller::{Access, Caller};
 use crate::error::{Problem, Severity};
 use crate::manifest::{AdapterSettings, Checked, Connector, Tool};
+use crate::name::{ConnectorId, slug};
 
 /// A connector to put into a catalog.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ struct Builder<'a> {
     /// Published names, each with whose it is.
     taken: BTreeMap<String, String>,
     tools: Draft,
-    resources: Vec<(Value, Access)>,
+    resources: Vec<(Value, ConnectorId, Access)>,
     templates: Draft,
     prompts: Draft,
     /// Templates that are no page of ours: the address, and where it is said.
@@ -66,6 +67,8 @@ impl Builder<'_> {
         let connector = &offered.checked.connector;
         let names = Names::of(connector);
         self.catalog.access.insert(connector.id.clone(), self.sign_in.to_connector(connector));
+        let category = slug(connector.category.as_deref().unwrap_or(GENERAL));
+        self.catalog.categories.insert(connector.id.clone(), category.into());
         match &offered.offer {
             None => self.add_declared(offered, &names),
             Some(offer) => {
@@ -198,7 +201,10 @@ impl Builder<'_> {
     }
 
     fn push(&mut self, mut entry: Entry, looks: &Looks) {
-        entry.tokens = self.tools.push(&entry.descriptor, entry.access.clone()).div_ceil(4);
+        let category = self.catalog.categories.get(&entry.connector);
+        entry.category = category.map(Arc::clone).unwrap_or_default();
+        let bytes = self.tools.push(&entry.descriptor, &entry.connector, entry.access.clone());
+        entry.tokens = bytes.div_ceil(4);
         if let Some(page) = &looks.template {
             // Who sees one of its tools sees a page.
             let seen = self.catalog.page_access.entry(page.clone());
@@ -271,7 +277,7 @@ impl Builder<'_> {
                 continue;
             }
             self.catalog.prompts.insert(public, place(&own));
-            self.prompts.push(&item, access.clone());
+            self.prompts.push(&item, &names.connector, access.clone());
         }
         for resource in &offer.resources {
             let (own, public, mut item) = sent::renamed(resource, "uri", |uri| names.public_uri(uri));
@@ -283,11 +289,11 @@ impl Builder<'_> {
                 continue;
             }
             self.catalog.resources.insert(public, place(&own));
-            self.resources.push((item, access.clone()));
+            self.resources.push((item, names.connector.clone(), access.clone()));
         }
         for template in &offer.templates {
             let (_, _, item) = sent::renamed(template, "uriTemplate", |uri| names.public_uri(uri));
-            self.templates.push(&item, access.clone());
+            self.templates.push(&item, &names.connector, access.clone());
         }
     }
 
@@ -296,10 +302,10 @@ impl Builder<'_> {
         let resources = |viewer: Viewer| {
             let mut draft = Draft::default();
             for page in self.catalog.pages.values() {
-                draft.push(&page.listed(viewer), self.catalog.to_page(page).clone());
+                draft.push(&page.listed(viewer), &page.connector, self.catalog.to_page(page).clone());
             }
-            for (resource, access) in &self.resources {
-                draft.push(resource, access.clone());
+            for (resource, connector, access) in &self.resources {
+                draft.push(resource, connector, access.clone());
             }
             draft.finish()
         };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::caller::{Access, Caller};
+use crate::name::ConnectorId;
 
 /// A list that is being written.
 #[derive(Debug, Default)]
@@ -14,10 +15,11 @@ pub(super) struct Draft {
     items: Vec<Item>,
 }
 
-/// Where an item stands, and what it takes to see it.
+/// Where an item stands, whose it is, and what it takes to see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Item {
     place: Range<usize>,
+    connector: ConnectorId,
     access: Access,
 }
 
@@ -31,13 +33,13 @@ pub(super) struct Written {
 }
 
 impl Draft {
-    /// Adds an item; gives how many bytes it has.
-    pub(super) fn push(&mut self, item: &impl Serialize, access: Access) -> usize {
+    /// Adds an item of a connector; gives how many bytes it has.
+    pub(super) fn push(&mut self, item: &impl Serialize, connector: &ConnectorId, access: Access) -> usize {
         self.text.push(if self.text.is_empty() { b'[' } else { b',' });
         let start = self.text.len();
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut self.text, item);
-        self.items.push(Item { place: start..self.text.len(), access });
+        self.items.push(Item { place: start..self.text.len(), connector: connector.clone(), access });
         self.text.len() - start
     }
 
@@ -52,10 +54,16 @@ impl Written {
     /// What is there for this caller: a JSON array.
     pub(super) fn for_caller(&self, caller: &Caller) -> Bytes {
         if !self.closed || caller.is_unlimited() {
-            return self.text.clone();
+            return if self.items.is_empty() { Bytes::from_static(b"[]") } else { self.text.clone() };
         }
-        let mut text = Vec::with_capacity(self.text.len());
-        for item in self.items.iter().filter(|item| caller.sees(&item.access)) {
+        self.cut(caller, |_, _| true)
+    }
+
+    /// The items that are there for this caller and wanted by their number and connector: a JSON array.
+    pub(super) fn cut(&self, caller: &Caller, is_wanted: impl Fn(usize, &ConnectorId) -> bool) -> Bytes {
+        let mut text = Vec::new();
+        let wanted = self.items.iter().enumerate().filter(|(index, item)| is_wanted(*index, &item.connector));
+        for (_, item) in wanted.filter(|(_, item)| caller.sees(&item.access)) {
             text.push(if text.is_empty() { b'[' } else { b',' });
             text.extend_from_slice(self.text.get(item.place.clone()).unwrap_or_default());
         }

@@ -1,6 +1,6 @@
 //! One tool: its descriptor, and the check of arguments against its input schema.
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -24,8 +24,12 @@ pub struct Entry {
     pub name: String,
     /// Its connector.
     pub connector: ConnectorId,
+    /// Its connector's category, as addresses write it.
+    pub category: Arc<str>,
     /// Its name within the connector.
     pub tool: String,
+    /// Whether its manifest wants it listed whatever a client is shown.
+    pub pinned: bool,
     /// What `tools/list` says of it.
     pub descriptor: Value,
     /// What it takes to call it.
@@ -80,7 +84,9 @@ impl Entry {
             descriptor,
             name,
             connector: connector.id.clone(),
+            category: Arc::default(),
             tool: tool.name.clone(),
+            pinned: tool.pinned,
             access: said.access.clone(),
             files: tool.files.clone(),
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),

@@ -17,7 +17,9 @@ pub(super) fn check(config: Config, environment: Environment, format: Format) ->
     // Other MCP servers say only when asked what they have, and are gone once we are done.
     let shown = async {
         let live = app.gateway().live();
-        let problems: Vec<Problem> = live.problems.iter().cloned().chain(missing(app.gateway(), &live).await).collect();
+        let missing = missing(app.gateway(), &live).await;
+        let unmatched = app.config().unmatched(&live);
+        let problems: Vec<Problem> = live.problems.iter().cloned().chain(missing).chain(unmatched).collect();
         let shown = match format {
             Format::Json => format!("{:#}", report(app.config(), &live, &problems)),
             Format::Text => text(app.config(), &live),

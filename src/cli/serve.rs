@@ -2,9 +2,10 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::{Failure, show_problems};
+use super::{Failure, StdioArgs, show_problems};
 use crate::app::{App, AppError};
 use crate::auth::{AuthConfig, Mode};
+use crate::catalog::view::Asked;
 use crate::config::{Config, Seen};
 use crate::gateway::{Gateway, State};
 use crate::secret::Environment;
@@ -38,12 +39,16 @@ pub(super) fn serve(config: Config, environment: Environment) -> Result<(), Fail
     }))
 }
 
-pub(super) fn stdio(config: Config, environment: Environment) -> Result<(), Failure> {
+pub(super) fn stdio(config: Config, environment: Environment, args: &StdioArgs) -> Result<(), Failure> {
+    let said = [("profile", &args.profile), ("exposure", &args.exposure)];
+    let said = said.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let asked = Asked::read(said.chain(args.tools.iter().map(|part| ("tools", part.as_str()))));
+    let asked = asked.map_err(|unknown| Failure::Usage(unknown.message().to_owned()))?;
     // Who starts us is who calls.
     let auth = AuthConfig { mode: Some(Mode::None), ..config.auth };
     let app = open(Config { auth, ..config }, environment)?;
     tracing::info!("{}", summary(app.gateway()));
-    block_on(app.stdio())
+    block_on(app.stdio(asked))
 }
 
 fn open(config: Config, environment: Environment) -> Result<App, Failure> {

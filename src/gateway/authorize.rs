@@ -1,8 +1,8 @@
 //! May this caller use this?
 
-use super::Gateway;
+use super::{Gateway, Live};
 use crate::caller::{Access, Caller, Verdict};
-use crate::catalog::Place;
+use crate::catalog::{Place, SignIn, view::View};
 use crate::error::{Challenge, Error, ErrorKind, Result};
 use crate::name::shown;
 
@@ -34,14 +34,21 @@ pub enum Subject {
     Resource(String),
 }
 
+impl Live {
+    /// How callers can prove who they are.
+    pub fn sign_in(&self) -> SignIn {
+        self.sign_in
+    }
+}
+
 impl Gateway {
     /// The place, when the caller may use what is there.
     pub fn lets_in(&self, place: Place, caller: &Caller, what: &str) -> Result<Place> {
         authorize(caller, self.live().catalog.to_connector(&place.connector), what).map(|()| place)
     }
 
-    /// Why this caller would be refused this and could do something about it.
-    pub fn refusal(&self, caller: &Caller, subject: &Subject) -> Option<Error> {
+    /// Why this caller would be refused this in this view and could do something about it.
+    pub fn refusal(&self, caller: &Caller, subject: &Subject, view: &View) -> Option<Error> {
         if caller.is_unlimited() {
             return None;
         }
@@ -49,7 +56,7 @@ impl Gateway {
         let catalog = &live.catalog;
         let (Subject::Tool(name) | Subject::Prompt(name) | Subject::Resource(name)) = subject;
         let access = match subject {
-            Subject::Tool(_) => &catalog.resolve(name, caller).ok()?.access,
+            Subject::Tool(_) => &catalog.resolve_in(name, caller, view).ok()?.access,
             Subject::Prompt(_) => catalog.to_connector(&catalog.prompt(name, caller).ok()?.connector),
             // A page is for who sees a tool that shows it.
             Subject::Resource(_) if catalog.page(name).is_some() => return None,

@@ -9,10 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Connector, Live};
 use crate::caller::Caller;
-use crate::catalog::Entry;
+use crate::catalog::{Entry, GENERAL};
+use crate::name::slug;
 
-/// The category of what has none.
-const GENERAL: &str = "general";
 /// Tools on a page when nobody says how many, and at most.
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
@@ -143,17 +142,6 @@ fn category_of(connector: &Connector) -> &str {
 fn is_category(connector: &Connector, wanted: &str) -> bool {
     let category = category_of(connector);
     category == wanted || slug(category) == slug(wanted)
-}
-
-/// A name as an id: small letters, with `-` for all that is neither letter nor digit.
-fn slug(name: &str) -> String {
-    let words: Vec<String> = name
-        .to_lowercase()
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect();
-    words.join("-")
 }
 
 fn tool(connector: &Connector, entry: &Entry, caller: &Caller) -> Value {

@@ -16,10 +16,10 @@ use super::{Connector, Gateway, Live, authorize::authorize, cache::Cache, shape:
 use crate::adapter::McpAdapter;
 use crate::call::{CallContext, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
 use crate::caller::Caller;
-use crate::catalog::{Catalog, Entry, Place};
+use crate::catalog::{Catalog, Entry, Place, view::View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{AdapterSettings, Arguments};
-use crate::name::shown;
+use crate::name::{ConnectorId, shown};
 use crate::params::Params;
 
 /// A request to an MCP server beyond a tool's call.
@@ -52,11 +52,20 @@ impl Gateway {
         .await
     }
 
-    /// Looks something up by its published name or URI. While a connector that may have it is
+    /// The tool that a view calls so. While a connector that may have it is starting for the first time, that is
+    /// waited for.
+    pub async fn tool(&self, name: &str, caller: &Caller, view: &View) -> Result<(Arc<Live>, Arc<Entry>)> {
+        let resolve = |catalog: &Catalog| {
+            catalog.resolve_in(name, caller, view).map(Arc::clone).map_err(|error| told(caller, error))
+        };
+        self.find((view.own_name(name).unwrap_or(name), view), caller, resolve).await
+    }
+
+    /// Looks something up by its published name or URI, for a view. While a connector that may have it is
     /// starting for the first time, that is waited for.
     pub async fn find<T>(
         &self,
-        public: &str,
+        (public, view): (&str, &View),
         caller: &Caller,
         look: impl Fn(&Catalog) -> Result<T>,
     ) -> Result<(Arc<Live>, T)> {
@@ -68,7 +77,9 @@ impl Gateway {
                 Err(error) => error,
             };
             // Of what a caller does not see, nothing is said and nothing waited for.
-            let shown = |connector: &Connector| live.shows(connector, caller);
+            let in_view = |id: &ConnectorId| view.takes(id, live.catalog.category(id), public);
+            let shown =
+                |connector: &Connector| in_view(&connector.checked.connector.id) && live.shows(connector, caller);
             let may_have = |connector: &Connector| {
                 shown(connector) && (!connector.checked.connector.prefix || connector.is_named_in(public))
             };
@@ -113,9 +124,7 @@ impl Gateway {
 
     async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
         let ToolCall { name, params } = call;
-        let resolve =
-            |catalog: &Catalog| catalog.resolve(&name, &caller).map(Arc::clone).map_err(|error| told(&caller, error));
-        let (live, entry) = self.find(&name, &caller, resolve).await?;
+        let (live, entry) = self.tool(&name, &caller, &downstream.view).await?;
         self.travel(caller, &live, &entry, (params, downstream)).await
     }
 

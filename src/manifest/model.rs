@@ -260,6 +260,9 @@ pub struct Tool {
     /// How it shows itself.
     #[serde(default)]
     pub widget: Option<Widget>,
+    /// Whether it is listed to clients that search for tools, too: what shows a widget has to be seen by its client.
+    #[serde(default)]
+    pub pinned: bool,
     /// How long a call may take, in milliseconds.
     #[serde(default)]
     pub timeout_ms: Option<NonZeroU64>,
@@ -299,6 +302,7 @@ impl Tool {
             scopes: Vec::new(),
             meta: Map::new(),
             widget: None,
+            pinned: false,
             timeout_ms: None,
             cache_seconds: None,
             retry: Retries::default(),

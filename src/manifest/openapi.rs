@@ -143,6 +143,9 @@ pub struct Mend {
     /// How it shows itself.
     #[serde(default)]
     pub widget: Option<Widget>,
+    /// Whether it is listed to clients that search for tools, too.
+    #[serde(default)]
+    pub pinned: bool,
     /// How long a call may take, in milliseconds.
     #[serde(default)]
     pub timeout_ms: Option<NonZeroU64>,

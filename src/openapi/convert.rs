@@ -315,6 +315,7 @@ fn apply(tool: &mut Tool, mend: &Mend) {
     tool.tags.extend(mend.tags.iter().filter(|tag| !tool.tags.contains(tag)).cloned().collect::<Vec<_>>());
     tool.meta.clone_from(&mend.meta);
     tool.widget.clone_from(&mend.widget);
+    tool.pinned = mend.pinned;
     tool.timeout_ms = mend.timeout_ms;
     tool.cache_seconds = mend.cache_seconds;
     tool.retry = mend.retry.clone();

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 
 use super::downstream::written;
 use super::parcel::one_line;
-use super::server::Server;
+use super::server::{CLIENT_INFO, Server};
 use crate::call::{Downstream, Era, Notice, RequestId};
 use crate::caller::Caller;
-use crate::catalog::{Mirrored, mirror};
+use crate::catalog::{Mirrored, mirror, view::View};
 use crate::params::Params;
 
 const META: &str = "_meta";
@@ -77,12 +77,25 @@ impl Single {
         &self.params
     }
 
+    /// Which program its client says it is.
+    pub fn client_name(&self) -> Option<String> {
+        let info: Value = self.meta.read(CLIENT_INFO)?;
+        info.get("name").and_then(Value::as_str).map(str::to_owned)
+    }
+
     /// Checks that headers say what the body says, since others route by them.
-    pub fn check_headers(&self, server: &Server, caller: &Caller, headers: &HeaderMap) -> Result<(), ErrorData> {
+    pub fn check_headers(
+        &self,
+        server: &Server,
+        (caller, view): (&Caller, &View),
+        headers: &HeaderMap,
+    ) -> Result<(), ErrorData> {
         let live = server.gateway.live();
         let name = mirror::name(&self.method, &self.params);
         let tool = name.as_ref().filter(|_| self.method == "tools/call");
-        let entry = tool.and_then(|name| live.catalog.resolve(name, caller).ok());
+        // What a call through another tool is called with has no headers of its own.
+        let tool = tool.filter(|name| server.front_of(name, caller, view).is_none());
+        let entry = tool.and_then(|name| live.catalog.resolve_in(name, caller, view).ok());
         let mirrored: &[Mirrored] = entry.map_or(&[], |entry| &entry.mirrored);
         let mut wanted: Vec<(Cow<'static, str>, Option<String>)> =
             vec![(VERSION_HEADER.into(), self.meta.text(VERSION)), (mirror::METHOD.into(), Some(self.method.clone()))];

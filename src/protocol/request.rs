@@ -13,7 +13,7 @@ use super::present::{Helps, dressed, from_error, member, present, result_meta};
 use super::server::Server;
 use crate::call::{Downstream, Era, ToolCall};
 use crate::caller::Caller;
-use crate::catalog::{Catalog, List, Place, Viewer, in_step};
+use crate::catalog::{Catalog, List, Place, Viewer, in_step, view::View};
 use crate::error::Error;
 use crate::gateway::{Request, may_open_links};
 use crate::params::{Params, mentions};
@@ -70,7 +70,7 @@ impl Server {
         mut downstream: Downstream,
     ) -> Answer {
         downstream.owner = if let Caller::Known(principal) = caller { Some(Arc::clone(principal)) } else { None };
-        let list = |list| list_of(&self.gateway.live().catalog, list, &params, (caller, &downstream));
+        let list = |list| self.list(list, &params, (caller, &downstream));
         let asked = Asked { caller, downstream: &downstream };
         match method {
             "tools/list" => list(List::Tools),
@@ -89,6 +89,28 @@ impl Server {
         }
     }
 
+    /// A list. There is one page, so a cursor is none of ours.
+    fn list(&self, list: List, params: &Params, (caller, downstream): (&Caller, &Downstream)) -> Answer {
+        if params.get("cursor").is_some() {
+            return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
+        }
+        let name = match list {
+            List::Tools => "tools",
+            List::Resources => "resources",
+            List::Templates => "resourceTemplates",
+            List::Prompts => "prompts",
+        };
+        let viewer = if list == List::Resources { viewer(downstream) } else { Viewer::default() };
+        let items = match list {
+            List::Tools => self.tools(caller, &downstream.view),
+            List::Resources | List::Templates | List::Prompts => {
+                self.gateway.live().catalog.list_in(list, viewer, caller, &downstream.view)
+            }
+        };
+        // What a caller sees depends on who it is.
+        Ok(result(name, &items, downstream.era, LIST_TTL, "private"))
+    }
+
     async fn call(&self, caller: &Caller, params: Params, downstream: Downstream) -> Answer {
         let name = params.text("name").filter(|_| params.get("arguments").is_none() || params.is_object("arguments"));
         let Some(name) = name else {
@@ -99,8 +121,11 @@ impl Server {
         let opens_links = may_open_links(&downstream);
         let state = if opens_links { params.read("requestState") } else { None };
         let helps = Helps { sign_in_at: self.sign_in_at.as_deref(), opens_links, state };
-        let call = ToolCall { name, params };
-        present(self.gateway.call(caller.clone(), call, downstream).await, era, &helps)
+        let outcome = match self.front_of(&name, caller, &downstream.view) {
+            None => self.gateway.call(caller.clone(), ToolCall { name, params }, downstream).await,
+            Some(front) => Box::pin(self.call_front(caller, (front, &name), params, downstream)).await,
+        };
+        present(outcome, era, &helps)
     }
 
     /// A page of ours, or what another MCP server has.
@@ -158,7 +183,7 @@ impl Server {
             "taskId" => catalog.task(public, caller),
             _ => catalog.prompt(public, caller).cloned(),
         };
-        self.gateway.find(public, caller, look).await.map(|(_, place)| place)
+        self.gateway.find((public, &View::default()), caller, look).await.map(|(_, place)| place)
     }
 
     async fn forward(&self, method: &'static str, params: Params, place: Place, asked: &Asked<'_>) -> Answer {
@@ -190,24 +215,6 @@ fn unknown_method(method: &str) -> ErrorData {
 /// The client, as far as pages depend on it.
 fn viewer(downstream: &Downstream) -> Viewer {
     downstream.client_name().map(|name| Viewer::named(&name)).unwrap_or_default()
-}
-
-/// A list. There is one page, so a cursor is none of ours.
-fn list_of(catalog: &Catalog, list: List, params: &Params, (caller, downstream): (&Caller, &Downstream)) -> Answer {
-    if params.get("cursor").is_some() {
-        return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
-    }
-    let name = match list {
-        List::Tools => "tools",
-        List::Resources => "resources",
-        List::Templates => "resourceTemplates",
-        List::Prompts => "prompts",
-    };
-    let viewer = if list == List::Resources { viewer(downstream) } else { Viewer::default() };
-    let items = catalog.list(list, viewer, caller);
-    let items: &[u8] = if items.is_empty() { b"[]" } else { &items };
-    // What a caller sees depends on who it is.
-    Ok(result(name, items, downstream.era, LIST_TTL, "private"))
 }
 
 /// A result with one member, written already, in the words of the caller's generation.

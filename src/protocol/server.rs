@@ -1,6 +1,5 @@
 //! The MCP server: which method goes where.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,22 +21,18 @@ use super::era::era_of;
 use super::parcel::Parcels;
 use super::present::{from_error, implementation};
 use super::request::PREFIX;
-use crate::adapter::Phase;
-use crate::call::{Era, RequestId};
+use crate::call::{Downstream, Era, RequestId};
 use crate::caller::Caller;
+use crate::catalog::view::{Asked, View, Views};
 use crate::error::Error;
-use crate::gateway::{Connector, Gateway, Live, Reader, State, Subject};
+use crate::gateway::{Gateway, Live, Reader, Subject};
 use crate::params::Params;
 use crate::widget::{Asset, Pages};
 
+/// Where a 2026-07-28 request says which program its client is.
+pub(super) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 /// `server/discover` answers stay fresh this long, in milliseconds.
 const DISCOVER_TTL_MS: u64 = 60_000;
-/// ChatGPT reads the first 512 characters of the instructions most carefully.
-const LONGEST_SUMMARY: usize = 512;
-/// A purpose in fewer characters says nothing.
-const LEAST_SAID: usize = 24;
-/// Everything they may hold, in characters.
-const LONGEST_INSTRUCTIONS: usize = 8192;
 
 /// What the HTTP transport tells of a request. It travels in the request's extensions.
 #[derive(Debug, Clone)]
@@ -52,6 +47,11 @@ pub struct OverHttp {
 
 impl OverHttp {
     pub(super) fn of(cx: &RequestContext<RoleServer>) -> Option<&Self> {
+        cx.extensions.get::<http::request::Parts>()?.extensions.get()
+    }
+
+    /// What the address of an HTTP request asks to be shown.
+    fn asked(cx: &RequestContext<RoleServer>) -> Option<&Asked> {
         cx.extensions.get::<http::request::Parts>()?.extensions.get()
     }
 
@@ -81,19 +81,39 @@ pub struct Server {
     parcels: Parcels,
     /// Where clients learn how to sign in.
     pub(super) sign_in_at: Option<Arc<str>>,
+    views: Arc<Views>,
+    /// What its client asked to be shown, where no request says it.
+    asked: Asked,
 }
 
 impl Server {
     /// A server whose requests come from `caller`, where the transport does not say of each whose it is. When `closing` fires, subscriptions end.
     pub fn new(gateway: Arc<Gateway>, audience: Audience, caller: Caller, closing: CancellationToken) -> Self {
-        let (joined, parcels) = (Arc::default(), Parcels::default());
-        Self { gateway, audience, caller, closing, joined, cell: None, parcels, sign_in_at: None }
+        let (joined, parcels, views) = (Arc::default(), Parcels::default(), Arc::default());
+        let (cell, sign_in_at, asked) = (None, None, Asked::default());
+        Self { gateway, audience, caller, closing, joined, cell, parcels, sign_in_at, views, asked }
     }
 
     /// The same server for callers who learn there how to sign in.
     #[must_use]
     pub fn with_sign_in(self, at: Option<Arc<str>>) -> Self {
         Self { sign_in_at: at, ..self }
+    }
+
+    /// The same server with these views; who does not say what they want to be shown asked for this.
+    #[must_use]
+    pub fn with_views(self, views: Views, asked: Asked) -> Self {
+        Self { views: Arc::new(views), asked, ..self }
+    }
+
+    /// The views there are.
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// The view of a request that asks for this and comes from a client of this name.
+    pub fn view(&self, asked: Option<&Asked>, client: impl FnOnce() -> Option<String>) -> Arc<View> {
+        self.views.choose(Some(asked.unwrap_or(&self.asked)), client)
     }
 
     /// Where clients learn how to sign in.
@@ -160,51 +180,6 @@ impl Server {
     pub fn close_subscriptions(&self) {
         self.closing.cancel();
     }
-
-    /// What the server is for, the most important first: the connectors in as many words as find room, then what
-    /// their manifests say about their use.
-    fn instructions(&self, caller: &Caller) -> String {
-        let live = self.gateway.live();
-        let in_use = || live.connectors.values().filter(|it| is_in_use(&it.state()) && live.shows(it, caller));
-        let names: Vec<&str> = in_use().map(|connector| connector.checked.connector.name.as_str()).collect();
-        let mut text = format!("Switchboard gives one list of tools from many connectors: {}.", names.join(", "));
-        let purposes: Vec<(&str, String)> = in_use()
-            .filter_map(|connector| Some((connector.checked.connector.name.as_str(), purpose(&live, connector)?)))
-            .collect();
-        // Each has the same room, and what one does not need the next ones get.
-        for (index, (name, purpose)) in purposes.iter().enumerate() {
-            let room = LONGEST_SUMMARY.saturating_sub(text.chars().count()) / (purposes.len() - index);
-            if let Some(room) = room.checked_sub(name.chars().count() + 3).filter(|room| *room >= LEAST_SAID) {
-                let _ = write!(text, "\n{name}: {}", cut(purpose.clone(), room));
-            }
-        }
-        let mut text = cut(text, LONGEST_SUMMARY);
-        for connector in in_use() {
-            let manifest = &connector.checked.connector;
-            if let Some(more) = &manifest.instructions {
-                let _ = write!(text, "\n\n{}: {more}", manifest.name);
-            }
-        }
-        cut(text, LONGEST_INSTRUCTIONS)
-    }
-}
-
-/// What a connector is for, in its manifest's words or its server's.
-fn purpose(live: &Live, connector: &Connector) -> Option<String> {
-    let manifest = &connector.checked.connector;
-    manifest.description.clone().or_else(|| live.instructions(&manifest.id))
-}
-
-fn cut(text: String, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
-        None => text,
-    }
-}
-
-/// Whether a connector is worth mentioning: it works, or will in a moment.
-fn is_in_use(state: &State) -> bool {
-    matches!(state, State::Live(status) if status.phase != Phase::Down)
 }
 
 impl ServerHandler for Server {
@@ -237,7 +212,8 @@ impl ServerHandler for Server {
         request: InitializeRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
-        let instructions = self.instructions(self.caller_of(&cx));
+        let view = self.view(OverHttp::asked(&cx), || Some(request.client_info.name.clone()));
+        let instructions = self.instructions(self.caller_of(&cx), &view);
         cx.peer.set_peer_info(request.clone());
         let mut result = self.negotiate_initialize(&request)?;
         result.instructions = Some(instructions);
@@ -245,7 +221,10 @@ impl ServerHandler for Server {
     }
 
     async fn discover(&self, cx: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        let config = ServerHandler::get_info(self).with_instructions(self.instructions(self.caller_of(&cx)));
+        let named = || cx.meta.get(CLIENT_INFO)?.get("name")?.as_str().map(str::to_owned);
+        let view = self.view(OverHttp::asked(&cx), named);
+        let instructions = self.instructions(self.caller_of(&cx), &view);
+        let config = ServerHandler::get_info(self).with_instructions(instructions);
         let mut result = DiscoverResult::from_server_info(Self::PER_REQUEST.to_vec(), config);
         result.ttl_ms = DISCOVER_TTL_MS;
         Ok(result)
@@ -291,7 +270,11 @@ impl ServerHandler for Server {
             return self.about_session(method, params, &cx).await.map(|()| CustomResult::new(json!({})));
         }
         let caller = self.caller_of(&cx);
-        let answer = |downstream| self.answer(caller, method, params, downstream);
+        let asked = OverHttp::asked(&cx);
+        let answer = |mut downstream: Downstream| {
+            downstream.view = self.view(asked, || downstream.client_name());
+            self.answer(caller, method, params, downstream)
+        };
         let answered = Box::pin(converse(self.cell.as_deref(), &cx, meta, answer)).await;
         let answered = answered.unwrap_or_else(|| Err(ErrorData::internal_error("the request was cancelled", None)));
         answered.map(|result| CustomResult::new(self.parcels.label(result)))
@@ -304,12 +287,12 @@ impl Server {
         OverHttp::of(cx).map_or(&self.caller, |over| &over.caller)
     }
 
-    /// Why this caller would be refused what a request of [these methods](super::ASKED_ABOUT) is about, and could do
-    /// something about it.
-    pub fn refusal(&self, caller: &Caller, method: &str, params: &Params) -> Option<Error> {
+    /// Why this caller would be refused what a request of [these methods](super::ASKED_ABOUT) is about in this view,
+    /// and could do something about it.
+    pub fn refusal(&self, caller: &Caller, (method, params): (&str, &Params), view: &View) -> Option<Error> {
         let about = |key: &str| params.text(key);
         let subject = match method {
-            "tools/call" => Subject::Tool(about("name")?),
+            "tools/call" => Subject::Tool(self.tool_meant(params, caller, view)?),
             "prompts/get" => Subject::Prompt(about("name")?),
             "resources/read" | "resources/subscribe" => Subject::Resource(about("uri")?),
             "completion/complete" => {
@@ -319,7 +302,7 @@ impl Server {
             }
             _ => return None,
         };
-        self.gateway.refusal(caller, &subject)
+        self.gateway.refusal(caller, &subject, view)
     }
 
     /// What a session says of itself. One that has no session has nobody to remember it for.

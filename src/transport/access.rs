@@ -19,7 +19,7 @@ use super::reply::{self, Code};
 use super::strangers::{Address, Strangers, Work};
 use crate::auth::{Auth, Denied, Refused, password};
 use crate::caller::Caller;
-use crate::catalog::Viewer;
+use crate::catalog::{Viewer, view::View};
 use crate::error::{Challenge, Error};
 use crate::params::Params;
 use crate::protocol::{INSUFFICIENT_SCOPE, Server};
@@ -140,7 +140,7 @@ fn challenged(mut response: Response, challenge: &str) -> Response {
 /// every other client in the status.
 pub(super) fn step_up(
     server: &Server,
-    caller: &Caller,
+    (caller, view): (&Caller, &View),
     headers: &HeaderMap,
     id: Option<&RawValue>,
     (method, params): (&str, &Params),
@@ -153,7 +153,7 @@ pub(super) fn step_up(
     if method == "tools/call" && Viewer::named(agent) == Viewer::ChatGpt {
         return None;
     }
-    let error: Error = server.refusal(caller, method, params)?;
+    let error: Error = server.refusal(caller, (method, params), view)?;
     let challenge = error.challenge()?;
     let status = if challenge.known { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
     let code = ErrorCode(Code::InvalidRequest as i32);

@@ -41,6 +41,7 @@ use super::{DeskAccess, HttpOptions, Shutdown, TransportError};
 use super::{connect, desk, listen, oauth};
 use crate::auth::Auth;
 use crate::caller::Caller;
+use crate::catalog::view::{Asked, Unknown};
 use crate::protocol::Server;
 
 /// A client that sends its body slower than this is let go.
@@ -252,7 +253,7 @@ async fn mcp(
     request: Request,
 ) -> Response {
     let version = request.version();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     if parts.method == Method::GET && is_browser(&parts.headers) && !is_streamable(&parts.headers) {
         return reply::text(StatusCode::OK, WELCOME);
     }
@@ -261,6 +262,13 @@ async fn mcp(
         Ok(caller) => caller,
         Err(refusal) => return reply::after(body, *refusal).await,
     };
+    let view = match shown_at(server, &parts) {
+        Ok(view) => view,
+        Err(refusal) => return reply::after(body, *refusal).await,
+    };
+    if !view.is_nothing() {
+        parts.extensions.insert(view.clone());
+    }
     let lasts = parts.method == Method::GET || parts.headers.get(MCP_METHOD).is_some_and(|method| method == LISTEN);
     let asked = lasts.then(|| (parts.headers.clone(), caller.clone()));
     let mut response = match parts.method {
@@ -275,7 +283,7 @@ async fn mcp(
             let before = own.trim_end_matches('/').strip_suffix("/mcp").unwrap_or_default();
             let before = before.strip_prefix(prefix.0.as_str()).unwrap_or(before);
             let prefix = format!("{}{before}", prefix.0);
-            front.streams.open(&prefix, Owner::of(&caller, &parts.headers))
+            front.streams.open(&prefix, Owner::of(&caller, &parts.headers), view)
         }
         Method::DELETE => front.streamable.delete(&caller, parts).await,
         _ => not_allowed("GET, POST, DELETE, OPTIONS"),
@@ -290,6 +298,19 @@ async fn mcp(
         }
     }
     response
+}
+
+/// What a request's address asks to be shown. Who ends a session need not say that right.
+fn shown_at(server: &Server, parts: &Parts) -> Result<Asked, Box<Response>> {
+    let Some(query) = parts.uri.query().filter(|_| parts.method != Method::DELETE) else { return Ok(Asked::default()) };
+    let asked = Asked::read(url::form_urlencoded::parse(query.as_bytes()));
+    asked.and_then(|asked| server.views().check(&asked).map(|()| asked)).map_err(|unknown| {
+        let status = match unknown {
+            Unknown::Profile(_) => StatusCode::NOT_FOUND,
+            Unknown::Word(_) => StatusCode::BAD_REQUEST,
+        };
+        Box::new(reply::error(status, Code::InvalidRequest, unknown.message()))
+    })
 }
 
 /// A stream that ends when what it was opened with counts no longer.

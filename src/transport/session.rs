@@ -50,6 +50,8 @@ pub(super) struct Sessions(Arc<Mutex<HashMap<Arc<str>, Session>>>);
 #[derive(Debug)]
 struct Session {
     owner: Owner,
+    /// Which program its client says it is, where that matters.
+    client: Option<String>,
     /// Requests and streams under way.
     open: usize,
     used: Instant,
@@ -81,12 +83,17 @@ impl Sessions {
     }
 
     /// Notes a session that was just opened, and its first use.
-    pub(super) fn open(&self, id: &str, owner: Owner) -> Use {
+    pub(super) fn open(&self, id: &str, owner: Owner, client: Option<String>) -> Use {
         let id: Arc<str> = id.into();
         let gone = CancellationToken::new();
-        let session = Session { owner, open: 1, used: Instant::now(), used_again: false, gone: gone.clone() };
+        let session = Session { owner, client, open: 1, used: Instant::now(), used_again: false, gone: gone.clone() };
         self.lock().insert(Arc::clone(&id), session);
         Use { sessions: self.clone(), id, gone }
+    }
+
+    /// Which program a session's client says it is, where that matters.
+    pub(super) fn client(&self, id: &str) -> Option<String> {
+        self.lock().get(id)?.client.clone()
     }
 
     /// Uses a session, if it exists and belongs to `owner`. Who does not own it learns nothing.

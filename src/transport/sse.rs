@@ -34,6 +34,7 @@ use super::{
     under_way::UnderWay,
 };
 use crate::caller::Caller;
+use crate::catalog::view::Asked;
 use crate::protocol::{OverHttp, Parcels, Server, Wire};
 
 /// Messages waiting in a session, and requests under way. One more is refused inwards (503);
@@ -57,6 +58,8 @@ pub(super) struct Streams {
 #[derive(Debug, Clone)]
 struct Stream {
     owner: Owner,
+    /// What the address it was opened at asks to be shown.
+    asked: Asked,
     inbox: mpsc::Sender<Admitted>,
     places: Arc<Semaphore>,
 }
@@ -73,7 +76,7 @@ impl Streams {
 
     /// Opens a stream. Its first event tells where to post; `prefix` is the path before ours as
     /// the client sees it.
-    pub(super) fn open(&self, prefix: &str, owner: Owner) -> Response {
+    pub(super) fn open(&self, prefix: &str, owner: Owner, asked: Asked) -> Response {
         let id = Uuid::new_v4();
         let (inbox, incoming) = mpsc::channel(QUEUE);
         let (outbox, mut outgoing) = mpsc::channel::<Bytes>(QUEUE);
@@ -82,7 +85,7 @@ impl Streams {
             if open.len() >= self.most {
                 return busy("too many streams are open");
             }
-            open.insert(id, Stream { owner, inbox, places: Arc::new(Semaphore::new(QUEUE)) });
+            open.insert(id, Stream { owner, asked, inbox, places: Arc::new(Semaphore::new(QUEUE)) });
         }
         let stop = self.stop.child_token();
         let leave = Leave { streams: self.clone(), id, _stop: stop.clone().drop_guard() };
@@ -140,6 +143,7 @@ impl Streams {
         };
         // The stream itself ends what is under way when its client leaves.
         let gone = CancellationToken::new();
+        parts.extensions.insert(stream.asked);
         parts.extensions.insert(OverHttp { json_only: false, gone, caller });
         message.insert_extension(parts);
         let place = if matches!(message, JsonRpcMessage::Request(_)) {

@@ -9,7 +9,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT},
     request::Parts,
 };
 use http_body_util::{BodyExt as _, Full};
@@ -150,7 +150,7 @@ impl Streamable {
         }
         // In a batch a status would be all messages'.
         if alone == Alone::Yes
-            && let Some(refusal) = self.step_up(caller, &parts.headers, &envelope)
+            && let Some(refusal) = self.step_up(caller, &parts, &envelope)
         {
             return refusal;
         }
@@ -162,8 +162,9 @@ impl Streamable {
         }
         if initializes && reads != Reads::JsonOnly && self.sessions.len() < self.most_sessions {
             let owner = Owner::of(caller, &parts.headers);
+            let client = envelope.client_name().filter(|_| self.server.views().know_clients());
             let response = self.with_sessions.handle(request(caller, parts, body, reads, None)).await;
-            return self.opened(self.normalize(response).await, owner);
+            return self.opened(self.normalize(response).await, (owner, client));
         }
         if let Some(id) = session_id(&parts.headers) {
             let Some(used) = self.sessions.enter(&id, &Owner::of(caller, &parts.headers)) else {
@@ -182,19 +183,24 @@ impl Streamable {
     }
 
     /// The answer to a caller who lacks what a request takes and could get it.
-    fn step_up(&self, caller: &Caller, headers: &HeaderMap, envelope: &Envelope<'_>) -> Option<Response> {
+    fn step_up(&self, caller: &Caller, parts: &Parts, envelope: &Envelope<'_>) -> Option<Response> {
         let method = envelope.method.as_deref().filter(|method| ASKED_ABOUT.contains(method))?;
         if caller.is_unlimited() {
             return None;
         }
         let params = Params::parse(envelope.params?.get())?;
-        step_up(&self.server, caller, headers, envelope.id, (method, &params))
+        let named = || {
+            let agent = || parts.headers.get(USER_AGENT)?.to_str().ok().map(str::to_owned);
+            session_id(&parts.headers).and_then(|id| self.sessions.client(&id)).or_else(agent)
+        };
+        let view = self.server.view(parts.extensions.get(), named);
+        step_up(&self.server, (caller, &view), &parts.headers, envelope.id, (method, &params))
     }
 
     /// Notes the session that an `initialize` opened.
-    fn opened(&self, response: Response, owner: Owner) -> Response {
+    fn opened(&self, response: Response, (owner, client): (Owner, Option<String>)) -> Response {
         match session_id(response.headers()) {
-            Some(id) => self.hold(response, self.sessions.open(&id, owner)),
+            Some(id) => self.hold(response, self.sessions.open(&id, owner, client)),
             None => response,
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json, value::to_raw_value};
 use switchboard::caller::{Access, Caller};
-use switchboard::catalog::{Catalog, Offered, ShownPages, SignIn};
+use switchboard::catalog::{Catalog, Offered, ShownPages, SignIn, view::Parts};
 use switchboard::error::ErrorKind;
 use switchboard::manifest::Manifests;
 use switchboard::name::{ConnectorId, public_name};
@@ -122,4 +122,32 @@ fn every_violation_is_named_and_defaults_are_filled_in() {
     for part in ["`q` is missing", "limit: ", "quary: unknown field `quary`"] {
         assert!(message.contains(part), "{part} not in {message}");
     }
+}
+
+#[test]
+fn the_tools_by_which_others_are_found_cost_little() {
+    for sign_in in [SignIn::Nobody, SignIn::Everybody] {
+        let cost = bpe_openai::o200k_base().count(switchboard::protocol::front(sign_in));
+        assert!(cost <= 480, "{cost}");
+    }
+}
+
+#[test]
+fn a_part_of_a_view_may_stand_for_many_names() {
+    let parts = Parts::new(["git_*", "*_read_*", "a*b*c"]);
+    for (name, fits) in [
+        ("git_", true),
+        ("git_log", true),
+        ("files_read_all", true),
+        ("_read_", true),
+        ("abc", true),
+        ("a__b__b_c", true),
+        ("digit_log", false),
+        ("abcd", false),
+        ("ac", false),
+        ("", false),
+    ] {
+        assert_eq!(parts.fit(name), fits, "{name}");
+    }
+    assert!(Parts::new(["*"]).fit("") && Parts::new(["", " "]).is_empty());
 }

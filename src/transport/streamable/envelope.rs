@@ -7,10 +7,14 @@ use rmcp::model::{ErrorCode, ErrorData, ProtocolVersion};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::name::cut;
 use crate::protocol::{REMOVED, Server};
 use crate::transport::reply::{self, Code};
 
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// As much is kept of what a client calls itself.
+const LONGEST_NAME: usize = 128;
+
 /// As much of a message as is needed to send it the right way.
 #[derive(Deserialize)]
 pub(super) struct Envelope<'a> {
@@ -68,6 +72,21 @@ impl<'a> Envelope<'a> {
     /// Whether it wants an answer.
     pub(super) fn is_request(&self) -> bool {
         self.method.is_some() && self.id.is_some()
+    }
+
+    /// Which program the client of an `initialize` says it is.
+    pub(super) fn client_name(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Introduced {
+            client_info: Info,
+        }
+        #[derive(Deserialize)]
+        struct Info {
+            name: String,
+        }
+        let name = serde_json::from_str::<Introduced>(self.params?.get()).ok()?.client_info.name;
+        Some(cut(&name, LONGEST_NAME))
     }
 
     fn picked(&self) -> Option<&'a RawValue> {

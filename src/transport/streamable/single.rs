@@ -44,15 +44,17 @@ pub(super) async fn answer(
         Err(error) => return refuse(&error),
     };
     let headers = &parts.headers;
-    if let Err(error) = single.check_headers(server, caller, headers) {
+    let view = server.view(parts.extensions.get(), || single.client_name());
+    if let Err(error) = single.check_headers(server, (caller, &view), headers) {
         return refuse(&error);
     }
-    if let Some(refusal) = step_up(server, caller, headers, envelope.id, (method, single.params())) {
+    if let Some(refusal) = step_up(server, (caller, &view), headers, envelope.id, (method, single.params())) {
         return refusal;
     }
     let streaming = reads == Reads::StreamOnly || (reads == Reads::Both && single.is_talkative());
     let request = parts.extensions.get().copied().unwrap_or_default();
-    let (downstream, mut notices) = single.downstream(request, streaming);
+    let (mut downstream, mut notices) = single.downstream(request, streaming);
+    downstream.view = view;
     let id = envelope.id.map_or(RawValue::NULL, |id| id).to_owned();
     if !streaming {
         let answered = server.answer_single(caller, single, downstream).await;
