@@ -18,6 +18,7 @@ mod keys;
 mod list;
 mod plan;
 mod remote;
+mod select;
 mod serve;
 mod status;
 mod users;
@@ -48,6 +49,8 @@ enum Command {
     Check(FormatArgs),
     /// List the tools clients see
     List(FormatArgs),
+    /// Find the tools that fit what has to be done, as models do that search for tools
+    Select(select::SelectArgs),
     /// Call one tool the way a client would
     Call(CallArgs),
     /// Let a connector act for you, the person at this machine, where its calls take that you agree
@@ -249,6 +252,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Stdio(args) => serve::stdio(config, environment, &args),
         Command::Check(args) => check::check(config, environment, args.format),
         Command::List(args) => list::list(config, environment, args.format),
+        Command::Select(args) => select::select(config, environment, args),
         Command::Call(args) => call::call(config, environment, &args),
         Command::Status(args) if args.deployments => {
             add::deployments(&remote::Remote::new(&args.server, &config, &environment), args.format.format)

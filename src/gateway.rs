@@ -43,7 +43,7 @@ pub use registry::{
     Deployment, NewConnector, Program, Record, Registry, RegistryError, Rules, Source, Stage, Whose, tenant_of, whose,
 };
 pub use road::Request;
-pub use select::{Pick, Wanted};
+pub use select::{Pick, Selected, Selection, Wanted};
 pub use surface::loaded_surface;
 pub use tend::Upkeep;
 

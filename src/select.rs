@@ -4,18 +4,27 @@
 //! the program); a small linear ranker weighs both. Nothing leaves the machine, and the same tools and the same words
 //! give the same answer everywhere.
 
+mod compact;
 mod features;
 mod find;
 mod index;
 pub mod measure;
+mod pack;
+mod sentence;
 mod shelf;
+mod signature;
 mod table;
+pub mod tokens;
 mod weights;
 mod wishes;
 mod words;
 
+pub use compact::compact;
 pub use features::Feature;
 pub use index::{Index, Ranked, Why};
+pub use pack::{Pack, Packed, Said};
+pub use sentence::first_sentence;
+pub use signature::signature;
 pub use weights::FEATURES;
 
 use serde_json::Value;

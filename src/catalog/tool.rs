@@ -1,6 +1,10 @@
 //! One tool: its descriptor, and the check of arguments against its input schema.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -13,6 +17,7 @@ use crate::manifest::{
     Retries, SecurityScheme, Tool, Validators, Widget, explain,
 };
 use crate::name::{ConnectorId, shown};
+use crate::select::tokens;
 
 /// Violations named in one answer; more would drown the model.
 const MOST_VIOLATIONS: usize = 20;
@@ -44,8 +49,12 @@ pub struct Entry {
     pub mirrored: Vec<Mirrored>,
     /// About how many tokens a model pays to see it: four bytes each.
     pub tokens: usize,
+    /// Words that its manifest gives it, to be found by.
+    pub tags: Vec<String>,
     /// Arguments that are files.
     pub files: IndexMap<String, FileArgument>,
+    /// The tokens of its descriptor, once somebody counted them.
+    exact: OnceLock<usize>,
     schema: Value,
     /// None, when another MCP server judges what it is called with.
     validators: Option<Validators>,
@@ -81,6 +90,8 @@ impl Entry {
         Self {
             mirrored: schema.and_then(|schema| mirror::mirrored(schema).ok()).unwrap_or_default(),
             tokens: 0,
+            exact: OnceLock::new(),
+            tags: tool.tags.clone(),
             descriptor,
             name,
             connector: connector.id.clone(),
@@ -133,6 +144,35 @@ impl Entry {
             ([], Value::Object(arguments)) => Ok(arguments),
             (violations, _) => Err(Error::new(ErrorKind::InvalidArguments, self.say(violations))),
         }
+    }
+
+    /// How many tokens its descriptor has, counted when this is asked for the first time.
+    pub fn exact_tokens(&self) -> usize {
+        *self.exact.get_or_init(|| tokens::count(&self.descriptor.to_string()))
+    }
+
+    /// The tokens of its descriptor, if they were counted already.
+    pub fn counted(&self) -> Option<usize> {
+        self.exact.get().copied()
+    }
+
+    /// Takes over what was counted when the same tool was in an earlier catalog.
+    pub fn inherit_count(&self, before: &Self) {
+        if let Some(counted) = before.counted().filter(|_| before.descriptor == self.descriptor) {
+            let _ = self.exact.set(counted);
+        }
+    }
+
+    /// Whether a model may call it: some tools are for pages only.
+    pub fn is_for_models(&self) -> bool {
+        let visibility = self.descriptor.pointer("/_meta/ui/visibility").and_then(Value::as_array);
+        visibility.is_none_or(|visibility| visibility.iter().any(|who| who == "model"))
+    }
+
+    /// Whether it shows itself as a page.
+    pub fn has_widget(&self) -> bool {
+        let said = |place: &str| self.descriptor.pointer(place).is_some_and(Value::is_string);
+        said("/_meta/ui/resourceUri") || said("/_meta/openai~1outputTemplate")
     }
 
     /// Whether its descriptor says that it changes nothing.

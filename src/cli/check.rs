@@ -5,10 +5,17 @@ use serde_json::{Value, json};
 
 use super::{Failure, Format, print, show_problems};
 use crate::app::App;
+use crate::caller::Caller;
+use crate::catalog::view::View;
 use crate::config::Config;
 use crate::error::{Problem, Severity};
-use crate::gateway::{Connector, Gateway, Live};
+use crate::gateway::{Connector, Gateway, Live, Wanted};
 use crate::secret::Environment;
+
+/// A list that costs more is better searched than read.
+const LARGE_LIST: usize = 20_000;
+/// The tokens of the tools that are listed in search mode, at most.
+const MENU: usize = 450;
 
 pub(super) fn check(config: Config, environment: Environment, format: Format) -> Result<(), Failure> {
     // Strictness decides the exit code here, not whether anything is shown.
@@ -20,9 +27,10 @@ pub(super) fn check(config: Config, environment: Environment, format: Format) ->
         let missing = missing(app.gateway(), &live).await;
         let unmatched = app.config().unmatched(&live);
         let problems: Vec<Problem> = live.problems.iter().cloned().chain(missing).chain(unmatched).collect();
+        let costs = Costs::of(app.gateway()).await;
         let shown = match format {
-            Format::Json => format!("{:#}", report(app.config(), &live, &problems)),
-            Format::Text => text(app.config(), &live),
+            Format::Json => format!("{:#}", report(app.config(), &live, &problems, &costs)),
+            Format::Text => format!("{}\n{}", text(app.config(), &live), costs.text()),
         };
         (shown, live, problems)
     };
@@ -34,6 +42,37 @@ pub(super) fn check(config: Config, environment: Environment, format: Format) ->
     }
     let bad = |problem: &Problem| problem.is_error() || strict;
     if live.problems.iter().any(bad) { Err(Failure::No) } else { Ok(()) }
+}
+
+/// What a model pays before it works, in tokens.
+struct Costs {
+    /// For the whole list.
+    list: usize,
+    /// For the tools that search mode lists instead.
+    menu: usize,
+    /// For one answer to a search, at most.
+    answer: usize,
+}
+
+impl Costs {
+    async fn of(gateway: &Gateway) -> Self {
+        let list = gateway.list_tokens(&Caller::Local, &View::default()).await.unwrap_or_default();
+        Self { list, menu: MENU, answer: Wanted::default().tokens(list) }
+    }
+
+    fn search(&self) -> usize {
+        self.menu + self.answer
+    }
+
+    fn text(&self) -> String {
+        let Self { list, menu, answer } = self;
+        let search = self.search();
+        let costs = format!(
+            "tokens: the whole list costs {list}, search mode at most {search} ({menu} for its tools, {answer} for an answer)"
+        );
+        let hint = "set `tools.exposure` to `search` or `auto`, so that models search instead of reading it all";
+        if *list > LARGE_LIST { format!("{costs}\n{hint}") } else { costs }
+    }
 }
 
 /// Secrets that are missing on this machine, each with its place. That is no fault of the manifest.
@@ -101,7 +140,7 @@ fn verdict(problems: &[Problem]) -> String {
     format!("{} errors, {} warnings", count(Severity::Error), count(Severity::Warning))
 }
 
-fn report(config: &Config, live: &Live, problems: &[Problem]) -> Value {
+fn report(config: &Config, live: &Live, problems: &[Problem], costs: &Costs) -> Value {
     let problem = |problem: &Problem| {
         json!({
             "severity": if problem.is_error() { "error" } else { "warning" },
@@ -118,5 +157,6 @@ fn report(config: &Config, live: &Live, problems: &[Problem]) -> Value {
         "connectors": live.report(),
         "renames": live.catalog.renames().iter().map(rename).collect::<Vec<_>>(),
         "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+        "tokens": { "list": costs.list, "search": costs.search() },
     })
 }

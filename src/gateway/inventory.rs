@@ -131,7 +131,7 @@ fn name_of<'a>(connector: &'a Connector, caller: &Caller) -> &'a str {
     own.map_or(manifest.id.as_str(), |owner| owner.name.as_str())
 }
 
-fn goes_by(connector: &Connector, caller: &Caller, name: &str) -> bool {
+pub(super) fn goes_by(connector: &Connector, caller: &Caller, name: &str) -> bool {
     name_of(connector, caller) == name || connector.checked.connector.id.as_str() == name
 }
 
@@ -139,12 +139,13 @@ fn category_of(connector: &Connector) -> &str {
     connector.checked.connector.category.as_deref().unwrap_or(GENERAL)
 }
 
-fn is_category(connector: &Connector, wanted: &str) -> bool {
+pub(super) fn is_category(connector: &Connector, wanted: &str) -> bool {
     let category = category_of(connector);
     category == wanted || slug(category) == slug(wanted)
 }
 
-fn tool(connector: &Connector, entry: &Entry, caller: &Caller) -> Value {
+/// A tool in the HTTP API's words.
+pub(super) fn tool(connector: &Connector, entry: &Entry, caller: &Caller) -> Value {
     let integration = name_of(connector, caller);
     json!({
         "toolId": format!("{integration}.{}", entry.tool),
@@ -153,7 +154,7 @@ fn tool(connector: &Connector, entry: &Entry, caller: &Caller) -> Value {
         "integration": integration,
         "category": slug(category_of(connector)),
         "parameters": parameters(entry.descriptor.get("inputSchema")),
-        "tokenCost": entry.tokens,
+        "tokenCost": entry.exact_tokens(),
     })
 }
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 mod health;
 mod registry;
+mod select;
 mod tools;
 
 use super::access::Access;
@@ -33,10 +34,13 @@ use crate::call::RequestId;
 use crate::caller::{self, Caller, Verdict};
 use crate::catalog::ADMIN;
 use crate::gateway::{Gateway, RegistryError, tenant_of};
+use crate::name::cut;
 use crate::protocol::Server;
 
 /// The header by which a client names its tenant.
 const TENANT: &str = "x-tenant-id";
+/// Characters of what is wrong with a body: it may repeat the body.
+const LONGEST_FAULT: usize = 300;
 /// When to come back, in seconds.
 const SOON: HeaderValue = HeaderValue::from_static("5");
 
@@ -59,6 +63,7 @@ pub(super) fn routes(sdk: Arc<Sdk>) -> Router {
     Router::new()
         .route("/api/v1/tools/list", get(tools::list))
         .route("/api/v1/tools/invoke", post(tools::invoke))
+        .route("/api/v1/tools/select", post(select::select))
         .route("/api/v1/tools/{tool}", get(tools::one))
         .route("/api/v1/categories", get(tools::categories))
         .route("/api/v1/mcp/integrations", get(tools::integrations))
@@ -260,7 +265,8 @@ fn answer(status: StatusCode, body: &Value) -> Response {
 
 /// What a query or a body says, as far as it is looked at.
 fn said<T: DeserializeOwned>(value: Value, what: &str) -> Result<T, Refusal> {
-    T::deserialize(value).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{what}: {error}")))
+    let wrong = |error: serde_json::Error| format!("{what}: {}", cut(&error.to_string(), LONGEST_FAULT));
+    T::deserialize(value).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, wrong(error)))
 }
 
 impl Asked {

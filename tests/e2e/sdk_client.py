@@ -77,6 +77,9 @@ class SdkClient:
         body = {"toolId": tool, "integration": integration, "parameters": parameters or {}, **more}
         return self.request("POST", "/api/v1/tools/invoke", body)
 
+    def select_tools(self, query: str | list[str], **more: Any) -> Json:
+        return self.request("POST", "/api/v1/tools/select", {"query": query, **more})
+
     def categories(self) -> list[Json]:
         return self.request("GET", "/api/v1/categories")["categories"]
 

@@ -18,6 +18,7 @@ mod poison;
 mod program;
 mod readme;
 mod requests;
+mod select;
 mod settings;
 mod store;
 mod tidy;

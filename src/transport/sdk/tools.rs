@@ -28,7 +28,11 @@ pub(super) async fn list(State(sdk): State<Arc<Sdk>>, asked: Asked) -> Answer {
         offset: asked.number("offset")?,
         page: asked.number("page")?,
     };
-    let (tools, total) = sdk.gateway().live().tools_of(&who.caller, &query);
+    let live = sdk.gateway().live();
+    // The tokens of each tool are counted when somebody asks for the first time.
+    let listed = tokio::task::spawn_blocking(move || live.tools_of(&who.caller, &query)).await;
+    let (tools, total) =
+        listed.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the tools cannot be listed"))?;
     Ok(answer(StatusCode::OK, &json!({ "success": true, "tools": tools, "total": total })))
 }
 
