@@ -20,6 +20,7 @@ mod offer;
 mod page;
 pub mod pin;
 pub mod poison;
+mod related;
 mod sent;
 pub mod surface;
 mod tool;

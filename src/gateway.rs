@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+mod along;
 mod authorize;
 mod cache;
 mod connect;
@@ -31,7 +32,9 @@ mod shape;
 mod strain;
 mod surface;
 mod tend;
+mod together;
 
+pub use along::Along;
 pub use authorize::Subject;
 pub use connect::{Connectable, LinkGuest, QUESTION, Ticket, may_open_links};
 pub use connector::{Connector, State};
@@ -83,6 +86,8 @@ pub struct Limits {
     pub sign_in: SignIn,
     /// What may be added while the server runs.
     pub registry: Rules,
+    /// Whether tools that are used together are learned from calls.
+    pub learn: bool,
 }
 
 /// Everything that answers calls. Cheap to share, never edited: manifests that change make the
@@ -110,6 +115,10 @@ pub struct Gateway {
     cache: cache::Cache,
     /// What tools are found by.
     selector: select::Selector,
+    /// What tools are used together.
+    together: together::Together,
+    /// What tools belong together.
+    web: along::Weaver,
     /// Room for the files of calls, in KiB.
     file_room: Arc<Semaphore>,
     calls: TaskTracker,
@@ -241,6 +250,8 @@ impl Gateway {
             bulletin,
             registry: Registry::new(limits.registry.clone(), &store, &keyring),
             pins: Pins::new(pins, keyring.environment().clone()),
+            together: together::Together::new(limits.learn),
+            web: along::Weaver::default(),
             keyring,
             upstream,
             store,

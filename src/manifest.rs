@@ -27,6 +27,7 @@ mod openapi;
 mod operation;
 mod owner;
 mod query;
+mod relations;
 mod retries;
 mod schema;
 mod service_map;
@@ -52,6 +53,7 @@ pub use openapi::{Choice as OperationChoice, Mend, MendParameter, OpenApiSetting
 pub use operation::{GatewayOperation, ItemsOperation, Operation};
 pub use owner::Owner;
 pub use query::Query;
+pub use relations::{MOST_RELATIONS, Relations};
 pub use retries::Retries;
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::access::SignIn;
 use super::list::Draft;
 use super::page::{self, ShownPages, Viewer};
+use super::related::Related;
 use super::tool::{Looks, Said};
 use super::{Catalog, Declared, Entry, GENERAL, Lists, Names, Offer, Place, Rename, Server, Unavailable, Why, sent};
 use crate::caller::{Access, Caller};
@@ -37,6 +38,7 @@ pub(super) fn build(offered: &[Offered<'_>], pages: &ShownPages, sign_in: SignIn
         templates: Draft::default(),
         prompts: Draft::default(),
         foreign: Vec::new(),
+        related: Related::default(),
     };
     for connector in offered {
         builder.add(connector);
@@ -60,6 +62,8 @@ struct Builder<'a> {
     prompts: Draft,
     /// Templates that are no page of ours: the address, and where it is said.
     foreign: Vec<(String, Problem)>,
+    /// Tools that others name.
+    related: Related,
 }
 
 impl Builder<'_> {
@@ -69,6 +73,7 @@ impl Builder<'_> {
         self.catalog.access.insert(connector.id.clone(), self.sign_in.to_connector(connector));
         let category = slug(connector.category.as_deref().unwrap_or(GENERAL));
         self.catalog.categories.insert(connector.id.clone(), category.into());
+        self.related.meet(offered);
         match &offered.offer {
             None => self.add_declared(offered, &names),
             Some(offer) => {
@@ -78,6 +83,9 @@ impl Builder<'_> {
                     let declared = connector.tools.iter().enumerate().find(|(_, declared)| declared.name == own);
                     let declared = declared.map(|(index, tool)| (format!("/tools/{index}"), tool));
                     let looks = self.looks(offered.checked, declared.as_ref().map(|(at, tool)| (at.as_str(), *tool)));
+                    if let Some((at, tool)) = &declared {
+                        self.related.note(offered.checked, at, tool);
+                    }
                     let unnamed;
                     let said = if let Some((_, declared)) = declared {
                         declared
@@ -141,7 +149,9 @@ impl Builder<'_> {
             } else {
                 // What an MCP server takes, it judges itself.
                 let validators = (!matches!(connector.adapter, AdapterSettings::Mcp(_))).then(|| validators.clone());
-                let looks = self.looks(checked, Some((&format!("/tools/{index}"), tool)));
+                let at = format!("/tools/{index}");
+                let looks = self.looks(checked, Some((&at, tool)));
+                self.related.note(checked, &at, tool);
                 self.push(Entry::new(public, &self.said(connector, tool, &looks), validators), &looks);
             }
         }
@@ -153,6 +163,7 @@ impl Builder<'_> {
         for Declared { tool, validators, at, .. } in &offer.declared {
             let Some(public) = self.publish(offered, names, &tool.name, at) else { continue };
             let looks = self.looks(offered.checked, Some((at, tool)));
+            self.related.note(offered.checked, at, tool);
             let said = self.said(connector, tool, &looks);
             self.push(Entry::new(public, &said, Some(validators.clone())), &looks);
         }
@@ -317,6 +328,7 @@ impl Builder<'_> {
         };
         let foreign = self.foreign.iter().filter(|(address, _)| missing(address)).map(|(_, problem)| problem.clone());
         self.problems.extend(foreign.collect::<Vec<_>>());
+        self.problems.extend(self.related.missing(&self.catalog));
         self.catalog.lists = Lists {
             tools: self.tools.finish(),
             resources,

@@ -14,7 +14,7 @@ use crate::caller::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
     Annotations, Arguments, Audience, Connector, FileArgument, GatewayOperation, ItemsOperation, Method, Operation,
-    Retries, SecurityScheme, Tool, Validators, Widget, explain,
+    Relations, Retries, SecurityScheme, Tool, Validators, Widget, explain,
 };
 use crate::name::{ConnectorId, shown};
 use crate::select::tokens;
@@ -55,6 +55,8 @@ pub struct Entry {
     pub files: IndexMap<String, FileArgument>,
     /// The tokens of its descriptor, once somebody counted them.
     exact: OnceLock<usize>,
+    /// The tools it belongs together with, when its manifest says.
+    pub relations: Option<Box<Relations>>,
     schema: Value,
     /// None, when another MCP server judges what it is called with.
     validators: Option<Validators>,
@@ -100,6 +102,7 @@ impl Entry {
             pinned: tool.pinned,
             access: said.access.clone(),
             files: tool.files.clone(),
+            relations: (!tool.relations.is_empty()).then(|| Box::new(tool.relations.clone())),
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
             retries: tool.retry.over(&connector.retries),
             cache: tool.cache_seconds.map(|seconds| Duration::from_secs(seconds.get())),

@@ -125,7 +125,12 @@ impl Gateway {
     async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
         let ToolCall { name, params } = call;
         let (live, entry) = self.tool(&name, &caller, &downstream.view).await?;
-        self.travel(caller, &live, &entry, (params, downstream)).await
+        let mark = self.together.mark(&caller, &downstream);
+        let outcome = self.travel(caller, &live, &entry, (params, downstream)).await?;
+        if !outcome.is_error() {
+            self.learn(mark.as_ref(), &live, &entry);
+        }
+        Ok(outcome)
     }
 
     /// Calls a tool of one connector by its own name, for another call. Published names are no use here: they may be

@@ -38,6 +38,7 @@ impl Gateway {
             tasks.spawn(async move { keyring.tend(stop_logins).await });
             tasks.spawn(Arc::clone(&self).deploy_all(stop.clone()));
             tasks.spawn(Arc::clone(&self).keep_pins(stop.clone()));
+            tasks.spawn(Arc::clone(&self).keep_together(stop.clone()));
         }
         loop {
             let now = Arc::clone(&live.borrow_and_update());

@@ -12,6 +12,7 @@ mod credentials;
 mod http;
 mod links;
 mod openapi;
+mod relations;
 
 pub use collection::compile_items;
 
@@ -64,6 +65,7 @@ pub(super) fn check(document: &Document, root: &str, connector: &mut Connector) 
         checker.tool(&at, tool, &connector.adapter);
     }
     checker.links(connector);
+    checker.relations(connector);
     (validators, checker.problems)
 }
 

@@ -19,6 +19,7 @@ use super::{
     openapi::OpenApiSettings,
     operation::Operation,
     owner::Owner,
+    relations::Relations,
     retries::Retries,
     widget::{PageOptions, Widget},
 };
@@ -285,6 +286,9 @@ pub struct Tool {
     /// Arguments that are files of the person who asks; the client uploads them, and they are fetched from it.
     #[serde(default)]
     pub files: Ordered<FileArgument>,
+    /// The tools it belongs together with.
+    #[serde(default)]
+    pub relations: Relations,
 }
 
 impl Tool {
@@ -310,6 +314,7 @@ impl Tool {
             run: None,
             operation: None,
             files: Ordered::new(),
+            relations: Relations::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     file::FileArgument,
     http::{Method, Response},
     model::{Annotations, Ordered, SecurityScheme},
+    relations::Relations,
     retries::Retries,
     widget::Widget,
 };
@@ -161,6 +162,9 @@ pub struct Mend {
     /// How to read its answers, instead of the adapter's way.
     #[serde(default)]
     pub response: Option<Response>,
+    /// The tools it belongs together with, beside those that the document links it to.
+    #[serde(default)]
+    pub relations: Relations,
 }
 
 /// What is mended in one parameter.

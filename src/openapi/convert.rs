@@ -13,7 +13,7 @@ use super::{
     choice,
     dialect::Dialect,
     facts::View,
-    more::{self, Link},
+    more::{self, Leads},
     name,
     node::{Documents, Node},
     operation::{self, Operation},
@@ -59,7 +59,7 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
         proofs: &proofs,
         base: converted.base.as_ref().and_then(|base| base.as_ref().ok()).cloned(),
         places: by_operation(&operations),
-        links: Vec::new(),
+        leads: Vec::new(),
         patterns: Patterns::default(),
         promises: HashMap::new(),
     };
@@ -90,7 +90,7 @@ pub fn convert(source: &Source<'_>, settings: &OpenApiSettings) -> Result<Conver
             }
         }
     }
-    more::tell(&mut converted.tools, &maker.links);
+    more::tell(&mut converted.tools, &maker.leads);
     converted.remarks = documents.take_remarks();
     converted.security = proofs;
     Ok(converted)
@@ -173,7 +173,7 @@ struct Maker<'m, 'a> {
     base: Option<Url>,
     places: HashMap<&'m str, &'m str>,
     /// Where results go on, by the place of the operation they come from.
-    links: Vec<(String, Vec<Link>)>,
+    leads: Vec<Leads>,
     patterns: Patterns,
     promises: HashMap<Vec<usize>, Promise>,
 }
@@ -192,10 +192,11 @@ impl<'a> Maker<'_, 'a> {
         let (base, base_from_afar) = base.map_or((None, false), |(base, from_afar)| (Some(base), from_afar));
         let hint = more::pages(&view, &answer, &arranged.names);
         let description = mend.and_then(|mend| mend.description.clone());
-        let description = description.unwrap_or_else(|| {
-            self.links.push((operation.place.clone(), more::links(&view, &answer, &self.places)));
-            describe(&view, operation, hint)
-        });
+        let links = more::links(&view, &answer, &self.places);
+        // What the manifest says of it stays as it is.
+        let told = description.is_none();
+        self.leads.push(Leads { place: operation.place.clone(), links, told });
+        let description = description.unwrap_or_else(|| describe(&view, operation, hint));
         let mut tool = Tool::named(name.to_owned(), description);
         let title = operation.node.text("summary").map(|summary| text::line(summary, LONGEST_TITLE * 2));
         tool.title = title.filter(|title| !title.is_empty() && title.chars().count() <= LONGEST_TITLE);
@@ -319,6 +320,7 @@ fn apply(tool: &mut Tool, mend: &Mend) {
     tool.timeout_ms = mend.timeout_ms;
     tool.cache_seconds = mend.cache_seconds;
     tool.retry = mend.retry.clone();
+    tool.relations.clone_from(&mend.relations);
 }
 
 /// Which argument stands where. Method and path come from elsewhere.

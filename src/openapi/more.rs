@@ -9,6 +9,7 @@ use super::{
     output::Answer,
     text,
 };
+use crate::manifest::MOST_RELATIONS;
 
 /// Links that are told of.
 const MOST_LINKS: usize = 3;
@@ -106,6 +107,15 @@ pub(super) fn pages<'a>(view: &View<'_, 'a>, answer: &Answer<'a>, names: &[(Stri
     page.or(offset).filter(|_| goes_on).map(|it| format!("For more, raise `{it}`."))
 }
 
+/// Where an operation's results go.
+pub(super) struct Leads {
+    /// The operation's place.
+    pub(super) place: String,
+    pub(super) links: Vec<Link>,
+    /// Whether its description tells of them.
+    pub(super) told: bool,
+}
+
 /// A result's part that goes into another operation.
 pub(super) struct Link {
     /// The other operation's place.
@@ -140,7 +150,7 @@ pub(super) fn links<'a>(view: &View<'_, 'a>, answer: &Answer<'a>, places: &HashM
 
 /// Tells of links to operations that became tools, before the last line of each description. Tools are named by their
 /// requests: what clients call them is decided later.
-pub(super) fn tell(tools: &mut [ApiTool], links: &[(String, Vec<Link>)]) {
+pub(super) fn tell(tools: &mut [ApiTool], leads: &[Leads]) {
     let by_place: HashMap<&str, usize> =
         tools.iter().enumerate().map(|(index, tool)| (tool.place.as_str(), index)).collect();
     let sentence = |link: &Link| {
@@ -151,11 +161,24 @@ pub(super) fn tell(tools: &mut [ApiTool], links: &[(String, Vec<Link>)]) {
         Some(format!("The result's `{}` goes into the tool for `{request}` as `{argument}`.", link.from))
     };
     let mut said: Vec<(usize, String)> = Vec::new();
-    for (place, links) in links {
+    let mut next: Vec<(usize, Vec<String>)> = Vec::new();
+    for Leads { place, links, told } in leads {
+        let Some(index) = by_place.get(place.as_str()) else { continue };
         let mut sentences: Vec<String> = links.iter().filter_map(sentence).take(MOST_LINKS).collect();
         sentences.dedup();
-        if let (Some(index), false) = (by_place.get(place.as_str()), sentences.is_empty()) {
+        if *told && !sentences.is_empty() {
             said.push((*index, sentences.join(" ")));
+        }
+        let after = links.iter().filter_map(|link| by_place.get(link.target.as_str())).filter(|after| *after != index);
+        next.push((*index, after.filter_map(|after| Some(tools.get(*after)?.tool.name.clone())).collect()));
+    }
+    for (index, names) in next {
+        let Some(tool) = tools.get_mut(index) else { continue };
+        let precedes = &mut tool.tool.relations.precedes;
+        for name in names {
+            if precedes.len() < MOST_RELATIONS && !precedes.contains(&name) {
+                precedes.push(name);
+            }
         }
     }
     for (index, sentences) in said {

@@ -47,6 +47,16 @@ fn a_collision_names_both_and_keeps_the_first() {
 }
 
 #[test]
+fn a_relation_to_a_tool_that_another_connector_lacks_is_warned_of() {
+    let mut first = tool("first", "GET");
+    first["relations"] = json!({ "precedes": ["b.second", "b.secnod", "later.anything"] });
+    let (catalog, problems) = catalog(&json!([http("a", &json!([first])), http("b", &json!([tool("second", "GET")]))]));
+    assert!(catalog.entries()[0].relations.is_some() && catalog.entries()[1].relations.is_none());
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(problem.contains("b has no tool `secnod`; did you mean `second`?"), "{problem}");
+}
+
+#[test]
 fn all_four_hints_are_said_and_follow_from_the_method() {
     let (catalog, _) = catalog(&json!([http("a", &json!([tool("g", "GET"), tool("p", "POST"), tool("d", "DELETE")]))]));
     let hints: Vec<String> =

@@ -17,6 +17,7 @@ mod pins;
 mod poison;
 mod program;
 mod readme;
+mod relations;
 mod requests;
 mod select;
 mod settings;

@@ -85,6 +85,34 @@ fn a_key_that_stands_twice_is_refused() {
 }
 
 #[test]
+fn relations_name_tools_that_are_there() {
+    let tool =
+        |name: &str, relations: Value| json!({ "name": name, "description": "d", "run": {}, "relations": relations });
+    let names = json!(["b", "x.b", "bb", "a", "x.a", "x.c", "y.anything", "no tool"]);
+    let tools = [tool("a", json!({ "dependsOn": names })), tool("b", json!({ "precedes": vec!["a"; 21] }))];
+    let connector = |tools: &[Value]| {
+        let adapter = json!({ "kind": "command", "program": "true" });
+        json!({ "id": "x", "name": "n", "version": "1", "adapter": adapter, "tools": tools }).to_string()
+    };
+    let found = problems("x.json", &connector(&tools));
+    assert!(found.iter().any(|it| it.contains("/tools/1/relations/precedes")), "{found:?}");
+    let found = problems("x.json", &connector(&[tools[0].clone(), tool("b", json!({}))]));
+    let expected = [
+        ("/2", "no tool of this connector is called `bb`; did you mean `b`?"),
+        ("/3", "names the tool itself"),
+        ("/4", "names the tool itself"),
+        ("/5", "no tool of this connector is called `c`"),
+        ("/7", "one of another connector is named as `connector.tool`"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (place, message) in expected {
+        let is_said =
+            |it: &&String| it.contains(&format!("/tools/0/relations/dependsOn{place} ")) && it.contains(message);
+        assert!(found.iter().any(|it| is_said(&it)), "{place} {message}: {found:#?}");
+    }
+}
+
+#[test]
 fn references_take_values_from_the_environment() {
     let environment =
         Environment::new([("A", "1"), ("EMPTY", "")].map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -335,8 +335,15 @@ fn a_link_names_the_tool_that_goes_on() {
             .description
             .contains("The result's `id` goes into the tool for `GET /users/{userId}` as `userId`.")
     );
+    assert_eq!(converted.tools[0].tool.relations.precedes, [converted.tools[1].tool.name.clone()]);
     let alone = self::converted(&document, json!({ "exclude": [{ "methods": ["GET"] }] }));
     assert!(!alone.tools[0].tool.description.contains("goes into"));
+    assert!(alone.tools[0].tool.relations.is_empty());
+    // A description of one's own stays as it is, and so do relations.
+    let mend = json!({ "description": "Mine.", "relations": { "dependsOn": ["other.tool"] } });
+    let mended = self::converted(&document, json!({ "operations": { "users/create": mend } }));
+    assert_eq!(mended.tools[0].tool.description, "Mine.");
+    assert_eq!(mended.tools[0].tool.relations.named().count(), 2);
 }
 
 #[test]
