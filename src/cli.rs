@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 mod add;
 mod approve;
+mod bench;
 mod call;
 mod check;
 mod connect;
@@ -51,6 +52,8 @@ enum Command {
     List(FormatArgs),
     /// Find the tools that fit what has to be done, as models do that search for tools
     Select(select::SelectArgs),
+    /// Measure: how well tools are found
+    Bench(bench::BenchArgs),
     /// Call one tool the way a client would
     Call(CallArgs),
     /// Let a connector act for you, the person at this machine, where its calls take that you agree
@@ -240,6 +243,9 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     if matches!(cli.command, Command::Schema) {
         return schema();
     }
+    if let Command::Bench(args) = &cli.command {
+        return bench::bench(args);
+    }
     if let Command::Doctor(args) = &cli.command
         && args.is_elsewhere()
     {
@@ -269,7 +275,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Keys(args) => keys::run(&config, &args),
         Command::Users(args) => users::users(config, environment, args),
         Command::Doctor(args) => doctor::doctor(config, &environment, &args),
-        Command::Schema => Ok(()),
+        Command::Schema | Command::Bench(_) => Ok(()),
     }
 }
 

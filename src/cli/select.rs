@@ -83,7 +83,7 @@ fn table(told: &[Told<'_>], explain: bool) -> Table {
     for (rank, (pick, tier)) in told.iter().enumerate() {
         let cells = [(rank + 1).to_string(), pick.entry.name.clone(), format!("{:.3}", pick.score)];
         table.add_row(cells.into_iter().chain([tier.unwrap_or("-").to_owned(), line(pick)]));
-        for (part, value, adds) in pick.why.parts.iter().filter(|_| explain) {
+        for (part, value, adds) in pick.why.parts().iter().filter(|_| explain) {
             let said = format!("{part} {value:.3}");
             table.add_row([String::new(), format!("  {said}"), format!("{adds:+.3}")]);
         }
@@ -101,7 +101,7 @@ fn report(told: &[Told<'_>], tokens: usize, chosen: &Selection) -> Value {
         let part = |(part, value, adds): &(&'static str, f32, f32)| {
             ((*part).to_owned(), json!({ "value": value, "adds": adds }))
         };
-        why.parts.iter().map(part).collect::<Map<_, _>>()
+        why.parts().iter().map(part).collect::<Map<_, _>>()
     };
     let tool = |(rank, (pick, tier)): (usize, &Told<'_>)| {
         json!({

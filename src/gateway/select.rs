@@ -79,7 +79,7 @@ impl Shelves {
             .map(|it| (it, about(it), mine.remove(it.checked.connector.id.as_str()).unwrap_or_default()))
             .collect();
         let tags: Vec<Vec<String>> =
-            shelves.iter().map(|(.., mine)| mine.iter().map(|entry| entry.tags.join(" ")).collect()).collect();
+            shelves.iter().map(|(it, _, mine)| mine.iter().map(|entry| tags(it, entry)).collect()).collect();
         let cards: Vec<Vec<Card<'_>>> = shelves
             .iter()
             .zip(&tags)
@@ -186,8 +186,14 @@ fn range(found: &[Ranked]) -> (f32, f32) {
 /// What a connector is called.
 fn about(connector: &Connector) -> String {
     let manifest = &connector.checked.connector;
-    let category = manifest.category.as_deref().unwrap_or_default();
-    format!("{} {} {category} {}", manifest.id, manifest.name, manifest.tags.join(" "))
+    format!("{} {}", manifest.id, manifest.name)
+}
+
+/// Words that a tool is found by beside what it says of itself.
+fn tags(connector: &Connector, entry: &Entry) -> String {
+    let manifest = &connector.checked.connector;
+    let words = entry.tags.iter().chain(&manifest.tags).chain(&manifest.category);
+    words.map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn card<'a>(about: &'a str, tags: &'a str, entry: &'a Entry) -> Card<'a> {

@@ -105,6 +105,12 @@ impl Index {
         self.items == 0
     }
 
+    /// About how many bytes it takes.
+    pub fn size(&self) -> usize {
+        let shelves: usize = self.shelves.iter().map(|(_, shelf)| shelf.size()).sum();
+        shelves + size_of_val(self.words.as_slice()) + size_of_val(self.places.as_slice())
+    }
+
     /// The tools that fit a wish best, the best first, of those that `sees` lets be seen: all others count for nothing.
     pub fn rank(&self, wish: &str, sees: &dyn Fn(usize) -> bool) -> Vec<Ranked> {
         find(self, wish, sees)

@@ -24,11 +24,14 @@ pub struct SetTool {
     /// Names it in the set.
     pub id: String,
     server: String,
-    name: String,
+    /// Its name within its server.
+    pub name: String,
+    /// What it is for.
     #[serde(default)]
-    description: String,
+    pub description: String,
+    /// What it takes.
     #[serde(default)]
-    input_schema: Value,
+    pub input_schema: Value,
 }
 
 /// A question, and what it needs.

@@ -160,6 +160,17 @@ impl Shelf {
         self.words.iter().enumerate().map(|(at, word)| (*word, self.postings_at(at)))
     }
 
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        let doc = |doc: &Doc| size_of_val(doc) + doc.name.len() + size_of_val(&*doc.words) + size_of_val(&*doc.pieces);
+        self.docs.iter().map(doc).sum::<usize>()
+            + self.vectors.len()
+            + size_of_val(self.scales.as_slice())
+            + size_of_val(self.words.as_slice())
+            + size_of_val(self.ends.as_slice())
+            + size_of_val(self.postings.as_slice())
+    }
+
     fn add(&mut self, card: &Card<'_>, digest: u64, mut post: impl FnMut(Word, f32)) {
         let (names, said) = parameters(card.schema);
         let names = names.join(" ");
