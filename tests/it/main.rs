@@ -18,6 +18,7 @@ mod poison;
 mod program;
 mod readme;
 mod relations;
+mod ranking;
 mod requests;
 mod select;
 mod settings;
