@@ -45,6 +45,8 @@
 //! | adapter | the code that speaks for one *kind* of connector |
 //! | manifest | the declaration, a file |
 //! | catalog, entry | all tools of all connectors, one snapshot; one of them |
+//! | view, profile | what one client is shown of the catalog, and how; a view with a name |
+//! | front | the tools by which a client that searches finds and calls the others |
 //! | caller | the proven principal of a request |
 //! | credential | what we show an upstream |
 //! | keyring | everything credentials are found with: variables, files, Vault, the safe |

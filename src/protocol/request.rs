@@ -13,8 +13,9 @@ use super::present::{Helps, dressed, from_error, member, present, result_meta};
 use super::server::Server;
 use crate::call::{Downstream, Era, ToolCall};
 use crate::caller::Caller;
-use crate::catalog::{Catalog, List, Place, Viewer, in_step, view::View};
-use crate::error::Error;
+use crate::catalog::view::{Exposure, View};
+use crate::catalog::{Catalog, List, Place, Viewer, in_step};
+use crate::error::{Error, ErrorKind};
 use crate::gateway::{Request, may_open_links};
 use crate::params::{Params, mentions};
 
@@ -122,7 +123,15 @@ impl Server {
         let state = if opens_links { params.read("requestState") } else { None };
         let helps = Helps { sign_in_at: self.sign_in_at.as_deref(), opens_links, state };
         let outcome = match self.front_of(&name, caller, &downstream.view) {
-            None => self.gateway.call(caller.clone(), ToolCall { name, params }, downstream).await,
+            None => {
+                let is_searched = downstream.view.exposure == Exposure::Search;
+                let called = self.gateway.call(caller.clone(), ToolCall { name, params }, downstream).await;
+                // A model that has seen no list has to be told where names are found.
+                called.map_err(|error| {
+                    let is_lost = is_searched && error.kind() == ErrorKind::UnknownTool;
+                    if is_lost { error.adding("; search_tools finds tools") } else { error }
+                })
+            }
             Some(front) => Box::pin(self.call_front(caller, (front, &name), params, downstream)).await,
         };
         present(outcome, era, &helps)

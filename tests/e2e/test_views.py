@@ -234,6 +234,8 @@ def test_what_is_outside_a_view_is_unknown_there(server: Server) -> None:
     refused = error(call_at(server, "?tools=shop", "kit_echo", {"text": "x"}))["message"]
     assert "unknown tool" in refused and "kit_" not in refused.removeprefix("unknown tool `kit_echo`")
     assert "shop_order" in error(call_at(server, "?tools=shop", "shop_oder", {}))["message"]
+    lost = error(call_at(server, "?exposure=search", "nothing_alike", {}))["message"]
+    assert lost.endswith("search_tools finds tools")
     inner = result(call_at(server, "?tools=shop&exposure=search", "call_read_tool", through("kit_echo", {"text": "x"})))
     assert inner["isError"] and "unknown tool" in text(inner)
 
