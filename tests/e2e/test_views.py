@@ -120,6 +120,22 @@ def test_who_searches_sees_four_tools_and_pinned_ones_and_calls_all(server: Serv
             assert "search_tools" in (searching.instructions or "")
 
 
+def test_what_a_search_finds_can_be_described_and_called_as_it_says(server: Server) -> None:
+    with client(server, "?profile=mine&exposure=search&tools=shop,kit") as searching:
+        assert names(searching) == FRONT
+        answer = called(searching, "search_tools", {"query": ["split a text into words", "order something"]})
+        assert "structuredContent" not in answer
+        found = {tool["name"]: tool for tool in json.loads(text(answer))["tools"]}
+        assert {"my_kit_words", "my_shop_order"} <= set(found) and all(name.startswith("my_") for name in found)
+        assert found["my_kit_words"]["call"] == "call_write_tool"
+        described = text(called(searching, "describe_tools", {"names": ["my_kit_words", "my_board_read"]}))
+        assert '"name":"my_kit_words"' in described and "outputSchema" in described and "Ada" not in described
+        counted = called(searching, found["my_kit_words"]["call"], through("my_kit_words", {"text": "a b"}))
+        assert counted["structuredContent"]["count"] == 2
+        none = called(searching, "search_tools", {"query": "  "})
+        assert none["isError"] and "query" in text(none)
+
+
 def test_the_four_cost_little_and_are_not_there_where_all_is_listed(server: Server) -> None:
     four = result(Wire(server.base).legacy("tools/list"))["tools"]
     assert not set(FRONT) & {tool["name"] for tool in four}
@@ -333,6 +349,8 @@ def test_who_lacks_a_scope_is_asked_for_the_real_tools_scopes(tmp_path: Path) ->
         reader = Caller(server, new_key(server, "--subject", "reader", "--scopes", "docs:read"))
         assert list(reader.tools()) == FRONT
         assert text(reader.does("call_read_tool", through("docs_read"))) == "read ran"
+        for query in ("walrus dive", "dive", "walrus_dive"):
+            assert "walrus" not in text(reader.does("search_tools", {"query": query}))
         for name in ("walrus_dive", "walrus_dove", "docs_write"):
             answer = result(reader.call("call_read_tool", through(name)))
             assert answer["isError"] and "unknown tool" in text(answer)

@@ -57,7 +57,7 @@ impl Catalog {
     /// Whether a view's list costs more than it may.
     pub fn is_large(&self, view: &View, caller: &Caller) -> bool {
         let mut room = view.budget;
-        self.held(view, caller).any(|entry| match room.checked_sub(cost(entry)) {
+        self.held(view, caller).any(|entry| match room.checked_sub(entry.exact_tokens() + 1) {
             Some(rest) => {
                 room = rest;
                 false
@@ -109,11 +109,6 @@ impl Catalog {
         };
         crate::catalog::hint(name, known.iter().map(AsRef::as_ref))
     }
-}
-
-/// What a model pays to see a tool, in tokens.
-fn cost(entry: &Entry) -> usize {
-    entry.tokens
 }
 
 /// A tool's descriptor under its name in a view.
