@@ -125,9 +125,9 @@ impl Server {
         let outcome = match self.front_of(&name, caller, &downstream.view) {
             None => {
                 let is_searched = downstream.view.exposure == Exposure::Search;
-                let called = self.gateway.call(caller.clone(), ToolCall { name, params }, downstream).await;
+                let answered = self.gateway.call(caller.clone(), ToolCall { name, params }, downstream).await;
                 // A model that has seen no list has to be told where names are found.
-                called.map_err(|error| {
+                answered.map_err(|error| {
                     let is_lost = is_searched && error.kind() == ErrorKind::UnknownTool;
                     if is_lost { error.adding("; search_tools finds tools") } else { error }
                 })
