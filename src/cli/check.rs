@@ -6,16 +6,13 @@ use serde_json::{Value, json};
 use super::{Failure, Format, print, show_problems};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::catalog::view::View;
+use crate::catalog::view::{USUAL_BUDGET, View};
 use crate::config::Config;
 use crate::error::{Problem, Severity};
 use crate::gateway::{Connector, Gateway, Live, Wanted};
+use crate::protocol::front;
 use crate::secret::Environment;
-
-/// A list that costs more is better searched than read.
-const LARGE_LIST: usize = 20_000;
-/// The tokens of the tools that are listed in search mode, at most.
-const MENU: usize = 450;
+use crate::select::tokens;
 
 pub(super) fn check(config: Config, environment: Environment, format: Format) -> Result<(), Failure> {
     // Strictness decides the exit code here, not whether anything is shown.
@@ -27,7 +24,7 @@ pub(super) fn check(config: Config, environment: Environment, format: Format) ->
         let missing = missing(app.gateway(), &live).await;
         let unmatched = app.config().unmatched(&live);
         let problems: Vec<Problem> = live.problems.iter().cloned().chain(missing).chain(unmatched).collect();
-        let costs = Costs::of(app.gateway()).await;
+        let costs = Costs::of(app.gateway(), &live).await;
         let shown = match format {
             Format::Json => format!("{:#}", report(app.config(), &live, &problems, &costs)),
             Format::Text => format!("{}\n{}", text(app.config(), &live), costs.text()),
@@ -55,9 +52,10 @@ struct Costs {
 }
 
 impl Costs {
-    async fn of(gateway: &Gateway) -> Self {
+    async fn of(gateway: &Gateway, live: &Live) -> Self {
         let list = gateway.list_tokens(&Caller::Local, &View::default()).await.unwrap_or_default();
-        Self { list, menu: MENU, answer: Wanted::default().tokens(list) }
+        let menu = tokens::count(front(live.sign_in()));
+        Self { list, menu, answer: Wanted::default().tokens(list) }
     }
 
     fn search(&self) -> usize {
@@ -71,7 +69,7 @@ impl Costs {
             "tokens: the whole list costs {list}, search mode at most {search} ({menu} for its tools, {answer} for an answer)"
         );
         let hint = "set `tools.exposure` to `search` or `auto`, so that models search instead of reading it all";
-        if *list > LARGE_LIST { format!("{costs}\n{hint}") } else { costs }
+        if *list > USUAL_BUDGET { format!("{costs}\n{hint}") } else { costs }
     }
 }
 

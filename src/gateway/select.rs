@@ -154,8 +154,8 @@ impl Shelves {
 
     /// What each query finds, in turns.
     fn rank(&self, seen: &[bool], wanted: &Wanted) -> Vec<Pick> {
-        let sees = |item: usize| seen.get(item).copied().unwrap_or_default();
-        let found: Vec<Vec<Ranked>> = wanted.queries.iter().map(|query| self.index.rank(query, &sees)).collect();
+        let is_seen = |item: usize| seen.get(item).copied().unwrap_or_default();
+        let found: Vec<Vec<Ranked>> = wanted.queries.iter().map(|query| self.index.rank(query, &is_seen)).collect();
         let ranges: Vec<(f32, f32)> = found.iter().map(|found| range(found)).collect();
         let longest = found.iter().map(Vec::len).max().unwrap_or_default();
         let turns = (0..longest).flat_map(|turn| {

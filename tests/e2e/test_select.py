@@ -11,7 +11,9 @@ from harness import Server
 from oauth.gateway import cli, connector, gateway, new_key, tool
 from sdk_client import ApiError, SdkClient
 from test_surface import Folder, manifests_of
-from wire import Json
+from test_views import called, through
+from test_views import client as client_of
+from wire import Json, Wire, result, text
 
 REQUIRED = {"toolId", "name", "description", "integration", "category"}
 
@@ -117,6 +119,26 @@ def test_a_request_that_cannot_be_read_is_refused_with_the_reason(client: SdkCli
     assert "it has to be {query" in refused(client, {"query": "a", "maxTools": -1})
     assert "`tokenBudget` has to be 100 or more" in refused(client, {"query": "a", "tokenBudget": 99})
     assert "categories" in refused(client, {"query": "a", "categories": "b" * 300, "tokenBudget": 100})
+
+
+def test_a_model_searches_reads_what_a_tool_takes_and_calls_it(tmp_path: Path) -> None:
+    with gateway(tmp_path, WEATHER, MAIL, auth={"mode": "none"}) as server, client_of(server, "?exposure=search") as model:
+        steps = {"query": ["weather forecast", "send a letter"], "tokenBudget": 600}
+        found = called(model, "search_tools", steps)
+        assert "structuredContent" not in found and len(found["content"]) == 1
+        first, second, *_ = json.loads(text(found))["tools"]
+        assert first["name"].startswith("weather_") and second["name"].startswith("mail_")
+        assert first["call"] == "call_read_tool"
+        assert all("inputSchema" in tool or "place: string" in tool["signature"] for tool in (first, second))
+        described = called(model, "describe_tools", {"names": [first["name"], "mail_send"]})
+        whole, unknown = json.loads(text(described))["tools"]
+        listed = {tool["name"]: tool for tool in result(Wire(server.base).legacy("tools/list"))["tools"]}
+        assert whole == listed[first["name"]]
+        assert unknown["unknown"] is True and unknown["nearest"][0].startswith("mail_send_")
+        done = called(model, first["call"], through(first["name"], {"place": "Rome"}))
+        assert text(done) == f"{first['name'].removeprefix('weather_')} ran"
+        refused = called(model, "search_tools", {"query": " "})
+        assert refused["isError"] is True and "`query` is missing" in text(refused)
 
 
 def test_the_command_line_shows_what_is_found_and_why(tmp_path: Path) -> None:

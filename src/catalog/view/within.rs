@@ -54,8 +54,13 @@ impl Catalog {
         named.chain(self.held(view, caller).map(|entry| &entry.connector)).collect()
     }
 
-    /// Whether a view's list costs more than it may.
+    /// Whether a view's list costs more than it may. Tokens are counted only where that is not plain to see.
     pub fn is_large(&self, view: &View, caller: &Caller) -> bool {
+        let about: usize = self.held(view, caller).map(|entry| entry.tokens).sum();
+        // No token is shorter than a byte, and in so much text they have far fewer than eight each.
+        if about.saturating_mul(4) <= view.budget || about / 2 > view.budget {
+            return about > view.budget;
+        }
         let mut room = view.budget;
         self.held(view, caller).any(|entry| match room.checked_sub(entry.exact_tokens() + 1) {
             Some(rest) => {
