@@ -262,7 +262,7 @@ impl Config {
             max_result: self.limits.result_bytes,
             sign_in: self.sign_in(mode),
             registry: self.registry.rules(self.data_dir.clone(), environment),
-            learn: true,
+            learn: self.tools.learn,
         }
     }
 

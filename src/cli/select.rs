@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::catalog::view::View;
 use crate::config::Config;
-use crate::gateway::{Pick, Selection, Wanted};
+use crate::gateway::{Along, Pick, Selection, Wanted};
 use crate::secret::Environment;
 use crate::select::{Why, signature};
 
@@ -65,6 +65,9 @@ pub(super) fn select(config: Config, environment: Environment, args: SelectArgs)
         Format::Json => print(&format!("{:#}", report(&told, tokens, &chosen)))?,
         Format::Text => {
             print(&table(&told, args.explain).to_string())?;
+            for along in &chosen.related {
+                print(&format!("also {}: {} {}", along.entry.name, along.why, along.of.name))?;
+            }
             print(&sum(tokens, &chosen))?;
         }
     }
@@ -116,8 +119,18 @@ fn report(told: &[Told<'_>], tokens: usize, chosen: &Selection) -> Value {
             "why": why(&pick.why),
         })
     };
+    let along = |along: &Along| {
+        json!({
+            "name": along.entry.name,
+            "why": along.why,
+            "of": along.of.name,
+            "confidence": along.confidence,
+            "required": along.required,
+        })
+    };
     json!({
         "tools": told.iter().enumerate().map(tool).collect::<Vec<_>>(),
+        "related": chosen.related.iter().map(along).collect::<Vec<_>>(),
         "tokens": { "answer": tokens, "budget": chosen.budget, "list": chosen.list_tokens },
     })
 }

@@ -8,16 +8,18 @@ use serde_json::Value;
 
 mod answer;
 mod offer;
+mod related;
 mod wanted;
 
 pub use offer::Selected;
 pub use wanted::Wanted;
 
 use super::inventory::{goes_by, is_category};
-use super::{Connector, Gateway, Live};
+use super::{Along, Connector, Gateway, Live};
 use crate::caller::Caller;
 use crate::catalog::{Entry, view::View};
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::ConnectorId;
 use crate::select::{Card, Index, Ranked, Why, tokens};
 
 /// Tools whose tokens are counted before the first answer. Where there are more, the rest is counted in the
@@ -42,6 +44,8 @@ pub struct Pick {
 pub struct Selection {
     /// The tools, the best first.
     pub picks: Vec<Pick>,
+    /// What comes along with them.
+    pub related: Vec<Along>,
     /// The tokens of the whole list that the caller would see.
     pub list_tokens: usize,
     /// The tokens that an answer may have.
@@ -140,16 +144,20 @@ impl Shelves {
         (seen, list)
     }
 
-    /// Leaves those of the wanted categories and connectors.
-    fn narrow(&self, seen: &mut [bool], caller: &Caller, wanted: &Wanted) {
+    /// Leaves those of the wanted categories and connectors; gives these connectors.
+    fn narrow(&self, seen: &mut [bool], caller: &Caller, wanted: &Wanted) -> HashSet<ConnectorId> {
+        let mut allowed = HashSet::new();
         for (connector, place) in &self.places {
             let is_in = |names: &[String], is: &dyn Fn(&str) -> bool| names.is_empty() || names.iter().any(|it| is(it));
             let stays = is_in(&wanted.categories, &|name| is_category(connector, name))
                 && is_in(&wanted.connectors, &|name| goes_by(connector, caller, name));
-            if !stays {
+            if stays {
+                allowed.insert(connector.checked.connector.id.clone());
+            } else {
                 seen.get_mut(place.clone()).unwrap_or_default().fill(false);
             }
         }
+        allowed
     }
 
     /// What each query finds, in turns.
@@ -240,10 +248,10 @@ impl Gateway {
         wanted.check()?;
         let shelves = self.shelves().await?;
         let (mut seen, list_tokens) = shelves.seen(caller, view);
-        shelves.narrow(&mut seen, caller, wanted);
-        // What comes along with tools that were found (related ones, required ones) is to be put behind these.
-        let picks = shelves.rank(&seen, wanted);
-        Ok(Selection { picks, list_tokens, budget: wanted.tokens(list_tokens) })
+        let allowed = shelves.narrow(&mut seen, caller, wanted);
+        let mut picks = shelves.rank(&seen, wanted);
+        let related = self.bring_along((caller, view), &allowed, (&mut picks, wanted.tools())).await;
+        Ok(Selection { picks, related, list_tokens, budget: wanted.tokens(list_tokens) })
     }
 
     /// How many tokens the whole list has that a caller sees in a view, counted to the last one.

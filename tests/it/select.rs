@@ -141,7 +141,8 @@ async fn ten_thousand_answers_hold_their_budget_and_none_is_empty() {
         let most = if round % 20 == 0 { 5_000 } else { 500 };
         let budget = 100 + dice.below(most);
         let names = picks.len();
-        let answer = Selection { picks, list_tokens: 0, budget }.answer(&Caller::Local, &View::default());
+        let answer =
+            Selection { picks, related: Vec::new(), list_tokens: 0, budget }.answer(&Caller::Local, &View::default());
         let counted = tokens::count(&answer.text);
         assert!(counted <= budget && counted == answer.tokens, "{counted} of {budget}: {}", answer.text);
         let value: Value = serde_json::from_str(&answer.text).unwrap();

@@ -21,6 +21,8 @@ const LONGEST_DESCRIPTION: usize = 1000;
 const LONGEST_LINE: usize = 100;
 /// In how many ways a tool can be said.
 const TIERS: [&str; 4] = ["schema", "signature", "line", "name"];
+/// The second of them.
+pub(super) const SIGNATURE: usize = 1;
 /// Tools that are described at once.
 const MOST_DESCRIBED: usize = 10;
 /// Tokens of descriptions when nobody says how many.
@@ -54,7 +56,7 @@ fn needs(caller: &Caller, entry: &Entry) -> Option<Vec<String>> {
 }
 
 /// One tool, in one of the ways.
-fn said(entry: &Entry, name: &str, caller: &Caller, tier: usize) -> Value {
+pub(super) fn said(entry: &Entry, name: &str, caller: &Caller, tier: usize) -> Value {
     const NOTHING: &Value = &Value::Null;
     let schema = entry.descriptor.get("inputSchema").unwrap_or(NOTHING);
     let description = text(entry, "description");
@@ -88,6 +90,7 @@ impl Selection {
             let said = |pick: &Pick| said(&pick.entry, &view.public_name(&pick.entry.name), caller, tier).to_string();
             self.picks.get(item).map(said).unwrap_or_default()
         };
+        let along = self.said_along(caller, view);
         let whole = |items: &[crate::select::Said], left: usize| {
             let items: Vec<&str> = items.iter().map(|said| said.text.as_str()).collect();
             let more = match (items.len() + left, left) {
@@ -95,7 +98,7 @@ impl Selection {
                 (_, 0) => String::new(),
                 (_, left) => format!(r#","more":{left}"#),
             };
-            format!(r#"{{"tools":[{}]{more}}}"#, items.join(","))
+            format!(r#"{{"tools":[{}]{along}{more}}}"#, items.join(","))
         };
         let pack = Pack {
             budget: self.budget,

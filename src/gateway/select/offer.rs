@@ -8,8 +8,9 @@ use super::{Pick, Wanted};
 use crate::caller::Caller;
 use crate::catalog::view::View;
 use crate::error::Result;
+use crate::gateway::Along;
 use crate::gateway::inventory::tool;
-use crate::gateway::{Connector, Gateway};
+use crate::gateway::{Connector, Gateway, Live};
 use crate::select::{Pack, first_sentence};
 
 /// The tools that are said with all their parameters, at most; they take half of the budget at most.
@@ -44,19 +45,27 @@ impl Selected {
 impl Gateway {
     /// The tools that fit best, as the HTTP API gives them: the best with their parameters, the others without.
     pub async fn selected(&self, caller: &Caller, wanted: Wanted) -> Result<Selected> {
-        let Wanted { max_tools, token_budget, .. } = wanted;
-        let (max_tools, token_budget) = (max_tools.or(Some(TOOLS)), token_budget.or(Some(TOKENS)));
+        let Wanted { max_tools: given, token_budget, .. } = wanted;
+        let (max_tools, token_budget) = (given.or(Some(TOOLS)), token_budget.or(Some(TOKENS)));
         let selection = self.select(caller, &View::default(), &Wanted { max_tools, token_budget, ..wanted }).await?;
         let live = self.live();
-        let here = selection.picks.iter().filter_map(|pick| Some((live.connectors.get(&pick.entry.connector)?, pick)));
-        let here: Vec<(&Arc<Connector>, &Pick)> = here.collect();
+        let all = selection.with_related();
+        // Whoever says how many gets no more; else what comes along has its own places.
+        let here = all.iter().take(given.unwrap_or(usize::MAX)).filter_map(|(pick, along)| {
+            let relation = along.and_then(|along| relation(&live, along, caller));
+            Some((live.connectors.get(&pick.entry.connector)?, pick, relation))
+        });
+        let here: Vec<(&Arc<Connector>, &Pick, Option<Value>)> = here.collect();
         let pack = Pack {
             budget: selection.budget,
             items: here.len(),
             tiers: 1 + DESCRIPTIONS.len(),
             longest: (WHOLE, selection.budget / 2),
             say: &|item, tier| {
-                here.get(item).map(|(connector, pick)| said(connector, pick, caller, tier)).unwrap_or_default()
+                let say = |(connector, pick, relation): &(&Arc<Connector>, &Pick, Option<Value>)| {
+                    said(connector, (pick, relation.as_ref()), caller, tier)
+                };
+                here.get(item).map(say).unwrap_or_default()
             },
             whole: &|items, _| {
                 let items: Vec<&str> = items.iter().map(|said| said.text.as_str()).collect();
@@ -68,7 +77,18 @@ impl Gateway {
     }
 }
 
-fn said(connector: &Connector, pick: &Pick, caller: &Caller, tier: usize) -> String {
+/// How a tool belongs to another.
+fn relation(live: &Live, along: &Along, caller: &Caller) -> Option<Value> {
+    let of = tool(live.connectors.get(&along.of.connector)?, &along.of, caller);
+    let mut relation = json!({ "why": along.why, "of": of.get("toolId") });
+    if !along.required {
+        let confidence = (f64::from(along.confidence) * 100.0).round() / 100.0;
+        relation.as_object_mut()?.insert("confidence".into(), json!(confidence));
+    }
+    Some(relation)
+}
+
+fn said(connector: &Connector, (pick, relation): (&Pick, Option<&Value>), caller: &Caller, tier: usize) -> String {
     let mut said = tool(connector, &pick.entry, caller);
     let Some(members) = said.as_object_mut() else { return String::new() };
     if let Some(most) = tier.checked_sub(1).and_then(|tier| DESCRIPTIONS.get(tier)) {
@@ -80,5 +100,6 @@ fn said(connector: &Connector, pick: &Pick, caller: &Caller, tier: usize) -> Str
     // Three digits are enough to compare by, and nothing that was found is worth nothing.
     let relevance = (f64::from(pick.relevance) * 1000.0).round().max(1.0) / 1000.0;
     members.insert("relevanceScore".into(), json!(relevance));
+    members.extend(relation.map(|relation| ("relation".to_owned(), relation.clone())));
     said.to_string()
 }
