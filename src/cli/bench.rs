@@ -116,7 +116,7 @@ fn clock() -> Duration {
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = clock();
     let done = work();
-    (done, (clock() - start).as_secs_f64() * 1000.0)
+    (done, clock().saturating_sub(start).as_secs_f64() * 1000.0)
 }
 
 fn measured(folder: &Path) -> Result<Figures, Failure> {

@@ -72,16 +72,15 @@ pub(super) struct Selector {
 }
 
 impl Shelves {
-    fn of(before: &Self, live: Arc<Live>) -> Self {
+    fn of(before: &Self, live: &Arc<Live>) -> Self {
         let mut mine: HashMap<&str, Vec<&Arc<Entry>>> = HashMap::new();
         for entry in live.catalog.entries() {
             mine.entry(entry.connector.as_str()).or_default().push(entry);
         }
-        let shelves: Vec<(&Arc<Connector>, String, Vec<&Arc<Entry>>)> = live
-            .connectors
-            .values()
-            .map(|it| (it, about(it), mine.remove(it.checked.connector.id.as_str()).unwrap_or_default()))
-            .collect();
+        let mut shelf = |it: &'_ Arc<Connector>| {
+            (Arc::clone(it), about(it), mine.remove(it.checked.connector.id.as_str()).unwrap_or_default())
+        };
+        let shelves: Vec<_> = live.connectors.values().map(&mut shelf).collect();
         let tags: Vec<Vec<String>> =
             shelves.iter().map(|(it, _, mine)| mine.iter().map(|entry| tags(it, entry)).collect()).collect();
         let cards: Vec<Vec<Card<'_>>> = shelves
@@ -99,7 +98,7 @@ impl Shelves {
             entries.extend(mine.iter().map(|entry| Arc::clone(entry)));
             places.push((Arc::clone(connector), start..entries.len()));
         }
-        let next = Self { live: Some(Arc::clone(&live)), index, entries, places };
+        let next = Self { live: Some(Arc::clone(live)), index, entries, places };
         next.count_as(before);
         next
     }
@@ -230,7 +229,7 @@ impl Gateway {
         if before.is_of(&live) {
             return Ok(before);
         }
-        let made = tokio::task::spawn_blocking(move || Arc::new(Shelves::of(&before, live))).await;
+        let made = tokio::task::spawn_blocking(move || Arc::new(Shelves::of(&before, &live))).await;
         let made =
             made.map_err(|error| Error::new(ErrorKind::Internal, "the tools cannot be searched").because(error))?;
         *self.selector.newest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&made);

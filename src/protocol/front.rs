@@ -134,7 +134,7 @@ impl Server {
         let view = Arc::clone(&downstream.view);
         let answered = match front {
             Front::Search => self.gateway.search_tools(caller, &view, &arguments).await.map(Outcome::from),
-            Front::Describe => self.gateway.describe_tools(caller, &view, &arguments).await.map(Outcome::from),
+            Front::Describe => self.gateway.describe_tools(caller, &view, &arguments).map(Outcome::from),
             Front::Call(effect) => self.call_through(caller, (effect, by), params, downstream).await,
         };
         answered.map_err(|error| {

@@ -135,13 +135,13 @@ impl Found<'_> {
 
     /// The values of [`FEATURES`], in their order.
     fn values(&self, common: &Common, (slot, item): (usize, usize)) -> Option<[f32; FEATURES.len()]> {
-        let (number, shelf, at) = self.index.place(item)?;
-        let doc = shelf.docs.get(at)?;
+        let (number, holder, at) = self.index.place(item)?;
+        let doc = holder.docs.get(at)?;
         let Signals { words, meaning, .. } = self.whole;
         let (by_words, by_meaning) = (words.above(slot), meaning.above(slot));
         let [word_places, meaning_places] = &common.places;
         let stands =
-            |word: Word| shelf.postings(word).binary_search_by_key(&at, |posting| posting.doc as usize).is_ok();
+            |word: Word| holder.postings(word).binary_search_by_key(&at, |posting| posting.doc as usize).is_ok();
         let coverage = self.coverage(common, stands);
         let name_share = self.share(common, &doc.words);
         let starts = self.terms.iter().take(2).any(|term| Some(&term.word) == doc.words.first());
@@ -164,7 +164,7 @@ impl Found<'_> {
             name_share,
             if name_share > 0.99 { 1.0 } else { 0.0 },
             if starts { 1.0 } else { 0.0 },
-            self.share(common, &shelf.about),
+            self.share(common, &holder.about),
             best(&|signals| signals.words.above(slot), by_words),
             best(&|signals| signals.meaning.above(slot), by_meaning),
             wishes.first().copied().unwrap_or_default(),
@@ -173,11 +173,11 @@ impl Found<'_> {
             (doc.words.len() as f32).ln_1p(),
             by_words * common.length,
             by_meaning * common.length,
-            if sibling == f32::MIN { 0.0 } else { sibling / 5.0 },
+            if sibling > f32::MIN { sibling / 5.0 } else { 0.0 },
             (name_alike - common.best_name) * 5.0,
             at_place(Some(&name_place)),
             by_words.min(by_meaning),
-            self.coverage(common, |word| shelf.about.contains(&word)),
+            self.coverage(common, |word| holder.about.contains(&word)),
             coverage * common.length,
             wishes.get(1).copied().unwrap_or_default(),
             name_share * common.length,

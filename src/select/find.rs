@@ -46,8 +46,8 @@ pub(super) struct Seen {
 const HIDDEN: u32 = u32::MAX;
 
 impl Seen {
-    fn of(index: &Index, sees: &dyn Fn(usize) -> bool) -> Self {
-        let items: Vec<usize> = (0..index.len()).filter(|item| sees(*item)).collect();
+    fn of(index: &Index, is_seen: &dyn Fn(usize) -> bool) -> Self {
+        let items: Vec<usize> = (0..index.len()).filter(|item| is_seen(*item)).collect();
         let mut slots = vec![HIDDEN; index.len()];
         for (slot, item) in (0..).zip(&items) {
             slots.get_mut(*item).into_iter().for_each(|place| *place = slot);
@@ -95,7 +95,9 @@ fn sums(values: &[f32]) -> (f32, f32) {
             *square += value * value;
         }
     };
-    chunks.iter().for_each(|chunk| add(chunk));
+    for chunk in chunks {
+        add(chunk);
+    }
     add(rest);
     (sums.iter().sum(), squares.iter().sum())
 }
@@ -169,8 +171,8 @@ fn best(values: &[f32], most: usize) -> Vec<usize> {
     kept.into_iter().map(|(_, place)| place).collect()
 }
 
-pub(super) fn find(index: &Index, wish: &str, sees: &dyn Fn(usize) -> bool) -> Vec<Ranked> {
-    let seen = Seen::of(index, sees);
+pub(super) fn find(index: &Index, wish: &str, is_seen: &dyn Fn(usize) -> bool) -> Vec<Ranked> {
+    let seen = Seen::of(index, is_seen);
     let parts = wishes(wish);
     let parts = parts.iter().map(String::as_str).filter(|_| parts.len() > 1);
     let texts: Vec<&str> = [wish].into_iter().chain(parts).collect();

@@ -135,8 +135,8 @@ impl Index {
     pub(super) fn postings(&self, word: Word) -> impl Iterator<Item = (usize, &[Posting])> {
         let places = self.known(word).and_then(|(start, known)| self.places.get(start..known.end)).unwrap_or_default();
         places.iter().filter_map(|(number, at)| {
-            let (first, shelf) = self.shelves.get(*number as usize)?;
-            Some((*first, shelf.postings_at(*at as usize)))
+            let (first, holder) = self.shelves.get(*number as usize)?;
+            Some((*first, holder.postings_at(*at as usize)))
         })
     }
 
@@ -144,12 +144,12 @@ impl Index {
     pub(super) fn place(&self, item: usize) -> Option<(usize, &Shelf, usize)> {
         // Of shelves that begin at the same number, all but the last are empty.
         let number = self.shelves.partition_point(|(first, _)| *first <= item).checked_sub(1)?;
-        let (first, shelf) = self.shelves.get(number)?;
-        Some((number, shelf, item - first))
+        let (first, holder) = self.shelves.get(number)?;
+        Some((number, holder, item - first))
     }
 
     pub(super) fn doc(&self, item: usize) -> Option<&Doc> {
-        let (_, shelf, at) = self.place(item)?;
-        shelf.docs.get(at)
+        let (_, holder, at) = self.place(item)?;
+        holder.docs.get(at)
     }
 }

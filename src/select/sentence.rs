@@ -40,8 +40,7 @@ fn paragraph(text: &str) -> &str {
 
 /// Where the first sentence of a line ends, in bytes.
 fn end(line: &str) -> usize {
-    let mut characters = line.char_indices().peekable();
-    while let Some((at, c)) = characters.next() {
+    for (at, c) in line.char_indices() {
         let after = at + c.len_utf8();
         if matches!(c, '。' | '！' | '？' | '．') {
             return after;
@@ -54,7 +53,8 @@ fn end(line: &str) -> usize {
         let next = closed.strip_prefix(' ').and_then(|rest| rest.chars().next());
         // Small letters go on with a sentence, whatever stood before them.
         let goes_on = closed.is_empty() || next.is_none_or(char::is_lowercase);
-        if !goes_on && !(c == '.' && is_shortened(line.get(..at).unwrap_or_default())) {
+        let is_end = c != '.' || !is_shortened(line.get(..at).unwrap_or_default());
+        if is_end && !goes_on {
             return line.len() - closed.len();
         }
     }

@@ -1,8 +1,8 @@
 //! The tools of one connector, made ready to be searched.
 
 #![expect(
-    clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "counts are small, and capped where they could not be"
 )]
 
@@ -203,7 +203,9 @@ impl Shelf {
                 .sum()
         };
         let saturated = |weight: f32| weight * (SATURATION + 1.0) / (SATURATION + weight);
-        counts.iter().for_each(|(word, counts)| post(*word, saturated(weight(counts))));
+        for (word, counts) in &counts {
+            post(*word, saturated(weight(counts)));
+        }
         let name = pieces(&spaced(card.own), NAME_PIECES);
         let mut sum = Sum::default();
         sum.add_pieces(&name, 2.0);

@@ -105,7 +105,7 @@ fn typed(schema: &Value, root: &Value, depth: usize) -> String {
             joined(kinds.iter().filter_map(Value::as_str).map(|word| crate::name::cut(&plain(word), LONGEST_NAME)))
         }
         _ => match bare(schema) {
-            Some("array") => listed(schema.get("items").map_or_else(any, inner)),
+            Some("array") => listed(&schema.get("items").map_or_else(any, inner)),
             Some(word) => word.to_owned(),
             None => any(),
         },
@@ -114,12 +114,12 @@ fn typed(schema: &Value, root: &Value, depth: usize) -> String {
 
 /// The type that a schema names, or shows.
 fn bare(schema: &Value) -> Option<&'static str> {
+    const KNOWN: [&str; 7] = ["string", "integer", "number", "boolean", "object", "array", "null"];
     let named = match schema.get("type") {
         Some(Value::String(word)) => Some(word.as_str()),
         Some(Value::Array(words)) => words.iter().filter_map(Value::as_str).find(|word| *word != "null"),
         _ => None,
     };
-    const KNOWN: [&str; 7] = ["string", "integer", "number", "boolean", "object", "array", "null"];
     match named {
         Some(word) => KNOWN.into_iter().find(|known| *known == word),
         None if schema.get("properties").is_some() => Some("object"),
@@ -128,8 +128,8 @@ fn bare(schema: &Value) -> Option<&'static str> {
     }
 }
 
-fn listed(item: String) -> String {
-    match item.as_str() {
+fn listed(item: &str) -> String {
+    match item {
         "any" => "array".into(),
         choice if choice.contains('|') => format!("({choice})[]"),
         _ => format!("{item}[]"),

@@ -18,8 +18,7 @@ const SCALES: &[u8] = include_bytes!("table/scales.bin");
 const VOCABULARY: &str = include_str!("table/vocab.txt");
 
 /// The pieces by what they say. Read when a text is looked at for the first time.
-static PIECES: LazyLock<HashMap<&'static str, Piece>> =
-    LazyLock::new(|| VOCABULARY.lines().zip(0..).map(|(text, piece)| (text, piece)).collect());
+static PIECES: LazyLock<HashMap<&'static str, Piece>> = LazyLock::new(|| VOCABULARY.lines().zip(0..).collect());
 
 /// A piece of a word, by its place in the vocabulary.
 pub(super) type Piece = u16;

@@ -95,10 +95,9 @@ fn split(run: &mut Vec<char>, take: &mut impl FnMut(Word)) {
         let now = kind(*letter);
         let next = run.get(at + 1).map(|next| kind(*next));
         let starts = match (before, now) {
-            (None, _) => true,
             (Some(Kind::Digit), Kind::Digit) | (Some(Kind::Upper | Kind::Lower), Kind::Lower) => false,
             (Some(Kind::Upper), Kind::Upper) => next == Some(Kind::Lower),
-            (Some(_), _) => true,
+            _ => true,
         };
         if starts {
             parts.push(String::new());
@@ -137,8 +136,8 @@ fn word(part: &str, take: &mut impl FnMut(Word)) {
 fn hash(word: &str) -> Word {
     let hash =
         word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
-    u32::from_le_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
+    let (low, high) = (hash & 0xffff_ffff, hash >> 32);
+    u32::try_from(low ^ high).unwrap_or_default()
 }
 
 #[cfg(test)]

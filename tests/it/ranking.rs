@@ -24,7 +24,11 @@ fn tools(said: &str) -> Vec<Vec<Tool>> {
         schema: json!({ "properties": { format!("{noun}Id"): { "type": "string", "description": "Which one" } } }),
     };
     let shelf = |connector: &&'static str| {
-        VERBS.iter().flat_map(|verb| NOUNS.iter().map(move |noun| (verb, noun))).map(|(v, n)| tool(connector, v, n)).collect()
+        VERBS
+            .iter()
+            .flat_map(|verb| NOUNS.iter().map(move |noun| (verb, noun)))
+            .map(|(v, n)| tool(connector, v, n))
+            .collect()
     };
     CONNECTORS.iter().map(shelf).collect()
 }
@@ -34,7 +38,7 @@ fn card(tool: &Tool) -> Card<'_> {
     Card { name, own, connector, title: "", description, tags: "", schema }
 }
 
-fn cards<'a>(tools: &'a [Vec<Tool>], keep: impl Fn(&Tool) -> bool) -> Vec<Vec<Card<'a>>> {
+fn cards(tools: &[Vec<Tool>], keep: impl Fn(&Tool) -> bool) -> Vec<Vec<Card<'_>>> {
     tools.iter().map(|shelf| shelf.iter().filter(|tool| keep(tool)).map(card).collect()).collect()
 }
 
@@ -106,7 +110,8 @@ fn odd_wishes_have_answers() {
     for empty in ["", " ", "\n\u{0}", "of the and"] {
         assert!(index.rank(empty, &|_| true).len() <= 200, "{empty:?}");
     }
-    for odd in ["🦀", "日程を作成", "x".repeat(100_000).as_str(), &", and ".repeat(500), "ĄĆĘŁŃÓŚŹŻ", "a\u{301}\u{302}"] {
+    for odd in ["🦀", "日程を作成", "x".repeat(100_000).as_str(), &", and ".repeat(500), "ĄĆĘŁŃÓŚŹŻ", "a\u{301}\u{302}"]
+    {
         let found = index.rank(odd, &|_| true);
         assert!(found.iter().all(|found| found.score.is_finite()), "{odd:.20}");
     }

@@ -228,7 +228,7 @@ async fn a_description_is_the_whole_descriptor_and_says_what_did_not_fit() {
     let live = gateway.live();
     let entry = &live.catalog.entries()[0];
     let describe = async |arguments: Value| {
-        let said = gateway.describe_tools(&Caller::Local, &View::default(), arguments.as_object().unwrap()).await;
+        let said = gateway.describe_tools(&Caller::Local, &View::default(), arguments.as_object().unwrap());
         let said = said.map_err(|error| error.message().to_owned())?;
         Ok::<_, String>((serde_json::from_str::<Value>(text(&said)).unwrap(), tokens::count(text(&said))))
     };

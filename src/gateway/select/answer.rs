@@ -127,7 +127,7 @@ impl Gateway {
     }
 
     /// Answers `describe_tools`: the whole descriptors, by the names that the view gives them.
-    pub async fn describe_tools(&self, caller: &Caller, view: &View, arguments: &Arguments) -> Result<Output> {
+    pub fn describe_tools(&self, caller: &Caller, view: &View, arguments: &Arguments) -> Result<Output> {
         let said = |name: &str| arguments.get(name).filter(|value| !value.is_null());
         let names = said("names").or_else(|| said("name"));
         let names = names.ok_or_else(|| wrong("`names` is missing: a list of tools' names"))?;
@@ -148,12 +148,12 @@ impl Gateway {
             known().find(|entry| own == Some(entry.name.as_str())).or_else(cut)
         };
         let mut wrong = 0;
-        let describe = |name: &String| match found(name) {
-            Some(entry) => whole(entry, name),
-            None => {
-                wrong += 1;
-                unknown(name, known().filter(|_| wrong <= MOST_GUESSED).map(|entry| view.public_name(&entry.name)))
+        let describe = |name: &String| {
+            if let Some(entry) = found(name) {
+                return whole(entry, name);
             }
+            wrong += 1;
+            unknown(name, known().filter(|_| wrong <= MOST_GUESSED).map(|entry| view.public_name(&entry.name)))
         };
         let described: Vec<[String; 2]> = names.iter().map(describe).collect();
         let pack = Pack {

@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use super::*;
+use switchboard::select::FEATURES;
+use switchboard::select::measure::{Question, Score};
+
+use super::{read, sets};
 
 /// Pulls weights towards nothing.
 const DECAY: f32 = 0.002;

@@ -1,18 +1,27 @@
 //! Learns the ranker's weights, and measures what a search costs: `tests/bench/select/README.md`.
-#![allow(missing_docs)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program for who works on this one, which ends at the first fault"
+)]
 
 use std::path::{Path, PathBuf};
 
-use switchboard::select::FEATURES;
-use switchboard::select::measure::{Question, Score, Set};
+use switchboard::select::measure::Set;
 
 mod learn;
 mod scale;
 
 fn read(folder: &Path) -> Set {
-    let text =
-        |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|e| panic!("{name} of {folder:?}: {e}"));
-    Set::read(&text("corpus.jsonl"), &text("queries.jsonl")).unwrap_or_else(|e| panic!("{folder:?}: {e}"))
+    let text = |name: &str| {
+        std::fs::read_to_string(folder.join(name)).unwrap_or_else(|e| panic!("{name} of {}: {e}", folder.display()))
+    };
+    Set::read(&text("corpus.jsonl"), &text("queries.jsonl")).unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
 }
 
 /// The folders of sets in a folder.

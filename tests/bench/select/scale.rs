@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use switchboard::select::measure::{Set, SetTool};
 use switchboard::select::{Card, Index};
 
-use super::*;
+use super::{read, sets};
 
 /// Tools of one connector.
 const SHELF: usize = 50;
@@ -21,7 +22,7 @@ struct Made {
 }
 
 fn make(count: usize, sets: &[Set]) -> Vec<Made> {
-    let known: Vec<Value> = sets.iter().flat_map(|set| set.tools.iter().flatten()).map(|it| it.descriptor()).collect();
+    let known: Vec<Value> = sets.iter().flat_map(|set| set.tools.iter().flatten()).map(SetTool::descriptor).collect();
     let text = |tool: &Value, key: &str| tool[key].as_str().unwrap_or_default().to_owned();
     let made = |number: usize| {
         let tool = &known[(number * 7919) % known.len()];
@@ -70,7 +71,7 @@ fn memory() -> f64 {
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let before = cpu();
     let done = work();
-    (done, (cpu() - before).as_secs_f64() * 1000.0)
+    (done, cpu().saturating_sub(before).as_secs_f64() * 1000.0)
 }
 
 pub(crate) fn scale(folder: &Path, counts: &[String]) {
@@ -92,7 +93,8 @@ pub(crate) fn scale(folder: &Path, counts: &[String]) {
         let before = memory();
         let (index, built) = timed(|| Index::next(&Index::default(), &cards(&tools)));
         let held = memory() - before;
-        let mut times: Vec<f64> = questions.iter().map(|text| timed(|| index.rank(text, &|_| true)).1).collect();
+        let mut times: Vec<f64> =
+            questions.repeat(3).iter().map(|text| timed(|| index.rank(text, &|_| true)).1).collect();
         times.sort_by(f64::total_cmp);
         tools[count / 2].description.push_str(" Changed.");
         let texts = cards(&tools);
