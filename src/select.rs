@@ -5,6 +5,7 @@
 //! give the same answer everywhere.
 
 mod compact;
+mod dot;
 mod features;
 mod find;
 mod index;

@@ -4,12 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pulp::Arch;
-
+use super::dot::{Wide, dots};
 use super::features::{Found, score};
 use super::index::{Index, Ranked};
 use super::shelf::Posting;
-use super::table::{PARTS, Sum, Vector, dot};
+use super::table::{PARTS, Sum, Vector};
 use super::wishes::wishes;
 use super::words::{Word, words};
 
@@ -266,23 +265,20 @@ fn by_words(index: &Index, texts: &[Vec<Term>], seen: &Seen) -> Vec<Vec<f32>> {
 /// How alike all tools that are seen are to each of some vectors. All vectors are looked at in one go, so that each
 /// tool's is read once.
 fn meanings(index: &Index, vectors: &[Option<Vector>], seen: &Seen) -> Vec<Vec<f32>> {
-    let mut values: Vec<Vec<f32>> = vectors.iter().map(|_| vec![0.0; seen.items.len()]).collect();
-    let widened = |vector: &Option<Vector>| {
-        vector.map_or(([0; PARTS], 0.0), |vector| (vector.parts.map(i16::from), vector.scale))
-    };
-    let vectors: Vec<([i16; PARTS], f32)> = vectors.iter().map(widened).collect();
-    Arch::new().dispatch(|| {
-        for (first, shelf) in index.shelves() {
-            let (rows, _) = shelf.vectors.as_chunks::<PARTS>();
-            let slots = seen.slots.get(*first..).unwrap_or_default();
-            for ((row, scale), slot) in rows.iter().zip(&shelf.scales).zip(slots) {
-                for ((parts, length), values) in vectors.iter().zip(&mut values) {
-                    if let Some(value) = values.get_mut(*slot as usize) {
-                        *value = dot(parts, row) as f32 * length * scale;
-                    }
-                }
+    let mut values = vec![vec![0.0; seen.items.len()]; vectors.len()];
+    let wide: Vec<Wide> =
+        vectors.iter().map(|vector| vector.map_or([0; PARTS], |vector| vector.parts.map(i16::from))).collect();
+    let scales: Vec<f32> = vectors.iter().map(|vector| vector.map_or(0.0, |vector| vector.scale)).collect();
+    for (first, shelf) in index.shelves() {
+        let slots = seen.slots.get(*first..).unwrap_or_default();
+        dots(shelf.vectors.as_chunks().0, &wide, |row, text, sum| {
+            let of = || Some((*slots.get(row)?, *shelf.scales.get(row)?, *scales.get(text)?));
+            if let Some((slot, length, scale)) = of()
+                && let Some(value) = values.get_mut(text).and_then(|values| values.get_mut(slot as usize))
+            {
+                *value = sum as f32 * length * scale;
             }
-        }
-    });
+        });
+    }
     values
 }

@@ -209,6 +209,6 @@ mod tests {
         assert!(wide.chars().count() <= LONGEST && wide.contains("…)") && !wide.contains('\n'), "{wide}");
         let choices: Vec<String> = (0..100).map(|n| format!("choice{n}")).collect();
         let many = signature("t", &json!({ "properties": { "a": { "type": "string", "enum": choices } } }), "");
-        assert_eq!(many, "t(a?: \"choice0\"|\"choice1\"|\"choice2\"|\"choice3\"|…)");
+        assert_eq!(many, "t(a?: \"choice0\"|\"choice1\"|\"choice2\"|\"choice3\"|\"choice4\"|…)");
     }
 }

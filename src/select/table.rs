@@ -85,14 +85,6 @@ impl Sum {
     }
 }
 
-/// The sum of the products of a direction's parts with others. Two products fit 32 bits together, which is how processors
-/// multiply many at once.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled anew for each kind of processor it is called for")]
-pub(super) fn dot(one: &[i16; PARTS], other: &[i8; PARTS]) -> i32 {
-    one.iter().zip(other).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
-}
-
 /// A 16-bit float.
 fn half(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
