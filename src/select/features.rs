@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::find::{Seen, Signals, Term, rarity};
 use super::index::{Index, Ranked, Why};
+use super::shelf::Posting;
 use super::table::{Sum, Vector};
 use super::weights::FEATURES;
 use super::words::Word;
@@ -37,16 +38,15 @@ pub(super) struct Found<'a> {
 }
 
 /// What is the same for all tools of the pool.
-struct Common {
-    /// The best by words, and by meaning, with their places.
-    places: [HashMap<usize, usize>; 2],
-    /// The same for each wish, by both.
-    wish_places: Vec<HashMap<usize, usize>>,
-    /// How alike each name is to the wish, the best of that, and its place.
-    names: HashMap<usize, (f32, usize)>,
+struct Common<'a> {
+    /// What a place is worth, for each tool of the pool: by words, by meaning, and by each wish.
+    places: [Vec<f32>; 2],
+    wish_places: Vec<Vec<f32>>,
+    /// How alike each name is to the wish, the best of that, and what its place is worth.
+    names: Vec<f32>,
     best_name: f32,
-    /// The best and the second best of each shelf.
-    siblings: HashMap<usize, (f32, f32)>,
+    name_places: Vec<f32>,
+    shelves: HashMap<usize, OfShelf<'a>>,
     /// How much all words of the wish say.
     mass: f32,
     /// A measure of how many there are.
@@ -56,17 +56,29 @@ struct Common {
     rarities: RefCell<HashMap<Word, f32>>,
 }
 
+/// What is the same for all tools of a shelf.
+struct OfShelf<'a> {
+    /// The best and the second best.
+    best: f32,
+    second: f32,
+    /// Where each word of the wish stands.
+    postings: Vec<&'a [Posting]>,
+    /// The share of the connector's words that stands in the wish, and of the wish in them.
+    share: f32,
+    coverage: f32,
+}
+
 /// The pool with its scores, in no order. Of each its place among what is seen, and its number.
 pub(super) fn score(found: &Found<'_>, pool: &[(usize, usize)]) -> Vec<Ranked> {
     let common = Common::of(found, pool);
-    let ranked = |(slot, item): &(usize, usize)| {
-        let values = found.values(&common, (*slot, *item))?;
+    let ranked = |(at, (slot, item)): (usize, &(usize, usize))| {
+        let values = found.values(&common, (at, *slot, *item))?;
         let score: f32 = FEATURES.iter().zip(&values).map(|(feature, value)| feature.weight * value).sum();
         let is_named = plain(&found.index.doc(*item)?.name) == common.name;
         let score = if is_named { score + NAMED } else { score };
         Some(Ranked { item: *item, score, why: Why { values: values.into() } })
     };
-    pool.iter().filter_map(ranked).collect()
+    pool.iter().enumerate().filter_map(ranked).collect()
 }
 
 /// A name without what people leave out of it.
@@ -74,37 +86,65 @@ fn plain(name: &str) -> String {
     name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-fn places(best: &[usize]) -> HashMap<usize, usize> {
-    best.iter().copied().zip(0..).collect()
+/// What a place is worth: 1 for the first, half of that for the eleventh.
+fn worth(place: usize) -> f32 {
+    10.0 / (10.0 + place as f32)
 }
 
-/// 1 for the first place, half of that for the eleventh, 0 for none.
-fn at_place(place: Option<&usize>) -> f32 {
-    place.map_or(0.0, |place| 10.0 / (10.0 + *place as f32))
+/// What the places of a pool's tools are worth among the best ones; nothing for who is not among them.
+fn places(best: &[usize], pool: &[(usize, usize)]) -> Vec<f32> {
+    let mut worths = vec![0.0; pool.len()];
+    for (place, slot) in best.iter().enumerate() {
+        let at = pool.binary_search_by_key(slot, |(slot, _)| *slot);
+        at.ok().and_then(|at| worths.get_mut(at)).into_iter().for_each(|it| *it = worth(place));
+    }
+    worths
 }
 
-impl Common {
-    fn of(found: &Found<'_>, pool: &[(usize, usize)]) -> Self {
-        let mut siblings: HashMap<usize, (f32, f32)> = HashMap::new();
-        for (slot, item) in pool {
-            let both = found.whole.both(*slot);
-            let Some((shelf, ..)) = found.index.place(*item) else { continue };
-            let (best, second) = siblings.entry(shelf).or_insert((f32::MIN, f32::MIN));
-            (*best, *second) = if both > *best { (both, *best) } else { (*best, second.max(both)) };
+fn at(values: &[f32], place: usize) -> f32 {
+    values.get(place).copied().unwrap_or_default()
+}
+
+impl<'a> Common<'a> {
+    fn of(found: &Found<'a>, pool: &[(usize, usize)]) -> Self {
+        let names: Vec<f32> = pool.iter().map(|(_, item)| found.name_meaning(*item)).collect();
+        let mut order: Vec<usize> = (0..pool.len()).collect();
+        order.sort_by(|a, b| at(&names, *b).total_cmp(&at(&names, *a)).then(a.cmp(b)));
+        let mut name_places = vec![0.0; pool.len()];
+        for (place, item) in order.iter().enumerate() {
+            name_places.get_mut(*item).into_iter().for_each(|it| *it = worth(place));
         }
-        let mut names: Vec<(usize, f32)> = pool.iter().map(|(slot, item)| (*slot, found.name_meaning(*item))).collect();
-        names.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        Self {
-            places: [places(&found.whole.words.best), places(&found.whole.meaning.best)],
-            wish_places: found.split.iter().map(|signals| places(&signals.best)).collect(),
-            best_name: names.first().map_or(0.0, |(_, best)| *best),
-            names: names.into_iter().zip(0..).map(|((slot, alike), place)| (slot, (alike, place))).collect(),
-            siblings,
+        let mut common = Self {
+            places: [places(&found.whole.words.best, pool), places(&found.whole.meaning.best, pool)],
+            wish_places: found.split.iter().map(|signals| places(&signals.best, pool)).collect(),
+            best_name: order.first().map_or(0.0, |best| at(&names, *best)),
+            names,
+            name_places,
+            shelves: HashMap::new(),
             mass: found.terms.iter().map(|term| term.weight).sum::<f32>().max(1e-6),
             length: (found.terms.len() as f32).ln_1p() / 3.0,
             name: plain(found.wish),
             rarities: RefCell::default(),
+        };
+        for (slot, item) in pool {
+            let Some((number, holder, _)) = found.index.place(*item) else { continue };
+            if !common.shelves.contains_key(&number) {
+                let shelf = OfShelf {
+                    best: f32::MIN,
+                    second: f32::MIN,
+                    postings: found.terms.iter().map(|term| holder.postings(term.word)).collect(),
+                    share: found.share(&common, &holder.about),
+                    coverage: found.coverage(&common, |_, word| holder.about.contains(&word)),
+                };
+                common.shelves.insert(number, shelf);
+            }
+            let both = found.whole.both(*slot);
+            if let Some(shelf) = common.shelves.get_mut(&number) {
+                let (best, second) = (shelf.best, shelf.second);
+                (shelf.best, shelf.second) = if both > best { (both, best) } else { (best, second.max(both)) };
+            }
         }
+        common
     }
 
     fn rarity(&self, found: &Found<'_>, word: Word) -> f32 {
@@ -121,50 +161,51 @@ impl Found<'_> {
     }
 
     /// The share of these words, by how much they say, that stands in the wish.
-    fn share(&self, common: &Common, of: &[Word]) -> f32 {
+    fn share(&self, common: &Common<'_>, of: &[Word]) -> f32 {
         let all: f32 = of.iter().map(|word| common.rarity(self, *word)).sum();
         let wanted = of.iter().filter(|word| self.terms.iter().any(|term| term.word == **word));
         wanted.map(|word| common.rarity(self, *word)).sum::<f32>() / all.max(1e-6)
     }
 
-    /// The share of the wish that stands among these words.
-    fn coverage(&self, common: &Common, is_there: impl Fn(Word) -> bool) -> f32 {
-        let there = self.terms.iter().filter(|term| term.weight > 0.0 && is_there(term.word));
-        there.map(|term| term.weight).sum::<f32>() / common.mass
+    /// The share of the wish whose words, by their number and themselves, are there.
+    fn coverage(&self, common: &Common<'_>, is_there: impl Fn(usize, Word) -> bool) -> f32 {
+        let there = self.terms.iter().enumerate().filter(|(at, term)| term.weight > 0.0 && is_there(*at, term.word));
+        there.map(|(_, term)| term.weight).sum::<f32>() / common.mass
     }
 
-    /// The values of [`FEATURES`], in their order.
-    fn values(&self, common: &Common, (slot, item): (usize, usize)) -> Option<[f32; FEATURES.len()]> {
-        let (number, holder, at) = self.index.place(item)?;
-        let doc = holder.docs.get(at)?;
+    /// The values of [`FEATURES`], in their order, for the tool at a place of the pool.
+    fn values(&self, common: &Common<'_>, (place, slot, item): (usize, usize, usize)) -> Option<[f32; FEATURES.len()]> {
+        let (number, holder, own) = self.index.place(item)?;
+        let doc = holder.docs.get(own)?;
+        let shelf = common.shelves.get(&number)?;
         let Signals { words, meaning, .. } = self.whole;
         let (by_words, by_meaning) = (words.above(slot), meaning.above(slot));
         let [word_places, meaning_places] = &common.places;
-        let stands =
-            |word: Word| holder.postings(word).binary_search_by_key(&at, |posting| posting.doc as usize).is_ok();
+        let stands = |term: usize, _: Word| {
+            let postings = shelf.postings.get(term).copied().unwrap_or_default();
+            postings.binary_search_by_key(&own, |posting| posting.doc as usize).is_ok()
+        };
         let coverage = self.coverage(common, stands);
         let name_share = self.share(common, &doc.words);
         let starts = self.terms.iter().take(2).any(|term| Some(&term.word) == doc.words.first());
         let best = |of: &dyn Fn(&Signals) -> f32, whole: f32| self.split.iter().map(of).fold(whole, f32::max) - whole;
-        let mut wishes: Vec<f32> = common.wish_places.iter().map(|places| at_place(places.get(&slot))).collect();
+        let mut wishes: Vec<f32> = common.wish_places.iter().map(|places| at(places, place)).collect();
         wishes.sort_by(|a, b| b.total_cmp(a));
-        let (first, second) = common.siblings.get(&number).copied().unwrap_or((0.0, f32::MIN));
-        let sibling = if first > self.whole.both(slot) { first } else { second };
-        let (name_alike, name_place) = common.names.get(&slot).copied().unwrap_or_default();
+        let sibling = if shelf.best > self.whole.both(slot) { shelf.best } else { shelf.second };
         let is_split = if self.split.is_empty() { 0.0 } else { 1.0 };
         Some([
             by_words,
             by_meaning,
-            at_place(word_places.get(&slot)),
-            at_place(meaning_places.get(&slot)),
+            at(word_places, place),
+            at(meaning_places, place),
             words.of(slot) / words.top().max(1e-6),
             (meaning.of(slot) - meaning.top()) * 5.0,
             coverage,
-            self.coverage(common, |word| doc.words.contains(&word)),
+            self.coverage(common, |_, word| doc.words.contains(&word)),
             name_share,
             if name_share > 0.99 { 1.0 } else { 0.0 },
             if starts { 1.0 } else { 0.0 },
-            self.share(common, &holder.about),
+            shelf.share,
             best(&|signals| signals.words.above(slot), by_words),
             best(&|signals| signals.meaning.above(slot), by_meaning),
             wishes.first().copied().unwrap_or_default(),
@@ -174,10 +215,10 @@ impl Found<'_> {
             by_words * common.length,
             by_meaning * common.length,
             if sibling > f32::MIN { sibling / 5.0 } else { 0.0 },
-            (name_alike - common.best_name) * 5.0,
-            at_place(Some(&name_place)),
+            (at(&common.names, place) - common.best_name) * 5.0,
+            at(&common.name_places, place),
             by_words.min(by_meaning),
-            self.coverage(common, |word| holder.about.contains(&word)),
+            shelf.coverage,
             coverage * common.length,
             wishes.get(1).copied().unwrap_or_default(),
             name_share * common.length,

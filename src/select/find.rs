@@ -19,7 +19,7 @@ const BY_BOTH: usize = 60;
 const BY_EACH: usize = 25;
 const BY_WISH: usize = 12;
 /// Places beyond these are not told apart.
-const PLACES: usize = 400;
+const PLACES: usize = 100;
 const WISH_PLACES: usize = 100;
 /// Pieces and words of a query that are looked at.
 const PIECES: usize = 256;

@@ -1,7 +1,7 @@
 //! A sentence that wants several things, taken apart.
 
 /// More wishes than these are looked at as one.
-const MOST: usize = 6;
+const MOST: usize = 4;
 /// Fewer words say no wish of their own.
 const LEAST: usize = 3;
 /// What stands between two wishes.
