@@ -16,7 +16,7 @@ pub use wanted::Wanted;
 
 use super::inventory::{goes_by, is_category};
 use super::{Along, Connector, Gateway, Live};
-use crate::caller::Caller;
+use crate::caller::{Access, Caller};
 use crate::catalog::{Entry, view::View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ConnectorId;
@@ -131,8 +131,17 @@ impl Shelves {
     /// Which tools a caller sees in a view, and what a list of them all costs.
     fn seen(&self, caller: &Caller, view: &View) -> (Vec<bool>, usize) {
         let mut list = 0;
-        let see = |entry: &Arc<Entry>| {
-            let sees = view.holds(entry) && caller.sees(&entry.access);
+        // Neighbours mostly take the same.
+        let mut neighbour: Option<(&Access, bool)> = None;
+        let mut opens = |access| {
+            let opens =
+                neighbour.filter(|(before, _)| *before == access).map_or_else(|| caller.sees(access), |(_, it)| it);
+            neighbour = Some((access, opens));
+            opens
+        };
+        let see = |entry| {
+            let entry: &Arc<Entry> = entry;
+            let sees = view.holds(entry) && opens(&entry.access);
             if sees {
                 // With the comma that stands before it.
                 list += entry.counted().unwrap_or(entry.tokens) + 1;
@@ -246,9 +255,15 @@ impl Gateway {
     pub async fn select(&self, caller: &Caller, view: &View, wanted: &Wanted) -> Result<Selection> {
         wanted.check()?;
         let shelves = self.shelves().await?;
-        let (mut seen, list_tokens) = shelves.seen(caller, view);
-        let allowed = shelves.narrow(&mut seen, caller, wanted);
-        let mut picks = shelves.rank(&seen, wanted);
+        let (who, shown, what) = (caller.clone(), view.clone(), wanted.clone());
+        // Among very many tools that takes some milliseconds, in which others have their turn.
+        let found = tokio::task::spawn_blocking(move || {
+            let (mut seen, list_tokens) = shelves.seen(&who, &shown);
+            let allowed = shelves.narrow(&mut seen, &who, &what);
+            (shelves.rank(&seen, &what), allowed, list_tokens)
+        });
+        let failed = |error| Error::new(ErrorKind::Internal, "the tools cannot be searched").because(error);
+        let (mut picks, allowed, list_tokens) = found.await.map_err(failed)?;
         let related = self.bring_along((caller, view), &allowed, (&mut picks, wanted.tools())).await;
         Ok(Selection { picks, related, list_tokens, budget: wanted.tokens(list_tokens) })
     }

@@ -177,12 +177,12 @@ impl Found<'_> {
     fn values(&self, common: &Common<'_>, (place, slot, item): (usize, usize, usize)) -> Option<[f32; FEATURES.len()]> {
         let (number, holder, own) = self.index.place(item)?;
         let doc = holder.docs.get(own)?;
-        let shelf = common.shelves.get(&number)?;
+        let family = common.shelves.get(&number)?;
         let Signals { words, meaning, .. } = self.whole;
         let (by_words, by_meaning) = (words.above(slot), meaning.above(slot));
         let [word_places, meaning_places] = &common.places;
         let stands = |term: usize, _: Word| {
-            let postings = shelf.postings.get(term).copied().unwrap_or_default();
+            let postings = family.postings.get(term).copied().unwrap_or_default();
             postings.binary_search_by_key(&own, |posting| posting.doc as usize).is_ok()
         };
         let coverage = self.coverage(common, stands);
@@ -191,7 +191,7 @@ impl Found<'_> {
         let best = |of: &dyn Fn(&Signals) -> f32, whole: f32| self.split.iter().map(of).fold(whole, f32::max) - whole;
         let mut wishes: Vec<f32> = common.wish_places.iter().map(|places| at(places, place)).collect();
         wishes.sort_by(|a, b| b.total_cmp(a));
-        let sibling = if shelf.best > self.whole.both(slot) { shelf.best } else { shelf.second };
+        let sibling = if family.best > self.whole.both(slot) { family.best } else { family.second };
         let is_split = if self.split.is_empty() { 0.0 } else { 1.0 };
         Some([
             by_words,
@@ -205,7 +205,7 @@ impl Found<'_> {
             name_share,
             if name_share > 0.99 { 1.0 } else { 0.0 },
             if starts { 1.0 } else { 0.0 },
-            shelf.share,
+            family.share,
             best(&|signals| signals.words.above(slot), by_words),
             best(&|signals| signals.meaning.above(slot), by_meaning),
             wishes.first().copied().unwrap_or_default(),
@@ -218,7 +218,7 @@ impl Found<'_> {
             (at(&common.names, place) - common.best_name) * 5.0,
             at(&common.name_places, place),
             by_words.min(by_meaning),
-            shelf.coverage,
+            family.coverage,
             coverage * common.length,
             wishes.get(1).copied().unwrap_or_default(),
             name_share * common.length,
