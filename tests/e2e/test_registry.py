@@ -392,7 +392,7 @@ def test_every_no_has_the_form_of_the_api(open_server: Server) -> None:
     client = SdkClient(open_server.base)
     refused(404, client.request, "GET", "/api/v1/nothing")
     refused(400, client.request, "GET", "/api/v1/tools/%FF")
-    refused(405, client.request, "POST", "/api/v1/tools/select", {})
+    refused(405, client.request, "POST", "/api/v1/tools/list", {})
 
 
 # Restarts
