@@ -137,7 +137,7 @@ fn every_violation_is_named_and_defaults_are_filled_in() {
 #[test]
 fn the_tools_by_which_others_are_found_cost_little() {
     for (sign_in, most) in [(SignIn::Nobody, 480), (SignIn::Everybody, 510)] {
-        let cost = bpe_openai::o200k_base().count(switchboard::protocol::front(sign_in));
+        let cost = switchboard::select::tokens::count(switchboard::protocol::front(sign_in));
         assert!(cost <= most, "{cost}");
     }
 }
