@@ -8,10 +8,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 mod callers;
 mod manifests;
 mod pages;
+mod settings;
 mod shutdown;
 
+pub use settings::Following;
 pub use shutdown::Signals;
 
+use crate::audit::{Audit, Deed};
 use crate::auth::Mode;
 use crate::caller::{Caller, Scopes};
 use crate::catalog::{
@@ -21,16 +24,20 @@ use crate::catalog::{
 use crate::config::Config;
 use crate::credential::{Keyring, SEAL_KEY, Safe, Seal, Vouching};
 use crate::error::Problem;
-use crate::gateway::{Gateway, Upkeep};
+use crate::gateway::{Gateway, Parts, Upkeep};
 use crate::manifest::BuiltIn;
 use crate::protocol::{Audience, Server};
 use crate::secret::Environment;
+use crate::signature::Signer;
 use crate::store::{Embedded, Store};
+use crate::telemetry::Telemetry;
 use crate::transport::{Shutdown, TransportError, serve_http, serve_stdio};
 use crate::upstream::Upstream;
 pub(crate) use manifests::read as read_manifests;
 use manifests::{Sources, Stamp};
 
+/// What is started and stopped.
+const VERSION: &str = concat!("switchboard ", env!("CARGO_PKG_VERSION"));
 /// Where clients learn who signs people in, after our own address.
 const METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
 /// After the last call ended, its answer has this long to leave.
@@ -102,11 +109,17 @@ pub struct App {
     sources: Sources,
     stamp: Stamp,
     environment: Environment,
+    following: Option<Following>,
 }
 
 impl App {
     /// Builds the parts and reads the manifests. With `strict`, any error in them is fatal.
     pub fn open(config: Config, environment: Environment) -> Result<Self, AppError> {
+        Self::telling(config, environment, Telemetry::default())
+    }
+
+    /// The same, and tells what goes on.
+    pub fn telling(config: Config, environment: Environment, telemetry: Telemetry) -> Result<Self, AppError> {
         let mode = config.mode(&config.keys(&environment));
         let sources = Sources {
             manifests: config.manifests.clone(),
@@ -130,14 +143,25 @@ impl App {
             tracing::warn!("nothing is kept for later: {reason}");
         }
         let keyring = keyring(&config, &environment, mode, &store)?;
+        let audit = Audit::new(&config.audit, config.data_dir.as_deref());
         let limits = config.gateway(mode, &environment);
-        let gateway = Gateway::new(keyring, Upstream::default(), store, limits, pins);
+        let signer = Signer::open(&config.signature, &environment, config.data_dir.as_deref());
+        let signer = signer.map_err(|why| AppError::Problems(vec![Problem::in_file("settings", why)]))?;
+        let parts = Parts { keyring, upstream: Upstream::default(), store, audit, telemetry, signer };
+        let gateway = Gateway::new(parts, limits, pins);
         let shown = ShownPages::new(&manifests.connectors, &pages);
         let (_, live) = gateway.load(manifests, pages, shown);
+        gateway.tell_numbers(live.brand());
         if config.strict && live.problems.iter().any(Problem::is_error) {
             return Err(AppError::Problems(live.problems.clone()));
         }
-        Ok(Self { config, mode, gateway, audience: Audience::default(), sources, stamp, environment })
+        Ok(Self { config, mode, gateway, audience: Audience::default(), sources, stamp, environment, following: None })
+    }
+
+    /// Reads the settings again when their file changes or SIGHUP comes, as far as they can change while we run.
+    #[must_use]
+    pub fn following(self, following: Following) -> Self {
+        Self { following: Some(following), ..self }
     }
 
     /// What answers calls.
@@ -161,6 +185,11 @@ impl App {
             done
         };
         tokio::join!(settled, Arc::clone(&self.gateway).tend(Upkeep::Connections, stop.clone())).0
+    }
+
+    /// What is told of what goes on.
+    pub fn telemetry(&self) -> Telemetry {
+        self.gateway.telemetry().clone()
     }
 
     /// The settings in force.
@@ -233,16 +262,20 @@ impl App {
 
     /// Runs a transport beside what every transport needs, and ends them all.
     async fn run(
-        self,
+        mut self,
         mut signals: Signals,
         shutdown: Shutdown,
         serving: impl Future<Output = Result<(), TransportError>>,
     ) -> Result<(), AppError> {
+        self.gateway.did(Deed::ServerStart, &Caller::Local, VERSION, None);
         let over = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(Arc::clone(&self.gateway))));
         let follow = manifests::follow(self.sources.clone(), Arc::clone(&self.gateway), self.stamp.clone());
         tasks.spawn(over.clone().run_until_cancelled_owned(follow));
+        if let Some(following) = self.following.take() {
+            tasks.spawn(over.clone().run_until_cancelled_owned(following.follow(self.telemetry().logs().clone())));
+        }
         let (gateway, stop) = (Arc::clone(&self.gateway), over.clone());
         tasks.spawn(async move { gateway.tend(Upkeep::Everything, stop).await });
 
@@ -257,6 +290,8 @@ impl App {
         over.cancel();
         tasks.close();
         tasks.wait().await;
+        self.gateway.did(Deed::ServerStop, &Caller::Local, VERSION, ended.as_ref().err().map(|error| error as _));
+        self.gateway.audit().close().await;
         ended
     }
 

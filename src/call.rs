@@ -2,23 +2,21 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::caller::{Caller, Principal};
-use crate::catalog::{Entry, view::View};
+mod downstream;
+
+pub use downstream::{Client, Downstream, Notice, RequestId, Session, Step, Way};
+
+use crate::caller::Caller;
+use crate::catalog::Entry;
 use crate::credential::Credential;
-use crate::error::{Again, Executed, Rejection};
+use crate::error::{Again, Executed};
 use crate::manifest::Arguments;
 use crate::params::Params;
-
-/// Notices waiting to be sent; one more is dropped, because only the newest matter.
-const NOTICES: usize = 64;
+use crate::telemetry::TraceContext;
 
 /// The protocol generation a request or a connection speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +26,16 @@ pub enum Era {
     Handshake,
     /// Every request says for itself what it needs (2026-07-28).
     PerRequest,
+}
+
+impl Era {
+    /// It in a word: the first or the last version of the protocol that it has.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Handshake => "2025-11-25",
+            Self::PerRequest => "2026-07-28",
+        }
+    }
 }
 
 /// A call as it came in.
@@ -54,6 +62,8 @@ pub struct Invocation {
     pub credential: Credential,
     /// Names the call for an upstream that may be sent it twice.
     pub key: Option<Key>,
+    /// Where the request that is made now stands in a trace.
+    pub trace: Option<TraceContext>,
 }
 
 /// Names a call, the same in all its tries.
@@ -66,8 +76,13 @@ pub struct Key {
 }
 
 impl Invocation {
-    /// Puts the call's name among a request's headers, unless the caller gave one.
+    /// Puts the call's name and its place in a trace among a request's headers, unless the caller gave one.
     pub fn name_in(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.trace.iter().flat_map(TraceContext::pairs) {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.entry(name).or_insert(value);
+            }
+        }
         if let Some(Key { header, value }) = &self.key {
             headers.entry(header).or_insert_with(|| value.clone());
         }
@@ -102,152 +117,6 @@ pub struct CallContext {
     pub deadline: Instant,
     /// The most bytes a result may have.
     pub max_result: usize,
-}
-
-/// A client that can be asked things and told things.
-#[async_trait]
-pub trait Client: fmt::Debug + Send + Sync {
-    /// Asks it (sampling, elicitation, roots) and waits for its answer. Dropping the future
-    /// takes the question back.
-    async fn ask(&self, method: &str, params: Option<Value>) -> Result<Value, Rejection>;
-    /// Sends it a notification. One that does not read misses it.
-    async fn tell(&self, method: &str, params: Option<Value>);
-}
-
-/// A client that stays connected, by a session of the handshake era.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Names it, for as long as it lives.
-    pub id: Uuid,
-    /// What it declared it can do.
-    pub capabilities: Arc<Value>,
-    /// Who it says it is.
-    pub info: Arc<Value>,
-    /// The client itself, outside any request.
-    pub client: Arc<dyn Client>,
-    /// The least severe log messages it wants, once it said so.
-    pub log_level: watch::Receiver<Option<String>>,
-    /// Fires when it is over.
-    pub gone: CancellationToken,
-}
-
-/// What a client can be asked, and the capability by which it says so.
-const QUESTIONS: &[(&str, &str)] =
-    &[("sampling/createMessage", "sampling"), ("elicitation/create", "elicitation"), ("roots/list", "roots")];
-
-impl Session {
-    /// Whether the client can be asked this.
-    pub fn answers(&self, method: &str) -> bool {
-        let capability = QUESTIONS.iter().find(|(question, _)| *question == method);
-        capability.is_some_and(|(_, capability)| self.capabilities.get(capability).is_some())
-    }
-
-    /// Whether an upstream may have reason to talk to this very client: it can be asked things,
-    /// or it wants to hear log messages.
-    pub fn is_talked_to(&self) -> bool {
-        QUESTIONS.iter().any(|(question, _)| self.answers(question)) || self.log_level.borrow().is_some()
-    }
-}
-
-/// Names a request, at random.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestId(Uuid);
-
-impl Default for RequestId {
-    fn default() -> Self {
-        Self(Uuid::new_v4())
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The client a request came from, as far as an upstream may talk back while the request runs.
-#[derive(Debug, Clone, Default)]
-pub struct Downstream {
-    /// Names the request, for people who look for it in the log.
-    pub request: RequestId,
-    /// The request's `_meta`, as sent.
-    pub meta: Arc<Params>,
-    /// The generation it speaks.
-    pub era: Era,
-    /// The session it belongs to, if any.
-    pub session: Option<Session>,
-    /// The client, through the stream of this request. None cannot be asked anything.
-    pub client: Option<Arc<dyn Client>>,
-    /// Who it proved to be, if it did: whose tasks come of the request.
-    pub owner: Option<Arc<Principal>>,
-    /// What its HTTP requests say it is, where nothing better does.
-    pub agent: Option<Arc<str>>,
-    /// Whether it wants to hear of progress.
-    pub wants_progress: bool,
-    /// What it is shown of the catalog.
-    pub view: Arc<View>,
-    notices: Option<mpsc::Sender<Notice>>,
-}
-
-/// What is told while a request runs.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Notice {
-    /// How far it is.
-    Progress(Step),
-    /// Any other notification: its method and parameters.
-    Other(String, Option<Value>),
-}
-
-/// One report of progress.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Step {
-    /// How far it is; grows with each report.
-    pub progress: f64,
-    /// How far it can get, if that is known.
-    pub total: Option<f64>,
-    /// What is happening.
-    pub message: Option<String>,
-}
-
-impl Downstream {
-    /// A way back that hears notices, and the end where they come out.
-    pub fn listening() -> (Self, mpsc::Receiver<Notice>) {
-        let (sender, receiver) = mpsc::channel(NOTICES);
-        (Self { notices: Some(sender), ..Self::default() }, receiver)
-    }
-
-    /// The same client, with other metadata.
-    #[must_use]
-    pub fn with_meta(&self, meta: Params) -> Self {
-        Self { meta: Arc::new(meta), ..self.clone() }
-    }
-
-    /// The same client for a call that its own call makes: it is told and asked nothing on the way.
-    #[must_use]
-    pub fn quiet(&self) -> Self {
-        let owner = self.owner.clone();
-        Self { meta: Arc::clone(&self.meta), era: self.era, agent: self.agent.clone(), owner, ..Self::default() }
-    }
-
-    /// What the client says it is.
-    pub fn client_name(&self) -> Option<String> {
-        let named = |info: &Value| info.get("name").and_then(Value::as_str).map(str::to_owned);
-        let own = self.meta.read::<Value>("io.modelcontextprotocol/clientInfo");
-        let session = || self.session.as_ref().and_then(|session| named(&session.info));
-        own.as_ref().and_then(named).or_else(session).or_else(|| self.agent.as_deref().map(str::to_owned))
-    }
-
-    /// Whether anybody listens at all.
-    pub fn listens(&self) -> bool {
-        self.notices.is_some()
-    }
-
-    /// Tells something. Never waits: when the listener is slow, it is dropped.
-    pub fn tell(&self, notice: Notice) {
-        if let Some(notices) = &self.notices {
-            let _ = notices.try_send(notice);
-        }
-    }
 }
 
 /// How a call ended well.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::{Value, json};
@@ -63,6 +63,8 @@ pub struct Catalog {
     categories: BTreeMap<ConnectorId, Arc<str>>,
     /// What it takes to see a page.
     page_access: HashMap<String, Access>,
+    /// As far as somebody asked for them.
+    fingerprints: Mutex<BTreeMap<ConnectorId, Arc<str>>>,
 }
 
 /// What a connector costs a model that sees its tools.
@@ -182,6 +184,19 @@ impl Catalog {
         }
         let seen = self.entries.iter().filter(|entry| entry.connector == *connector && caller.sees(&entry.access));
         seen.fold(Cost::default(), |sum, entry| Cost { tools: sum.tools + 1, tokens: sum.tokens + entry.tokens })
+    }
+
+    /// The SHA-256 of what a connector's tools are published as, an array of descriptors as RFC 8785 writes it: the same
+    /// as long as clients are told the same of them.
+    pub fn fingerprint(&self, connector: &ConnectorId) -> Arc<str> {
+        let known = || self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(connector) {
+            return Arc::clone(known);
+        }
+        let mine = self.entries.iter().filter(|entry| entry.connector == *connector);
+        let made: Arc<str> = pin::digest(&mine.map(|entry| entry.descriptor.clone()).collect()).into();
+        known().insert(connector.clone(), Arc::clone(&made));
+        made
     }
 
     /// The pages of ours.

@@ -8,12 +8,15 @@ use serde_json::{Map, Value, json};
 
 mod add;
 mod approve;
+mod audit;
 mod bench;
 mod call;
 mod check;
+mod config;
 mod connect;
 mod doctor;
 mod grants;
+mod health;
 mod import;
 mod keys;
 mod list;
@@ -21,11 +24,12 @@ mod plan;
 mod remote;
 mod select;
 mod serve;
+mod service_map;
 mod status;
 mod users;
 
 use crate::app::AppError;
-use crate::config::Config;
+use crate::config::Layers;
 use crate::error::Problem;
 use crate::manifest::{file_schema, overlay};
 use crate::secret::Environment;
@@ -48,6 +52,8 @@ enum Command {
     Stdio(StdioArgs),
     /// Check settings and manifests: all problems, what is in force, what each connector offers
     Check(FormatArgs),
+    /// Show the settings in force and what says so, or everything there is to set
+    Config(config::ConfigArgs),
     /// List the tools clients see
     List(FormatArgs),
     /// Find the tools that fit what has to be done, as models do that search for tools
@@ -66,6 +72,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Show how the connectors of a running server are
     Status(StatusArgs),
+    /// Ask a running server whether it takes requests: exit code 0 or 1, for health checks
+    Health(health::HealthArgs),
     /// Add a connector to a running server, and wait until it runs; SWITCHBOARD_KEY holds the key that is shown
     Add(Box<add::AddArgs>),
     /// Remove a connector that was added to a running server
@@ -78,8 +86,14 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Add, list and remove the people who may sign in, with `auth.mode: built-in`
     Users(users::UsersArgs),
+    /// Look at the records of calls and administrative acts: whether they are whole, and the newest
+    Audit(audit::AuditArgs),
     /// Find what is wrong: here, or with any MCP server as ChatGPT or Claude would meet it
     Doctor(doctor::DoctorArgs),
+    /// Print the signed service map of the manifests, without a running server
+    ServiceMap(service_map::ServiceMapArgs),
+    /// Verify the signatures of a service map: with CONNECTORS_SIGNATURE_KEY, or a server's public keys
+    Verify(service_map::VerifyArgs),
     /// Print the JSON Schema of manifests, for editors
     Schema,
 }
@@ -252,10 +266,20 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         return doctor::visit(None, &environment, args);
     }
     let file = cli.common.config.clone().or_else(|| environment.get("SWITCHBOARD_CONFIG").map(PathBuf::from));
-    let config = Config::load(file.as_deref(), &environment, flags(&cli)).map_err(AppError::Problems)?;
+    let layers = Layers { file, environment: environment.clone(), flags: flags(&cli) };
+    if let Command::Config(args) = &cli.command
+        && args.describe
+    {
+        return config::describe(args.format.format, &Cli::command());
+    }
+    if let Command::Health(args) = &cli.command {
+        return health::health(&layers, args);
+    }
+    let config = layers.load().map_err(AppError::Problems)?;
     match cli.command {
-        Command::Serve(_) => serve::serve(config, environment),
-        Command::Stdio(args) => serve::stdio(config, environment, &args),
+        Command::Serve(_) => serve::serve(config, layers),
+        Command::Stdio(args) => serve::stdio(config, layers, &args),
+        Command::Config(args) => config::config(&config, &layers, args.format.format),
         Command::Check(args) => check::check(config, environment, args.format),
         Command::List(args) => list::list(config, environment, args.format),
         Command::Select(args) => select::select(config, environment, args),
@@ -274,8 +298,11 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Grants(args) => grants::grants(config, environment, args),
         Command::Keys(args) => keys::run(&config, &args),
         Command::Users(args) => users::users(config, environment, args),
+        Command::Audit(args) => audit::audit(&config, &args),
         Command::Doctor(args) => doctor::doctor(config, &environment, &args),
-        Command::Schema | Command::Bench(_) => Ok(()),
+        Command::ServiceMap(args) => service_map::service_map(config, environment, &args),
+        Command::Verify(args) => service_map::verify(&config, &environment, &args),
+        Command::Schema | Command::Bench(_) | Command::Health(_) => Ok(()),
     }
 }
 

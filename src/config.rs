@@ -16,22 +16,30 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 mod callers;
+mod described;
+mod layers;
+mod limits;
 mod pins;
 mod registry;
 mod tools;
 
 pub use callers::Seen;
+pub use described::{Described, OUTSIDE, described};
+pub use layers::{Layers, Origin, Standing};
+pub use limits::LimitsConfig;
 pub use pins::PinsConfig;
 pub use registry::RegistryConfig;
 pub use tools::{ProfileConfig, ToolsConfig};
 
+use crate::audit::AuditConfig;
 use crate::auth::{AuthConfig, Mode};
 use crate::credential::VaultConfig;
 use crate::error::Problem;
 use crate::gateway;
 use crate::manifest::{Document, compile_schema, explain, overlay, schema_of};
 use crate::secret::Environment;
-use crate::telemetry::LogConfig;
+use crate::signature::SignatureConfig;
+use crate::telemetry::{LogConfig, TelemetryConfig};
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -56,7 +64,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The folder of manifests, or one manifest.
     pub manifests: PathBuf,
-    /// Where what has to outlive the program is kept.
+    /// Where what has to outlive the program is kept; `~/.local/share/switchboard` when unsaid.
     pub data_dir: Option<PathBuf>,
     /// A folder of pages and their assets, instead of the ones that ship with the program.
     pub apps_bundle_dir: Option<PathBuf>,
@@ -75,8 +83,18 @@ pub struct Config {
     pub pins: PinsConfig,
     /// Whether a problem in a manifest stops the program.
     pub strict: bool,
+    /// In whose name this server speaks: in its service map, its log and the name of a number. The manifests' own
+    /// when unsaid.
+    #[schemars(extend("pattern" = "^[A-Za-z][A-Za-z0-9_. -]{0,63}$"))]
+    pub brand: Option<String>,
     /// What is logged.
     pub log: LogConfig,
+    /// What is told to whom, besides the log.
+    pub telemetry: TelemetryConfig,
+    /// What is recorded of calls and administrative acts.
+    pub audit: AuditConfig,
+    /// What the service map is signed with.
+    pub signature: SignatureConfig,
     /// What may be added while the server runs.
     pub registry: RegistryConfig,
     /// Sizes and times.
@@ -90,45 +108,6 @@ pub struct CredentialsConfig {
     /// A file of the keys that what is kept is sealed with, in base64, the newest first. `SWITCHBOARD_SEAL_KEY` comes
     /// before it; without either, a key is made in the data folder.
     pub seal_key_file: Option<PathBuf>,
-}
-
-/// Sizes and times.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// The largest request body, in bytes.
-    #[schemars(range(min = 1024))]
-    pub body_bytes: usize,
-    /// The largest result, in bytes.
-    #[schemars(range(min = 1024))]
-    pub result_bytes: usize,
-    /// How long a call may take when its manifest does not say.
-    #[schemars(range(min = 1))]
-    pub call_timeout_ms: u64,
-    /// Sessions of older protocols at once.
-    #[schemars(range(min = 1))]
-    pub sessions: usize,
-    /// When an unused session ends.
-    #[schemars(range(min = 1))]
-    pub session_idle_seconds: u64,
-    /// How long calls under way may go on after a request to stop.
-    pub drain_seconds: u64,
-    /// Requests a minute from one address that has proved nothing: of each kind, reading how to sign in, registering,
-    /// signing in, asking for tokens, wrong proofs.
-    #[schemars(range(min = 1))]
-    pub strangers_per_minute: u32,
-    /// Connections at once.
-    #[schemars(range(min = 1))]
-    pub connections: usize,
-    /// Connections at once from one address that is no trusted proxy.
-    #[schemars(range(min = 1))]
-    pub connections_per_address: usize,
-    /// The headers of a request, in bytes.
-    #[schemars(range(min = 8192, max = 1_048_576))]
-    pub header_bytes: usize,
-    /// How long the headers of a connection's next request may take to come.
-    #[schemars(range(min = 1))]
-    pub header_seconds: u64,
 }
 
 impl Default for Config {
@@ -150,27 +129,13 @@ impl Default for Config {
             tools: ToolsConfig::default(),
             pins: PinsConfig::default(),
             strict: false,
+            brand: None,
             log: LogConfig::default(),
+            telemetry: TelemetryConfig::default(),
+            audit: AuditConfig::default(),
+            signature: SignatureConfig::default(),
             registry: RegistryConfig::default(),
             limits: LimitsConfig::default(),
-        }
-    }
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            body_bytes: 4 << 20,
-            result_bytes: 8 << 20,
-            call_timeout_ms: 60_000,
-            sessions: 10_000,
-            session_idle_seconds: 1800,
-            drain_seconds: 10,
-            strangers_per_minute: 120,
-            connections: 16_000,
-            connections_per_address: 4000,
-            header_bytes: 64 << 10,
-            header_seconds: 60,
         }
     }
 }
@@ -197,9 +162,19 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("TOOLS_EXPOSURE", "tools/exposure"),
     ("PINS_POLICY", "pins/policy"),
     ("PINS_FILE", "pins/file"),
+    ("SWITCHBOARD_BRAND", "brand"),
+    ("ENABLE_PROMETHEUS", "telemetry/prometheus"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry/otlpEndpoint"),
+    ("AUDIT_DIR", "audit/folder"),
     ("LOG_LEVEL", "log/level"),
     ("LOG_FORMAT", "log/format"),
 ];
+
+/// The variable that stands for a setting of this name, with dots.
+fn variable_of(setting: &str) -> Option<&'static str> {
+    let mut variables = VARIABLES.iter();
+    variables.find(|(_, it)| it.split('/').eq(setting.split('.'))).map(|(variable, _)| *variable)
+}
 
 impl Config {
     /// The effective settings. `file` is the configuration file, if any; `flags` hold what the
@@ -263,6 +238,7 @@ impl Config {
             sign_in: self.sign_in(mode),
             registry: self.registry.rules(self.data_dir.clone(), environment),
             learn: self.tools.learn,
+            brand: self.brand.clone(),
         }
     }
 
@@ -313,6 +289,9 @@ const PATHS: &[&str] = &[
     "/pins/file",
     "/auth/keysFile",
     "/credentials/sealKeyFile",
+    "/audit/folder",
+    "/signature/keyFile",
+    "/signature/ed25519KeyFile",
     "/auth/builtIn/client/secret/file",
     "/auth/oauth/introspection/clientSecret/file",
 ];
@@ -334,7 +313,7 @@ fn from_environment(environment: &Environment) -> Value {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
             }
             "port" => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
-            "auth/mixed" => match text {
+            "auth/mixed" | "telemetry/prometheus" => match text {
                 "true" | "1" => true.into(),
                 "false" | "0" => false.into(),
                 other => other.into(),

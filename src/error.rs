@@ -54,6 +54,28 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// It in a word, for logs, numbers and records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UnknownTool => "unknown_tool",
+            Self::UnknownResource => "unknown_resource",
+            Self::InvalidArguments => "invalid_arguments",
+            Self::Forbidden => "forbidden",
+            Self::NotConnected => "not_connected",
+            Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Upstream => "upstream",
+            Self::Unreachable => "unreachable",
+            Self::Rejected => "rejected",
+            Self::TooLarge => "too_large",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// A failed call: `kind` decides, `message` is for the client, `source` is for the log.
 ///
 /// A message holds no secret and no address of ours, is lower case without a full stop,

@@ -1,18 +1,18 @@
 //! The gateway: connectors made live, and the road every call takes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use http::HeaderName;
-use serde_json::{Map, Value};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+mod acts;
 mod along;
 mod authorize;
+mod breaker;
 mod cache;
 mod connect;
 mod connector;
@@ -21,6 +21,7 @@ mod feeds;
 mod files;
 mod health;
 mod inventory;
+mod live;
 mod overview;
 mod pages;
 pub mod pins;
@@ -28,11 +29,13 @@ mod registry;
 mod retry;
 mod road;
 mod select;
+mod service_map;
 mod shape;
 mod strain;
 mod surface;
 mod tend;
 mod together;
+mod trip;
 
 pub use along::Along;
 pub use authorize::Subject;
@@ -40,6 +43,7 @@ pub use connect::{Connectable, LinkGuest, QUESTION, Ticket, may_open_links};
 pub use connector::{Connector, State};
 pub use health::{Check, Facts, Health};
 pub use inventory::ToolQuery;
+pub use live::Live;
 pub use overview::Reader;
 pub use pins::{PinOptions, Pins};
 pub use registry::{
@@ -51,29 +55,22 @@ pub use surface::loaded_surface;
 pub use tend::Upkeep;
 
 use crate::adapter::{Bulletin, Surroundings, Watching};
+use crate::audit::Audit;
 use crate::call::Session;
-use crate::caller::{Access, Caller};
-use crate::catalog::pin::Policy;
-use crate::catalog::{Catalog, List, Offer, Offered, Place, ShownPages, SignIn};
+use crate::caller::Caller;
+use crate::catalog::{Place, ShownPages, SignIn};
 use crate::credential::Keyring;
-use crate::error::Problem;
 use crate::manifest::{Checked, Manifests};
-use crate::name::ConnectorId;
 use crate::params::Params;
+use crate::signature::Signer;
 use crate::store::Store;
+use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
 use crate::widget::Pages;
 use health::Prober;
-use pins::Found;
 
 /// Resource updates waiting for a slow reader; older ones are lost to it.
 const UPDATES: usize = 256;
-
-/// The header for an API key that needs no manifest to name it.
-const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
-
-/// Extensions of MCP whose every message we pass on.
-const PASSING: &[&str] = &["io.modelcontextprotocol/tasks", "io.modelcontextprotocol/ui"];
 
 /// What holds for every connector.
 #[derive(Debug, Clone)]
@@ -88,6 +85,25 @@ pub struct Limits {
     pub registry: Rules,
     /// Whether tools that are used together are learned from calls.
     pub learn: bool,
+    /// In whose name we speak, when the settings say so.
+    pub brand: Option<String>,
+}
+
+/// What it stands on.
+#[derive(Debug)]
+pub struct Parts {
+    /// Everything credentials are found with.
+    pub keyring: Arc<Keyring>,
+    /// The way to upstreams.
+    pub upstream: Upstream,
+    /// What outlives the process, or why there is none.
+    pub store: Result<Arc<dyn Store>, String>,
+    /// Where calls and administrative acts are recorded.
+    pub audit: Audit,
+    /// What is told of what goes on.
+    pub telemetry: Telemetry,
+    /// Signs what we say of ourselves.
+    pub signer: Signer,
 }
 
 /// Everything that answers calls. Cheap to share, never edited: manifests that change make the
@@ -102,6 +118,9 @@ pub struct Gateway {
     upstream: Upstream,
     /// What outlives the process, or why there is none.
     store: Result<Arc<dyn Store>, String>,
+    audit: Audit,
+    telemetry: Telemetry,
+    signer: Signer,
     registry: Registry,
     limits: Limits,
     links: connect::Links,
@@ -127,123 +146,16 @@ pub struct Gateway {
     me: Weak<Self>,
 }
 
-/// The connectors and their catalog at one moment.
-#[derive(Debug, Default)]
-pub struct Live {
-    /// Everything on offer.
-    pub catalog: Catalog,
-    /// All connectors, disabled ones included.
-    pub connectors: BTreeMap<ConnectorId, Arc<Connector>>,
-    /// What is wrong with the manifests, and between connectors.
-    pub problems: Vec<Problem>,
-    /// What is wrong with the manifests alone.
-    faults: Vec<Problem>,
-    /// The connectors whose offer is in the catalog.
-    known: BTreeSet<ConnectorId>,
-    /// The pages that may be shown.
-    pages: Pages,
-    /// Those that connectors show.
-    shown: Arc<ShownPages>,
-    /// The headers in which manifests let callers show keys.
-    key_headers: Arc<[HeaderName]>,
-    sign_in: SignIn,
-    /// What was found in tools, and which of them wait for somebody's consent.
-    found: Found,
-    policy: Policy,
-}
-
-impl Live {
-    fn new(
-        connectors: BTreeMap<ConnectorId, Arc<Connector>>,
-        faults: Vec<Problem>,
-        pages: Pages,
-        shown: Arc<ShownPages>,
-        (sign_in, pins): (SignIn, &Pins),
-    ) -> Self {
-        // Nobody sees tools that can find nothing. What nobody wrote comes last, so that it takes no name from anybody.
-        let fed = connectors.values().any(|connector| connector.feeds_now());
-        let enabled = connectors.values().filter(|connector| connector.checked.connector.enabled);
-        let (built_in, written): (Vec<_>, Vec<_>) = enabled.partition(|connector| connector.checked.is_built_in());
-        let enabled = written.into_iter().chain(built_in.into_iter().filter(|it| fed || !it.searches()));
-        let mut offered: Vec<(&Arc<Connector>, Offered<'_>)> =
-            enabled.map(|connector| (connector, connector.offered())).collect();
-        let found = Found::of(pins, &mut offered);
-        let suspicions = found.problems(&offered);
-        let offered: Vec<Offered<'_>> = offered.into_iter().map(|(_, offered)| offered).collect();
-        let (catalog, collisions) = Catalog::build(&offered, &shown, sign_in);
-        let known = offered.iter().filter(|offered| offered.offer.is_some());
-        let known = known.map(|offered| offered.checked.connector.id.clone()).collect();
-        let learned = connectors.values().flat_map(|connector| connector.problems());
-        let problems = faults.iter().cloned().chain(collisions).chain(learned).chain(suspicions).collect();
-        let policy = pins.policy();
-        let enabled = connectors.values().filter(|it| it.checked.connector.enabled);
-        let named = enabled.filter_map(|it| it.checked.connector.auth.header_name.as_deref());
-        let named = named.filter_map(|name| HeaderName::try_from(name).ok());
-        let key_headers: BTreeSet<_> = named.chain([KEY_HEADER]).map(|name| name.as_str().to_owned()).collect();
-        let key_headers = key_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect();
-        Self { catalog, connectors, problems, faults, known, pages, shown, key_headers, sign_in, found, policy }
-    }
-
-    /// What it takes to use a connector, be it in use or not.
-    fn access_to(&self, connector: &Connector) -> Access {
-        self.sign_in.to_connector(&connector.checked.connector)
-    }
-
-    /// Whether a caller sees anything of a connector, be it in use or not.
-    pub fn shows(&self, connector: &Connector, caller: &Caller) -> bool {
-        caller.sees(&self.access_to(connector)) || self.catalog.shows(&connector.checked.connector.id, caller)
-    }
-
-    /// Whether what a connector has is in the catalog, as far as that has to be learned.
-    fn has_offer_of(&self, connector: &Connector) -> bool {
-        connector.usable().is_none_or(|adapter| !adapter.learns())
-            || self.known.contains(&connector.checked.connector.id)
-    }
-
-    /// The headers, besides `Authorization`, in which callers may show keys.
-    pub fn key_headers(&self) -> &Arc<[HeaderName]> {
-        &self.key_headers
-    }
-
-    /// The pages that connectors show.
-    pub fn shown(&self) -> &ShownPages {
-        &self.shown
-    }
-
-    /// The pages that may be shown, and their assets.
-    pub fn pages(&self) -> &Pages {
-        &self.pages
-    }
-
-    /// The extensions that servers among the connectors declare and that pass through us.
-    pub fn extensions(&self) -> Map<String, Value> {
-        let offers: Vec<Arc<Offer>> = self.connectors.values().filter_map(|connector| connector.offer()).collect();
-        let declared = offers.iter().filter_map(|offer| offer.capabilities.get("extensions")?.as_object());
-        let passing = declared.flatten().filter(|(name, _)| PASSING.contains(&name.as_str()));
-        passing.map(|(name, value)| (name.clone(), value.clone())).collect()
-    }
-
-    /// Whether both list the same.
-    pub fn lists_the_same(&self, other: &Self, list: List) -> bool {
-        self.catalog.lists_the_same(&other.catalog, list)
-    }
-}
-
 impl Gateway {
     /// A gateway without connectors.
-    pub fn new(
-        keyring: Arc<Keyring>,
-        upstream: Upstream,
-        store: Result<Arc<dyn Store>, String>,
-        limits: Limits,
-        pins: PinOptions,
-    ) -> Arc<Self> {
+    pub fn new(parts: Parts, limits: Limits, pins: PinOptions) -> Arc<Self> {
+        let Parts { keyring, upstream, store, audit, telemetry, signer } = parts;
         let bulletin = Bulletin {
             changed: Arc::new(Notify::new()),
             states: watch::Sender::default(),
             updates: broadcast::Sender::new(UPDATES),
         };
-        let prober = Prober::new(bulletin.states.clone());
+        let prober = Prober::new();
         Arc::new_cyclic(|me| Self {
             live: watch::Sender::new(Arc::default()),
             building: Mutex::default(),
@@ -255,6 +167,9 @@ impl Gateway {
             keyring,
             upstream,
             store,
+            audit,
+            telemetry,
+            signer,
             limits,
             links: connect::Links::default(),
             prober,
@@ -284,6 +199,30 @@ impl Gateway {
         self.store.clone()
     }
 
+    /// Where calls and administrative acts are recorded.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// What is told of what goes on.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Lets whoever reads numbers read how connectors are, in this name.
+    pub fn tell_numbers(&self, brand: &str) {
+        let me = Weak::clone(&self.me);
+        let read = move || me.upgrade().map(|gateway| gateway.live().readings()).unwrap_or_default();
+        self.telemetry.metrics().watch_connectors(brand, read);
+        let audit = self.audit.clone();
+        self.telemetry.metrics().watch_audit(move || audit.counts());
+    }
+
+    /// Signs what we say of ourselves.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
     /// Connectors that are added and taken away.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -310,7 +249,8 @@ impl Gateway {
     pub fn load(&self, manifests: Manifests, pages: Pages, shown: ShownPages) -> (Arc<Live>, Arc<Live>) {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.live();
-        let Manifests { connectors, problems } = manifests;
+        let Manifests { connectors, problems, masthead } = manifests;
+        let identity = before.identity.next(self.limits.brand.as_deref(), masthead, &problems);
         let around = Surroundings {
             keyring: &self.keyring,
             upstream: &self.upstream,
@@ -321,7 +261,8 @@ impl Gateway {
         let make = |checked: Checked| {
             let was = before.connectors.get(&checked.connector.id);
             let kept = was.filter(|kept| kept.serves(&checked)).map(Arc::clone);
-            let health = || was.map(|was| Arc::clone(&was.health)).unwrap_or_default();
+            let unknown = || Arc::new(Health::new(self.bulletin.states.clone()));
+            let health = || was.map_or_else(unknown, |was| Arc::clone(&was.health));
             kept.unwrap_or_else(|| {
                 let connector = Connector::new(checked, health(), around, &self.me);
                 if let Some(was) = was {
@@ -332,7 +273,9 @@ impl Gateway {
         };
         let connectors = connectors.into_iter().map(|checked| (checked.connector.id.clone(), make(checked))).collect();
         let after =
-            Arc::new(Live::new(connectors, problems, pages, Arc::new(shown), (self.limits.sign_in, &self.pins)));
+            Live::new(connectors, problems, pages, Arc::new(shown), (self.limits.sign_in, &self.pins)).of(identity);
+        let after = Arc::new(after);
+        self.telemetry.logs().set_brand(after.brand());
         self.live.send_replace(Arc::clone(&after));
         (before, after)
     }
@@ -363,6 +306,7 @@ impl Gateway {
             shown,
             (self.limits.sign_in, &self.pins),
         );
+        let after = after.of(before.identity.clone());
         for problem in after.problems.iter().filter(|problem| !before.problems.contains(problem)) {
             tracing::warn!("{problem}");
         }

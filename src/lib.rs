@@ -30,7 +30,7 @@
 //! | 5 | [`adapter`], [`auth`], [`doctor`] | the kinds of connectors; who is calling; what a client would find here |
 //! | 4 | [`call`] | invocation → output |
 //! | 3 | [`catalog`] | immutable snapshots of all tools and pages, replaced whole |
-//! | 2 | [`manifest`], [`caller`], [`credential`], [`upstream`], [`telemetry`], [`store`] | leaves |
+//! | 2 | [`manifest`], [`caller`], [`credential`], [`upstream`], [`telemetry`], [`audit`], [`signature`], [`store`] | leaves |
 //! | 1 | [`widget`], [`select`] | pages, and what they load; which tools fit a sentence |
 //! | 0 | [`error`], [`name`], [`params`], [`secret`] | words everything uses |
 //!
@@ -59,6 +59,9 @@
 //! | offer | what another MCP server says it has: tools, resources, prompts |
 //! | sent | another MCP server's result, passed on as the bytes it was |
 //! | upstream, downstream | towards the connector's service, towards the MCP client |
+//! | trip | what is noted of one call: log, numbers, trace, audit record |
+//! | service map | the connectors as we vouch for them: a signed document |
+//! | brand | in whose name the server speaks |
 //! | era | a request's protocol generation: `initialize` (to 2025-11-25) or metadata on each request (2026-07-28) |
 //!
 //! # Invariants
@@ -74,6 +77,7 @@
 
 pub mod adapter;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod call;
 pub mod caller;
@@ -91,6 +95,7 @@ pub mod params;
 pub mod protocol;
 pub mod secret;
 pub mod select;
+pub mod signature;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

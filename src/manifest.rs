@@ -11,6 +11,7 @@ use std::{
 
 use serde_json::Value;
 
+mod audit;
 mod built_in;
 mod check;
 mod collection;
@@ -35,6 +36,7 @@ mod template;
 mod validators;
 mod widget;
 
+pub use audit::{Audited, AuditedArguments};
 pub use built_in::BuiltIn;
 pub use check::compile_items;
 pub use collection::{CollectionSettings, Scope};
@@ -56,6 +58,7 @@ pub use query::Query;
 pub use relations::{MOST_RELATIONS, Relations};
 pub use retries::Retries;
 pub use schema::{Part as SchemaPart, file_schema, generate as schema_of, part as compile_schema};
+pub use service_map::Masthead;
 pub use template::{Arguments, Expansion, JsonTemplate, Part, Template, present, text_of};
 pub use validators::Validators;
 pub use widget::{Audience, ClientName, Domain, PageOptions, Widget};
@@ -110,6 +113,8 @@ pub struct Manifests {
     pub connectors: Vec<Checked>,
     /// Errors and warnings, by file and place.
     pub problems: Vec<Problem>,
+    /// What the first document of connectors says of itself.
+    pub masthead: Option<Arc<Masthead>>,
 }
 
 impl Manifests {
@@ -185,6 +190,7 @@ impl Manifests {
                         Err(problems) => self.problems.extend(problems),
                     }
                 }
+                self.masthead.get_or_insert_with(|| Arc::new(map.masthead(document.file.clone())));
             }
         }
     }

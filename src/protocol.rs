@@ -17,6 +17,7 @@ mod server;
 
 pub use alone::{Notices, Single};
 pub use announce::Audience;
+pub use downstream::trace_of;
 pub use front::front;
 pub use parcel::Parcels;
 pub use present::{INSUFFICIENT_SCOPE, to_json};

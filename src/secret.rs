@@ -10,6 +10,10 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+mod keep;
+
+pub use keep::keep_secret;
+
 /// The process's environment, read once at start. `Debug` shows names only.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);

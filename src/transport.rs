@@ -13,6 +13,7 @@ mod access;
 mod connect;
 mod desk;
 mod guard;
+mod home;
 mod http;
 mod listen;
 mod oauth;
@@ -22,6 +23,7 @@ mod session;
 mod sse;
 mod stdio;
 mod strangers;
+mod stream;
 mod streamable;
 mod under_way;
 

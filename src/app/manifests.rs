@@ -15,18 +15,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::SignalStream};
 
+use serde_json::json;
+
 use super::pages;
+use crate::audit::{Act, Deed};
 use crate::catalog::{List, ShownPages};
 use crate::error::Problem;
 use crate::gateway::pins::is_lock;
-use crate::gateway::{Gateway, State};
+use crate::gateway::{Connector, Gateway, Live, State};
 use crate::manifest::{BuiltIn, Checked, Manifests};
+use crate::name::ConnectorId;
 use crate::widget::Pages;
 
 /// The largest manifest, in bytes.
 const LARGEST: u64 = 16 << 20;
 /// An editor's several writes are one change.
-const SETTLE: Duration = Duration::from_millis(300);
+pub(super) const SETTLE: Duration = Duration::from_millis(300);
 
 /// Where everything a person writes stands.
 #[derive(Debug, Clone)]
@@ -154,9 +158,7 @@ pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp)
     };
     let mut watcher = new_debouncer(SETTLE, None, notice).inspect_err(|error| unwatched(error)).ok();
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    // A closed terminal hangs up too, and then we have to end.
-    let hangups = (!io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
-    let mut hangups = hangups.map(SignalStream::new);
+    let mut hangups = hangups();
     // What changed between the first reading and the watch would never be noticed.
     let mut changed_before = None;
     let mut snapshots = gateway.watch();
@@ -194,7 +196,14 @@ pub(super) async fn read_again(sources: &Sources, gateway: &Arc<Gateway>) {
     let _ = tokio::task::spawn_blocking(move || reload(&sources, &gateway)).await;
 }
 
-async fn next(hangups: &mut Option<SignalStream>) -> Option<()> {
+/// Each SIGHUP from here on. A closed terminal hangs up too, and then we have to end.
+pub(super) fn hangups() -> Option<SignalStream> {
+    let hangups = (!io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
+    hangups.map(SignalStream::new)
+}
+
+/// Waits for the next SIGHUP; at once nothing where none is looked for.
+pub(super) async fn next(hangups: &mut Option<SignalStream>) -> Option<()> {
     hangups.as_mut()?.next().await
 }
 
@@ -210,6 +219,7 @@ fn reload(sources: &Sources, gateway: &Gateway) {
     let next = ShownPages::new(&manifests.connectors, &pages);
     wait.block_on(gateway.keep_next(&next, &pages.bundle));
     let (before, live) = gateway.load(manifests, pages, next);
+    record(gateway, &before, &live);
     for problem in live.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         if problem.is_error() {
             tracing::error!("{problem}");
@@ -229,4 +239,20 @@ fn reload(sources: &Sources, gateway: &Gateway) {
     if !live.lists_the_same(&before, List::Tools) {
         tracing::info!(tools = live.catalog.entries().len(), "the tools changed");
     }
+}
+
+/// Records which connectors are new, gone or others than before.
+fn record(gateway: &Gateway, before: &Live, now: &Live) {
+    let made_anew = |(id, connector): &(&ConnectorId, &Arc<Connector>)| {
+        before.connectors.get(*id).is_some_and(|was| !Arc::ptr_eq(was, connector))
+    };
+    let changed: Vec<&ConnectorId> = now.connectors.iter().filter(made_anew).map(|(id, _)| id).collect();
+    let added: Vec<&ConnectorId> = now.connectors.keys().filter(|id| !before.connectors.contains_key(*id)).collect();
+    let removed: Vec<&ConnectorId> = before.connectors.keys().filter(|id| !now.connectors.contains_key(*id)).collect();
+    if changed.is_empty() && added.is_empty() && removed.is_empty() {
+        return;
+    }
+    let details = json!({ "added": added, "changed": changed, "removed": removed });
+    let on = format!("{} connectors", now.connectors.len());
+    gateway.audit().act(Act { details: Some(details), ..Act::local(Deed::ManifestsReload, on) });
 }

@@ -13,8 +13,8 @@ use super::mirror::{self, Mirrored};
 use crate::caller::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    Annotations, Arguments, Audience, Connector, FileArgument, GatewayOperation, ItemsOperation, Method, Operation,
-    Relations, Retries, SecurityScheme, Tool, Validators, Widget, explain,
+    Annotations, Arguments, Audience, AuditedArguments, Connector, FileArgument, GatewayOperation, ItemsOperation,
+    Method, Operation, Relations, Retries, SecurityScheme, Tool, Validators, Widget, explain,
 };
 use crate::name::{ConnectorId, shown};
 use crate::select::tokens;
@@ -57,6 +57,8 @@ pub struct Entry {
     exact: OnceLock<usize>,
     /// The tools it belongs together with, when its manifest says.
     pub relations: Option<Box<Relations>>,
+    /// What is recorded of its calls' arguments.
+    pub audited: AuditedArguments,
     schema: Value,
     /// None, when another MCP server judges what it is called with.
     validators: Option<Validators>,
@@ -106,6 +108,7 @@ impl Entry {
             timeout: timeout.map(|ms| Duration::from_millis(ms.get())),
             retries: tool.retry.over(&connector.retries),
             cache: tool.cache_seconds.map(|seconds| Duration::from_secs(seconds.get())),
+            audited: tool.audit.arguments,
             schema: Value::Null,
             validators: None,
         }

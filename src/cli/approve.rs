@@ -6,8 +6,10 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::audit::record;
 use super::{Failure, Format, FormatArgs, print};
 use crate::app::AppError;
+use crate::audit::{Act, Deed};
 use crate::catalog::diff::unified;
 use crate::catalog::pin::{Change, Drift, Lock, Locked, Pin, Policy, Served, pinned, waiting};
 use crate::catalog::poison::{Finding, scan, visible};
@@ -71,7 +73,12 @@ pub(super) fn approve(config: &Config, args: &ApproveArgs) -> Result<(), Failure
     if args.list || (args.connector.is_none() && !args.all) {
         return known.show(&waiting, args);
     }
-    known.agree(&waiting, args.format.format)
+    known.agree(&waiting, args.format.format)?;
+    let act = |it: &Waiting| {
+        let digest = it.digest.as_deref().unwrap_or("gone");
+        Act::local(Deed::PinsApprove, format!("{} {}@{digest}", it.connector, visible(&it.drift.tool)))
+    };
+    record(config, waiting.iter().map(act))
 }
 
 /// What waits of these tools, as far as it is what was seen of them.

@@ -10,15 +10,11 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use super::{Failure, Format, FormatArgs, print};
+use crate::gateway::Wanted;
 use crate::protocol::front;
 use crate::select::measure::{Score, Set, SetTool};
 use crate::select::{Index, Pack, Said, first_sentence, signature, tokens};
 
-/// The tokens of an answer, as `search_tools` has them: so much of the whole list, within bounds.
-const SHARE: usize = 100;
-const BUDGET: (usize, usize) = (400, 2000);
-/// The tools of an answer.
-const TOOLS: usize = 20;
 /// The tasks of a session.
 const TASKS: usize = 10;
 
@@ -162,12 +158,11 @@ impl<'a> Bill<'a> {
         let list = tokens::count(&json!({ "tools": descriptors }).to_string());
         let menu = tokens::count(front(crate::catalog::SignIn::Nobody));
         let tokens = Tokens { list, menu, answer: 0.0, session: menu, tasks: 0, over: 0, empty: 0 };
-        let (least, most) = BUDGET;
-        Self { tools, descriptors, budget: (list / SHARE).clamp(least, most), sum: 0, tokens }
+        Self { tools, descriptors, budget: Wanted::default().tokens(list), sum: 0, tokens }
     }
 
     fn add(&mut self, items: &[usize], groups: &[Vec<usize>]) {
-        let items: Vec<usize> = items.iter().copied().take(TOOLS).collect();
+        let items: Vec<usize> = items.iter().copied().take(Wanted::default().tools()).collect();
         let pack = Pack {
             budget: self.budget,
             items: items.len(),

@@ -33,6 +33,7 @@ pub(super) fn call(config: Config, environment: Environment, args: &CallArgs) ->
             () = signals.next() => Ok(None),
         }
     })?;
+    runtime.block_on(app.gateway().audit().close());
     runtime.shutdown_background();
     let outcome = match outcome {
         Some(Ok(outcome)) => outcome,

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, print};
 use crate::app::{App, Signals};
+use crate::audit::Deed;
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::credential::grant::Parted;
@@ -52,6 +53,7 @@ pub(super) fn connect(config: Config, environment: Environment, args: &ConnectAr
             () = signals.next() => Ok(None),
         }
     })?;
+    runtime.block_on(app.gateway().audit().close());
     runtime.shutdown_background();
     match connected {
         Some(Ok(())) => print(&format!("{} is connected", found.name)),
@@ -64,7 +66,13 @@ pub(super) fn disconnect(config: Config, environment: Environment, args: &Discon
     let app = App::open(config, environment)?;
     let found = find(&app, &args.connector)?;
     let runtime = super::runtime()?;
-    let parted = runtime.block_on(found.grants.disconnect(&Caller::Local));
+    let parted = runtime.block_on(async {
+        let parted = found.grants.disconnect(&Caller::Local).await;
+        let failure = parted.as_ref().err().map(|error| error as _);
+        app.gateway().did(Deed::GrantDisconnect, &Caller::Local, &args.connector, failure);
+        app.gateway().audit().close().await;
+        parted
+    });
     runtime.shutdown_background();
     match parted {
         Ok(Parted::Nothing) => print(&format!("{} was not connected", found.name)),

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::connect::no;
 use super::{Failure, Format, FormatArgs, print};
 use crate::app::App;
-use crate::caller::Principal;
+use crate::audit::Deed;
+use crate::caller::{Caller, Principal};
 use crate::config::Config;
 use crate::credential::grant::Parted;
 use crate::error::{Error, Result};
@@ -68,7 +69,9 @@ fn revoke(config: Config, environment: Environment, args: &RevokeArgs) -> std::r
     };
     let app = App::open(config, environment)?;
     let runtime = super::runtime()?;
-    let ended = runtime.block_on(end(app.gateway(), of)).map_err(|error| no(&error))?;
+    let ended = runtime.block_on(end(app.gateway(), of));
+    runtime.block_on(app.gateway().audit().close());
+    let ended = ended.map_err(|error| no(&error))?;
     runtime.shutdown_background();
     said(&ended);
     Ok(())
@@ -91,6 +94,7 @@ async fn end(gateway: &Gateway, of: impl Fn(&str, &str) -> bool) -> Result<Ended
                 continue;
             }
             let parted = grants.end(&holding.caller).await?;
+            gateway.did(Deed::GrantDisconnect, &Caller::Local, &format!("{id} of {who}"), None);
             ended.all += usize::from(parted != Parted::Nothing);
             if parted == Parted::Forgotten {
                 ended.untold.push(format!("{id} of {who}"));

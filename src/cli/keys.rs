@@ -10,8 +10,10 @@ use humantime::format_rfc3339_seconds;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use super::audit::record;
 use super::{Failure, Format, FormatArgs, print};
 use crate::app::AppError;
+use crate::audit::{Act, Deed};
 use crate::auth::{KeyFile, KeyRecord, NewKey};
 use crate::caller::Scopes;
 use crate::config::Config;
@@ -61,13 +63,14 @@ pub(super) fn run(config: &Config, args: &KeysArgs) -> Result<(), Failure> {
     };
     let file = KeyFile::open(path);
     match &args.command {
-        KeysCommand::New(args) => new(&file, args),
+        KeysCommand::New(args) => record(config, [Act::local(Deed::KeyNew, new(&file, args)?)]),
         KeysCommand::List(args) => list(&file, args.format),
-        KeysCommand::Revoke { id } => revoke(&file, id),
+        KeysCommand::Revoke { id } => record(config, [Act::local(Deed::KeyRevoke, revoke(&file, id)?)]),
     }
 }
 
-fn new(file: &KeyFile, args: &NewArgs) -> Result<(), Failure> {
+/// Makes a key; its id, and whose it is.
+fn new(file: &KeyFile, args: &NewArgs) -> Result<String, Failure> {
     let scopes = match args.scopes.as_slice() {
         [] => Scopes::All,
         scopes => scopes.iter().map(String::as_str).collect(),
@@ -87,7 +90,7 @@ fn new(file: &KeyFile, args: &NewArgs) -> Result<(), Failure> {
     }
     let end = record.expires.map_or_else(String::new, |at| format!(", until {}", format_rfc3339_seconds(at)));
     remark(&format!("key {} for {}{end}: it is not shown again", record.id, record.subject));
-    Ok(())
+    Ok(format!("{} of {}", record.id, record.subject))
 }
 
 fn list(file: &KeyFile, format: Format) -> Result<(), Failure> {
@@ -114,7 +117,8 @@ fn list(file: &KeyFile, format: Format) -> Result<(), Failure> {
     print(&table.to_string())
 }
 
-fn revoke(file: &KeyFile, id: &str) -> Result<(), Failure> {
+/// Takes a key away; its id.
+fn revoke(file: &KeyFile, id: &str) -> Result<String, Failure> {
     // Whoever has the key itself at hand may well paste that.
     let id = id.strip_prefix("sb_").and_then(|key| key.split('_').next()).unwrap_or(id);
     let records = file.list().map_err(AppError::Problems)?;
@@ -127,7 +131,7 @@ fn revoke(file: &KeyFile, id: &str) -> Result<(), Failure> {
                 "accounts that {subject} connected are kept for another key of theirs; `switchboard grants revoke --subject {subject}` takes them back"
             ));
         }
-        return Ok(());
+        return Ok(id.to_owned());
     }
     remark(&format!("there is no key {id}: `switchboard keys list` shows all"));
     Err(Failure::No)

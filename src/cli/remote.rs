@@ -31,6 +31,14 @@ pub(super) struct ServerArgs {
     tenant: Option<String>,
 }
 
+/// Where a server with these settings is, for somebody at this machine.
+pub(super) fn here(config: &Config) -> String {
+    let host = if config.host.is_unspecified() { "127.0.0.1".into() } else { config.host.to_string() };
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let secret = config.secret_path().map(|secret| format!("/{}", secret.expose_secret())).unwrap_or_default();
+    format!("http://{host}:{}{secret}", config.port)
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -42,18 +50,12 @@ pub(super) struct Remote {
 
 impl Remote {
     pub(super) fn new(args: &ServerArgs, config: &Config, environment: &Environment) -> Self {
-        let here = || {
-            let host = if config.host.is_unspecified() { "127.0.0.1".into() } else { config.host.to_string() };
-            let host = if host.contains(':') { format!("[{host}]") } else { host };
-            let secret = config.secret_path().map(|secret| format!("/{}", secret.expose_secret())).unwrap_or_default();
-            format!("http://{host}:{}{secret}", config.port)
-        };
         let given = args.server.as_ref().map(|url| {
             let url = url.as_str().trim_end_matches('/');
             url.strip_suffix("/mcp").unwrap_or(url).to_owned()
         });
         Self {
-            base: given.unwrap_or_else(here),
+            base: given.unwrap_or_else(|| here(config)),
             tenant: args.tenant.clone(),
             key: environment.get(KEY).map(str::to_owned),
             upstream: Upstream::default(),

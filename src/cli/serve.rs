@@ -3,59 +3,66 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use super::{Failure, StdioArgs, show_problems};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Following};
 use crate::auth::{AuthConfig, Mode};
 use crate::catalog::view::Asked;
-use crate::config::{Config, Seen};
+use crate::config::{Config, Layers, Seen};
+use crate::error::Problem;
 use crate::gateway::{Gateway, State};
-use crate::secret::Environment;
-use crate::telemetry::{self, Format};
+use crate::telemetry::{Format, Telemetry};
 
-pub(super) fn serve(config: Config, environment: Environment) -> Result<(), Failure> {
-    let faults = config.faults_of_callers(&environment);
+pub(super) fn serve(config: Config, layers: Layers) -> Result<(), Failure> {
+    let faults = config.faults_of_callers(&layers.environment);
     if !faults.is_empty() {
         return Err(AppError::Problems(faults).into());
     }
-    let app = open(config, environment)?;
+    let app = open(config.clone(), Following { layers, running: config, judge: Config::faults_of_callers })?;
     let config = app.config().clone();
     let strangers = app.says_to_strangers();
     let json = config.log.format == Format::Json;
     let summary = summary(app.gateway());
-    block_on(app.serve(move |address| {
-        for warning in strangers {
-            tracing::warn!("{warning}");
-        }
-        if json {
-            tracing::info!("{summary}; listening on http://{address}/mcp");
-            return;
-        }
-        let mut stderr = io::stderr().lock();
-        let seen_by = if stderr.is_terminal() { Seen::ByPerson } else { Seen::ByLog };
-        let here = config.endpoint(&format!("http://{address}"), seen_by);
-        let _ = writeln!(stderr, "{summary}\nlistening on {here}");
-        if let Some(base) = config.base() {
-            let _ = writeln!(stderr, "clients use {}", config.endpoint(&base, seen_by));
-        }
-    }))
+    block_on(
+        &app.telemetry(),
+        app.serve(move |address| {
+            for warning in strangers {
+                tracing::warn!("{warning}");
+            }
+            if json {
+                tracing::info!("{summary}; listening on http://{address}/mcp");
+                return;
+            }
+            let mut stderr = io::stderr().lock();
+            let seen_by = if stderr.is_terminal() { Seen::ByPerson } else { Seen::ByLog };
+            let here = config.endpoint(&format!("http://{address}"), seen_by);
+            let _ = writeln!(stderr, "{summary}\nlistening on {here}");
+            if let Some(base) = config.base() {
+                let _ = writeln!(stderr, "clients use {}", config.endpoint(&base, seen_by));
+            }
+        }),
+    )
 }
 
-pub(super) fn stdio(config: Config, environment: Environment, args: &StdioArgs) -> Result<(), Failure> {
+pub(super) fn stdio(config: Config, layers: Layers, args: &StdioArgs) -> Result<(), Failure> {
     let said = [("profile", &args.profile), ("exposure", &args.exposure)];
     let said = said.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
     let asked = Asked::read(said.chain(args.tools.iter().map(|part| ("tools", part.as_str()))));
     let asked = asked.map_err(|unknown| Failure::Usage(unknown.message().to_owned()))?;
     // Who starts us is who calls.
-    let auth = AuthConfig { mode: Some(Mode::None), ..config.auth };
-    let app = open(Config { auth, ..config }, environment)?;
+    let auth = AuthConfig { mode: Some(Mode::None), ..config.auth.clone() };
+    let effective = Config { auth, ..config.clone() };
+    let app = open(effective, Following { layers, running: config, judge: |_, _| Vec::new() })?;
     tracing::info!("{}", summary(app.gateway()));
-    block_on(app.stdio(asked))
+    block_on(&app.telemetry(), app.stdio(asked))
 }
 
-fn open(config: Config, environment: Environment) -> Result<App, Failure> {
-    telemetry::init(&config.log);
-    let app = App::open(config, environment)?;
+fn open(config: Config, following: Following) -> Result<App, Failure> {
+    let refuse = |words: String| AppError::Problems(vec![Problem::in_file("settings", words)]);
+    let environment = following.layers.environment.clone();
+    let service = environment.get("OTEL_SERVICE_NAME");
+    let telemetry = Telemetry::start(&config.log, &config.telemetry, service).map_err(refuse)?;
+    let app = App::telling(config, environment, telemetry)?;
     show_problems(&app.gateway().live().problems);
-    Ok(app)
+    Ok(app.following(following))
 }
 
 fn summary(gateway: &Gateway) -> String {
@@ -73,11 +80,12 @@ fn summary(gateway: &Gateway) -> String {
     }
 }
 
-fn block_on(work: impl Future<Output = Result<(), AppError>>) -> Result<(), Failure> {
+fn block_on(telemetry: &Telemetry, work: impl Future<Output = Result<(), AppError>>) -> Result<(), Failure> {
     let runtime = super::runtime()?;
     let result = runtime.block_on(work);
     // After a second signal nothing is waited for; dropping a call kills what it started. Standard
     // input may hold a thread in a read that never ends.
     runtime.shutdown_background();
+    telemetry.stop();
     Ok(result?)
 }

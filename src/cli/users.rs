@@ -9,7 +9,9 @@ use comfy_table::{Table, presets};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+use super::audit::record;
 use super::{Failure, Format, FormatArgs, print};
+use crate::audit::{Act, Deed};
 use crate::auth::issuer::Connected;
 use crate::auth::{NewUser, User, UserError, Users};
 use crate::config::Config;
@@ -101,8 +103,10 @@ pub(super) fn users(config: Config, environment: Environment, args: UsersArgs) -
             });
             let scopes = scopes.filter(|scopes: &BTreeSet<String>| !scopes.contains("*"));
             let AddArgs { name, full_name, email, tenant, .. } = args;
+            let on = name.clone();
             let new = NewUser { name, full_name, email, tenant, scopes, password };
-            runtime.block_on(users.add(new)).map_err(failure)
+            runtime.block_on(users.add(new)).map_err(failure)?;
+            record(&config, [Act::local(Deed::UserAdd, on)])
         }
         UsersCommand::List(args) => {
             let (users, owner) =
@@ -121,7 +125,7 @@ pub(super) fn users(config: Config, environment: Environment, args: UsersArgs) -
             if let Some(ended) = ended.map_err(failure)? {
                 remark(&format!("{} of {} end within half a minute", connections(ended), args.name));
             }
-            Ok(())
+            record(&config, [Act::local(Deed::UserPassword, args.name)])
         }
         UsersCommand::Disconnect(args) => {
             let client = args.client.as_deref();
@@ -133,7 +137,7 @@ pub(super) fn users(config: Config, environment: Environment, args: UsersArgs) -
             });
             let whose = args.name.as_deref().unwrap_or("the owner");
             remark(&format!("{} of {whose} end within half a minute", connections(ended.map_err(failure)?)));
-            Ok(())
+            record(&config, [Act::local(Deed::UserDisconnect, whose)])
         }
         UsersCommand::Remove { name } => remove(&name, &users, (config, environment)),
     }
@@ -144,6 +148,7 @@ fn remove(name: &str, users: &Users, (config, environment): (Config, Environment
     let removed = async { Ok((users.list().await?, users.remove(name).await?)) };
     let (all, ended) = super::runtime()?.block_on(removed).map_err(failure)?;
     remark(&format!("{name} is removed; {} end within half a minute", connections(ended)));
+    record(&config, [Act::local(Deed::UserRemove, name)])?;
     let id = all.into_iter().find(|user| user.name.to_lowercase() == name.to_lowercase()).map(|user| user.id);
     if let Some(id) = id
         && super::grants::revoke_of(config, environment, id.clone()).is_err()

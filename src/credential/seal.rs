@@ -4,10 +4,7 @@
 //! kept under is authenticated with it, so that nobody who can write to the store can pass one person's value off as
 //! another's.
 
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, io, path::Path};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -16,7 +13,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use secrecy::zeroize::Zeroizing;
 
-use crate::secret::Environment;
+use crate::secret::{Environment, keep_secret};
 
 /// The variable that holds keys, the newest first.
 pub const SEAL_KEY: &str = "SWITCHBOARD_SEAL_KEY";
@@ -86,7 +83,7 @@ impl Seal {
         let folder = data.ok_or("no folder is known where a sealing key can be kept")?;
         let file = folder.join(SEAL_FILE);
         let failed = |why: String| format!("the sealing key {}: {why}", file.display());
-        make(folder, &file).map_err(|error| failed(format!("it cannot be made: {error}")))?;
+        make(&file).map_err(|error| failed(format!("it cannot be made: {error}")))?;
         read(&file).map_err(failed)
     }
 
@@ -158,39 +155,12 @@ fn warn_of_readers(file: &Path, about: &fs::Metadata) {
 #[cfg(not(unix))]
 fn warn_of_readers(_file: &Path, _about: &fs::Metadata) {}
 
-/// Makes a key, unless there is one. Of several processes that do so at once, one wins, and no one reads half a key
-/// (where the file system has no links, the last one wins).
-fn make(folder: &Path, file: &Path) -> io::Result<()> {
-    if file.exists() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    let mut key = Zeroizing::new([0; KEY]);
-    rand::fill(key.as_mut_slice()).map_err(|_| io::Error::other("this machine gives no random bytes"))?;
-    let text = Zeroizing::new(format!("{}\n", BASE64_STANDARD.encode(key.as_slice())));
-    let draft = draft(folder);
-    let written = write(&draft, text.as_bytes()).and_then(|()| match fs::hard_link(&draft, file) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => fs::rename(&draft, file),
-        Ok(()) | Err(_) => Ok(()),
-    });
-    let _ = fs::remove_file(&draft);
-    written?;
-    // The name has to last as long as what it seals; a folder that cannot be opened cannot be synced.
-    drop(fs::File::open(folder).and_then(|folder| folder.sync_all()));
-    Ok(())
-}
-
-fn draft(folder: &Path) -> PathBuf {
-    folder.join(format!(".{SEAL_FILE}.{}", uuid::Uuid::new_v4()))
-}
-
-fn write(file: &Path, contents: &[u8]) -> io::Result<()> {
-    use io::Write as _;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut written = options.open(file)?;
-    written.write_all(contents)?;
-    written.sync_all()
+/// Makes a key, unless there is one.
+fn make(file: &Path) -> io::Result<()> {
+    let text = || {
+        let mut key = Zeroizing::new([0; KEY]);
+        rand::fill(key.as_mut_slice()).map_err(|_| io::Error::other("this machine gives no random bytes"))?;
+        Ok(Zeroizing::new(format!("{}\n", BASE64_STANDARD.encode(key.as_slice()))))
+    };
+    keep_secret(file, text).map(drop)
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Gateway;
+use crate::audit::Deed;
 use crate::call::{Downstream, Era, Session};
 use crate::caller::Caller;
 use crate::credential::grant::{Flow, Refusal, fingerprint, is_word, nowhere, unavailable, word};
@@ -231,6 +232,8 @@ impl Gateway {
         let all = self.connectable(caller);
         let Some(connectable) = all.into_iter().find(|it| it.id.as_str() == connector) else { return Ok(None) };
         let ended = connectable.grants.finish(flow, said).await?;
+        let failure = ended.as_ref().err().map(|_| "refused");
+        self.did(Deed::GrantConnect, caller, connector, failure.as_ref().map(|failure| failure as _));
         if ended.is_ok() {
             self.tell_connected(caller, connector).await;
         }

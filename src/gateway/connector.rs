@@ -42,6 +42,8 @@ pub struct Connector {
     pub(super) generation: Uuid,
     /// What its upstream has to bear.
     pub(super) strain: Strain,
+    /// Calls that may run at once.
+    concurrent: usize,
     running: Semaphore,
     admitted: Semaphore,
 }
@@ -113,6 +115,7 @@ impl Connector {
             made: SystemTime::now(),
             generation: Uuid::new_v4(),
             strain: Strain::default(),
+            concurrent,
             running: Semaphore::new(concurrent),
             admitted: Semaphore::new(concurrent * (WAITING + 1)),
         }
@@ -239,6 +242,12 @@ impl Connector {
     pub fn source(&self) -> Result<&dyn CredentialSource> {
         // The catalog offers no tool of a connector that cannot be used.
         self.source.as_deref().ok_or_else(|| Error::new(ErrorKind::Internal, "the connector is gone"))
+    }
+
+    /// Calls that wait for their turn now.
+    pub(super) fn waiting(&self) -> usize {
+        let admitted = self.concurrent * (WAITING + 1) - self.admitted.available_permits();
+        admitted.saturating_sub(self.concurrent - self.running.available_permits())
     }
 
     /// Waits for a turn, when not too many wait already.

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Connector;
+use super::{Connector, breaker::Breaker};
 use crate::call::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::upstream::random;
@@ -32,8 +32,13 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 const START: Duration = Duration::from_secs(2);
 
 /// What is known of a connector's health. It outlives edits of its manifest.
-#[derive(Debug, Default)]
-pub struct Health(Mutex<Facts>);
+#[derive(Debug)]
+pub struct Health {
+    facts: Mutex<Facts>,
+    pub(super) breaker: Breaker,
+    /// Told when something new is known.
+    states: watch::Sender<()>,
+}
 
 /// What calls and checks showed.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +51,14 @@ pub struct Facts {
     pub times: VecDeque<Duration>,
     /// The last call that did not fail.
     pub worked: Option<SystemTime>,
+    /// Checks that failed.
+    pub failures: u64,
     /// The last check.
     pub checked: Option<Check>,
+    /// The last call or check that went well.
+    pub well: Option<SystemTime>,
+    /// The last call or check that failed.
+    pub ill: Option<SystemTime>,
 }
 
 /// One check.
@@ -69,6 +80,17 @@ impl Facts {
         times.get((last as f64 * share).round() as usize).copied()
     }
 
+    /// Whether it was ever tried, and whether the last check failed and nothing worked since.
+    fn standing(&self) -> (bool, bool) {
+        let failed = self.checked.as_ref().filter(|check| check.failure.is_some());
+        let is_ill = failed.is_some_and(|check| self.worked.is_none_or(|worked| worked < check.at));
+        (self.checked.is_some() || self.worked.is_some(), is_ill)
+    }
+
+    fn ended(&mut self, at: SystemTime, failed: bool) {
+        *(if failed { &mut self.ill } else { &mut self.well }) = Some(at);
+    }
+
     fn took(&mut self, time: Duration) {
         if self.times.len() == KEPT {
             self.times.pop_front();
@@ -78,9 +100,14 @@ impl Facts {
 }
 
 impl Health {
+    /// Nothing is known yet; `states` is told when something is.
+    pub(super) fn new(states: watch::Sender<()>) -> Self {
+        Self { facts: Mutex::default(), breaker: Breaker::new(states.clone()), states }
+    }
+
     /// What is known now.
     pub fn facts(&self) -> Facts {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A call that reaches the connector now. One that is dropped ran out of time, or its caller left.
@@ -89,24 +116,37 @@ impl Health {
     }
 
     fn called(&self, time: Duration, failed: bool) {
-        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = facts.standing();
         facts.calls += 1;
         facts.errors += u64::from(failed);
         facts.took(time);
+        let now = SystemTime::now();
+        facts.ended(now, failed);
         if !failed {
-            facts.worked = Some(SystemTime::now());
+            facts.worked = Some(now);
+        }
+        if facts.standing() != before {
+            self.states.send_replace(());
         }
     }
 
-    /// Notes a check; whether it ended differently from the one before.
-    fn checked(&self, time: Duration, failure: Option<&str>) -> bool {
-        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if failure.is_none() {
-            facts.took(time);
+    /// Notes a check.
+    fn checked(&self, time: Duration, failure: Option<String>) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            None => {
+                self.breaker.works();
+                facts.took(time);
+            }
+            Some(_) => facts.failures += 1,
         }
-        let check = Check { at: SystemTime::now(), failure: failure.map(str::to_owned) };
+        let check = Check { at: SystemTime::now(), failure };
+        facts.ended(check.at, check.failure.is_some());
         let before = facts.checked.replace(check);
-        before.is_none_or(|before| before.failure.as_deref() != failure)
+        if before.map(|before| before.failure) != facts.checked.as_ref().map(|check| check.failure.clone()) {
+            self.states.send_replace(());
+        }
     }
 }
 
@@ -142,13 +182,11 @@ impl Drop for Reached<'_> {
 #[derive(Debug, Clone)]
 pub(super) struct Prober {
     slots: Arc<Semaphore>,
-    /// Told when a check showed something new.
-    states: watch::Sender<()>,
 }
 
 impl Prober {
-    pub(super) fn new(states: watch::Sender<()>) -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_ONCE)), states }
+    pub(super) fn new() -> Self {
+        Self { slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Checks one connector again and again until `stop`.
@@ -165,10 +203,8 @@ impl Prober {
             let probed = tokio::time::timeout(PATIENCE, adapter.probe());
             let Some(probed) = stop.run_until_cancelled(probed).await else { return };
             let failure = probed.unwrap_or_else(late).err().map(|error| error.to_string());
-            if connector.health.checked(started.elapsed(), failure.as_deref()) {
-                self.states.send_replace(());
-            }
             wait = spread(if failure.is_some() { ttl.min(AGAIN) } else { ttl });
+            connector.health.checked(started.elapsed(), failure);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! How every connector is, for people: `switchboard status`, and the dashboard.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::{Value, json};
 
@@ -8,6 +11,7 @@ use super::health::{Check, Facts};
 use super::{Connector, Live, State};
 use crate::adapter::{Phase, Status};
 use crate::caller::Caller;
+use crate::telemetry::Reading;
 
 /// Times that are drawn.
 const DRAWN: usize = 30;
@@ -47,6 +51,7 @@ impl Live {
             "reason": state.reason(),
             "tools": mine.map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
             "tokens": self.catalog.cost(id).tokens,
+            "breaker": connector.breaker_state().0,
         });
         if let (Some(tally), Value::Object(report)) = (connector.offer().and_then(|offer| offer.tally), &mut report) {
             report.insert("document".into(), json!(tally));
@@ -63,6 +68,25 @@ impl Live {
             report.extend((!findings.is_empty()).then(|| ("findings".to_owned(), json!(findings))));
         }
         report
+    }
+
+    /// How every connector is, in numbers.
+    pub fn readings(&self) -> Vec<Reading> {
+        let reading = |connector: &Arc<Connector>| {
+            let id = &connector.checked.connector.id;
+            let (state, facts, cost) = (connector.state(), connector.health.facts(), self.catalog.cost(id));
+            let word = spared(connector, status(&state, &facts, failure(&state, &facts), false));
+            Reading {
+                connector: id.to_string(),
+                is_up: word != "offline",
+                waiting: connector.waiting() as u64,
+                tools: cost.tools as u64,
+                tokens: cost.tokens as u64,
+                breaker: connector.breaker_state().1,
+                probe_failures: facts.failures,
+            }
+        };
+        self.connectors.values().filter(|it| !it.checked.is_built_in()).map(reading).collect()
     }
 
     /// What the dashboard shows.
@@ -110,7 +134,8 @@ impl Live {
             "description": manifest.description,
             "kind": manifest.adapter.kind(),
             "state": state.word(),
-            "status": status(&state, &facts, failure, endpoint.is_some()),
+            "status": spared(connector, status(&state, &facts, failure, endpoint.is_some())),
+            "breaker": connector.breaker_state().0,
             "reason": reason(&state, failure, reader),
             "endpoint": endpoint.as_ref().filter(|host| reader == Reader::Operator || is_public_name(host)),
             "since": live.map(|status| written(status.since)),
@@ -142,7 +167,7 @@ impl Live {
 }
 
 /// Why the last check failed, as long as nothing newer says otherwise: a good call, or a connection made since.
-fn failure<'a>(state: &State, facts: &'a Facts) -> Option<&'a str> {
+pub(super) fn failure<'a>(state: &State, facts: &'a Facts) -> Option<&'a str> {
     let State::Live(status) = state else { return None };
     let newer = |check: &&Check| check.at >= status.since && facts.worked.is_none_or(|worked| worked < check.at);
     let check = facts.checked.as_ref().filter(newer)?;
@@ -150,7 +175,7 @@ fn failure<'a>(state: &State, facts: &'a Facts) -> Option<&'a str> {
 }
 
 /// The state in the words of the service map: online, offline, degraded or unknown.
-fn status(state: &State, facts: &Facts, failure: Option<&str>, is_elsewhere: bool) -> &'static str {
+pub(super) fn status(state: &State, facts: &Facts, failure: Option<&str>, is_elsewhere: bool) -> &'static str {
     let State::Live(status) = state else { return "offline" };
     // A connection that stands is proof; an address nobody has tried is none.
     let proven = !is_elsewhere || facts.checked.is_some() || facts.worked.is_some() || status.connections > 0;
@@ -162,7 +187,16 @@ fn status(state: &State, facts: &Facts, failure: Option<&str>, is_elsewhere: boo
     }
 }
 
-fn reason(state: &State, failure: Option<&str>, reader: Reader<'_>) -> Option<String> {
+/// A status with what becomes of calls, which may be refused whatever checks show.
+pub(super) fn spared(connector: &Connector, status: &'static str) -> &'static str {
+    match connector.breaker_state().0 {
+        "open" => "offline",
+        "half-open" if status != "offline" => "degraded",
+        _ => status,
+    }
+}
+
+pub(super) fn reason(state: &State, failure: Option<&str>, reader: Reader<'_>) -> Option<String> {
     match state {
         State::Unavailable(_) if reader != Reader::Operator => {
             Some("it is not set up; its operator sees why with `switchboard check`".into())
@@ -181,7 +215,7 @@ fn is_public_name(host: &str) -> bool {
 }
 
 /// A time as RFC 3339 writes it, in UTC and whole seconds.
-fn written(time: SystemTime) -> String {
+pub(super) fn written(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 

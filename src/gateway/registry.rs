@@ -31,6 +31,7 @@ pub use rules::{Program, Rules};
 pub use source::Source;
 
 use super::{Gateway, Live};
+use crate::audit::Deed;
 use crate::caller::Caller;
 use crate::credential::Keyring;
 use crate::error::{Error, ErrorKind};
@@ -309,7 +310,9 @@ impl Gateway {
     /// Takes a connector on for this caller; it is brought up in the background.
     pub async fn add(&self, new: NewConnector, by: &Caller) -> Result<Deployment, RegistryError> {
         let (name, tenant, source) = (new.name.clone(), new.tenant.clone(), new.source.kind());
+        let on = id_of(tenant.as_deref(), &name);
         let added = self.registry.take_on(new, &self.live()).await;
+        self.did(Deed::ConnectorAdd, by, &on, added.as_ref().err().map(|error| error as _));
         let (name, by) = (shown(&name), by.said());
         match &added {
             Ok(Deployment { id, .. }) => {
@@ -322,6 +325,12 @@ impl Gateway {
 
     /// Takes away a connector that was added; it is gone when this ends.
     pub async fn remove(&self, tenant: Option<&str>, name: &str, by: &Caller) -> Result<(), RegistryError> {
+        let removed = self.take_away(tenant, name, by).await;
+        self.did(Deed::ConnectorRemove, by, &id_of(tenant, name), removed.as_ref().err().map(|error| error as _));
+        removed
+    }
+
+    async fn take_away(&self, tenant: Option<&str>, name: &str, by: &Caller) -> Result<(), RegistryError> {
         let registry = &self.registry;
         let found = registry.drawer()?.get::<Record>(&key(tenant, name)).await?;
         // One that was sealed with a key that is lost cannot be read, and has to go nevertheless.
@@ -366,6 +375,11 @@ impl Gateway {
         prepare::clear(&record.source, &self.registry.rules, &self.registry.folder(record)).await;
         gone
     }
+}
+
+/// A connector that was added, in the words of records.
+fn id_of(tenant: Option<&str>, name: &str) -> String {
+    tenant.map_or_else(|| shown(name), |tenant| format!("{} of {}", shown(name), shown(tenant)))
 }
 
 fn still_there() -> RegistryError {

@@ -7,11 +7,13 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Connector;
 use super::connector::Turn;
 use super::strain::Kind;
+use super::trip::Trip;
 use crate::call::{CallContext, Content, Invocation, Key, Outcome, Output};
 use crate::catalog::Entry;
 use crate::error::{Again, Error, ErrorKind, Executed, Result};
@@ -66,6 +68,7 @@ impl<'a> Tries<'a> {
 
     /// How long to wait before the first try, when the upstream has asked other calls for time.
     pub(super) fn rest(&self) -> Result<Option<Duration>> {
+        self.connector.admits()?;
         let Some(left) = self.connector.strain.left(&self.kind) else { return Ok(None) };
         if left > self.longest_asked() {
             let seconds = left.as_secs_f64().ceil();
@@ -80,19 +83,29 @@ impl<'a> Tries<'a> {
         mut self,
         mut turn: Turn<'_>,
         invocation: &mut Invocation,
-        cx: &CallContext,
+        mut cx: CallContext,
+        trip: &Trip<'_>,
     ) -> Result<Outcome> {
         let (connector, source) = (self.connector, self.connector.source()?);
+        let mut pass = connector.pass(self.deadline)?;
         let reached = connector.health.reached();
         let mut renewed = false;
         let outcome = loop {
             self.in_doubt.store(true, Ordering::Relaxed);
-            let outcome = connector.adapter()?.call(invocation, cx).await;
+            let adapter = connector.adapter()?;
+            let (span, trace) = trip.attempt(&self.entry.tool, &self.entry.connector);
+            if trace.as_ref() != trip.sent() && connector.mcp().is_some() {
+                cx.downstream = trace.as_ref().map_or_else(|| cx.downstream.clone(), |own| cx.downstream.traced(own));
+            }
+            invocation.trace = trace;
+            let outcome = adapter.call(invocation, &cx).instrument(span).await;
+            pass.ended(&outcome);
             // What was refused did nothing, so that it may be asked again with another credential.
             let refused = !renewed && outcome.as_ref().is_ok_and(Outcome::is_refused);
             if refused && source.refused(&cx.caller, &invocation.credential).await {
                 renewed = true;
                 invocation.credential = source.credential(&cx.caller).await?;
+                pass = connector.pass(self.deadline)?;
                 continue;
             }
             let Some(wait) = self.next(&outcome) else { break outcome };
@@ -100,11 +113,12 @@ impl<'a> Tries<'a> {
             // Whoever waits for the upstream's sake keeps nobody else from it.
             drop(turn);
             tokio::time::sleep(wait).await;
-            turn = match connector.turn().await {
-                Ok(turn) => turn,
-                Err(_) => break outcome,
+            let (Ok(next_turn), Ok(next)) = (connector.turn().await, connector.pass(self.deadline)) else {
+                break outcome;
             };
+            (turn, pass) = (next_turn, next);
         };
+        trip.tried(self.made.into());
         let refused = outcome.as_ref().is_ok_and(Outcome::is_refused);
         let outcome = self.ended(outcome);
         reached.ended(&outcome);

@@ -11,15 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::Instrument as _;
+
 use super::retry::{Tries, UNKNOWN};
+use super::trip::{TOOL, Trip};
 use super::{Connector, Gateway, Live, authorize::authorize, cache::Cache, shape::shape};
 use crate::adapter::McpAdapter;
-use crate::call::{CallContext, Downstream, Invocation, Outcome, RequestId, Sent, ToolCall};
+use crate::call::{CallContext, Downstream, Invocation, Outcome, Sent, ToolCall};
 use crate::caller::Caller;
 use crate::catalog::{Catalog, Entry, Place, view::View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{AdapterSettings, Arguments};
-use crate::name::{ConnectorId, shown};
+use crate::name::ConnectorId;
 use crate::params::Params;
 
 /// A request to an MCP server beyond a tool's call.
@@ -37,19 +40,22 @@ impl Gateway {
     /// Calls a tool by its published name. Every front enters here. Dropping the future cancels
     /// the call. Arguments and results are never logged.
     pub async fn call(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
-        let (tool, request) = (shown(&call.name), downstream.request);
+        let trip = Trip::start(self, (TOOL, &call.name), &caller, &downstream);
         // By reference: a future that is handed on by value lies in memory once for each hand.
-        let work = pin!(self.walk(caller, call, downstream));
-        self.noted(&tool, request, work, |outcome| (outcome.is_error(), outcome.size())).await
+        let result = {
+            let work = pin!(self.walk(caller, call, downstream, &trip).instrument(trip.span()));
+            work.await
+        };
+        trip.end(result)
     }
 
     /// Makes any other request to the MCP server that answers it.
     pub async fn forward(&self, caller: &Caller, request: Request, downstream: &Downstream) -> Result<Sent> {
         let what = format!("{} of {}", request.method, request.place.connector);
-        self.noted(&what, downstream.request, self.pass_on(caller, &request, downstream), |sent| {
-            (sent.is_error, sent.json.len())
-        })
-        .await
+        let trip = Trip::start(self, (request.method, &what), caller, downstream);
+        trip.of_connector(&request.place.connector);
+        let result = self.pass_on(caller, &request, (downstream, &trip)).instrument(trip.span()).await;
+        trip.end(result)
     }
 
     /// The tool that a view calls so. While a connector that may have it is starting for the first time, that is
@@ -97,36 +103,11 @@ impl Gateway {
         }
     }
 
-    /// Counts it as under way, and notes how it ended.
-    async fn noted<T>(
-        &self,
-        tool: &str,
-        request: RequestId,
-        work: impl Future<Output = Result<T>>,
-        seen: impl Fn(&T) -> (bool, usize),
-    ) -> Result<T> {
-        let _under_way = self.calls.token();
-        let started = Instant::now();
-        let result = work.await;
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match &result {
-            Ok(outcome) => {
-                let (failed, bytes) = seen(outcome);
-                tracing::info!(tool, outcome = if failed { "failed" } else { "ok" }, ms, bytes, request_id = %request, "called");
-            }
-            Err(error) => {
-                let cause = std::error::Error::source(error).map(tracing::field::display);
-                tracing::info!(tool, outcome = ?error.kind(), ms, cause, request_id = %request, "called");
-            }
-        }
-        result
-    }
-
-    async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream) -> Result<Outcome> {
+    async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream, trip: &Trip<'_>) -> Result<Outcome> {
         let ToolCall { name, params } = call;
-        let (live, entry) = self.tool(&name, &caller, &downstream.view).await?;
+        let (live, entry) = self.tool(&name, &caller, &downstream.view).instrument(trip.step("resolve")).await?;
         let mark = self.together.mark(&caller, &downstream);
-        let outcome = self.travel(caller, &live, &entry, (params, downstream)).await?;
+        let outcome = self.travel(caller, (&live, &entry), (params, downstream), trip).await?;
         if !outcome.is_error() {
             self.learn(mark.as_ref(), &live, &entry);
         }
@@ -153,21 +134,23 @@ impl Gateway {
             return Err(Error::new(ErrorKind::Forbidden, message));
         }
         let params = Params::of("arguments", &arguments);
-        let work = Box::pin(self.travel(cx.caller.clone(), &live, &entry, (params, downstream.clone())));
-        let seen = |outcome: &Outcome| (outcome.is_error(), outcome.size());
-        self.noted(&entry.name, downstream.request, work, seen).await
+        let trip = Trip::start(self, (TOOL, &entry.name), &cx.caller, &downstream);
+        let work = Box::pin(self.travel(cx.caller.clone(), (&live, &entry), (params, downstream), &trip));
+        let result = work.instrument(trip.span()).await;
+        trip.end(result)
     }
 
     /// The road from a tool that was found.
     async fn travel(
         &self,
         caller: Caller,
-        live: &Live,
-        entry: &Arc<Entry>,
+        (live, entry): (&Arc<Live>, &Arc<Entry>),
         (mut params, downstream): (Params, Downstream),
+        trip: &Trip<'_>,
     ) -> Result<Outcome> {
+        trip.found(live, entry, params.get("arguments"));
         authorize(&caller, &entry.access, &entry.name)?;
-        let arguments = entry.check(params.get("arguments"))?;
+        let arguments = trip.step("check").in_scope(|| entry.check(params.get("arguments")))?;
         let connector = live.connectors.get(&entry.connector).ok_or_else(gone)?;
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
         let max_result = self.limits.max_result;
@@ -176,6 +159,7 @@ impl Gateway {
         let (who, session) = (caller.clone(), downstream.session.clone());
         let in_doubt = AtomicBool::new(false);
         let call = async {
+            trip.reached();
             if let Some(grants) = connector.source().ok().and_then(|source| source.grants()) {
                 Box::pin(self.await_connection(&caller, grants, (&mut params, deadline))).await?;
             }
@@ -184,8 +168,8 @@ impl Gateway {
             if let Some(wait) = tries.rest()? {
                 tokio::time::sleep(wait).await;
             }
-            let turn = connector.turn().await?;
-            let credential = source.credential(&caller).await?;
+            let turn = connector.turn().instrument(trip.step("turn")).await?;
+            let credential = source.credential(&caller).instrument(trip.step("credential")).await?;
             // Few tools take files, and what it takes to fetch them is large.
             let (files, _room) = if entry.files.is_empty() {
                 (HashMap::new(), None)
@@ -194,14 +178,17 @@ impl Gateway {
             };
             params.set_default("name", &entry.name);
             let (entry, key) = (Arc::clone(entry), tries.key());
-            let mut invocation = Invocation { entry, arguments, sent: params, files, credential, key };
+            let mut invocation = Invocation { entry, arguments, sent: params, files, credential, key, trace: None };
             let cx = CallContext { caller, downstream, deadline, max_result };
-            let outcome = tries.make(turn, &mut invocation, &cx).await;
-            shape(&invocation.entry, outcome?, max_result)
+            let outcome = tries.make(turn, &mut invocation, cx, trip).await;
+            trip.step("shape").in_scope(|| shape(&invocation.entry, outcome?, max_result))
         };
         let exchange = pin!(async {
             match place {
-                Some(place) => Box::pin(self.cache.get(place, call)).await,
+                Some(place) => {
+                    trip.may_be_kept();
+                    Box::pin(self.cache.get(place, call)).await
+                }
                 None => call.await,
             }
         });
@@ -217,7 +204,12 @@ impl Gateway {
         }
     }
 
-    async fn pass_on(&self, caller: &Caller, request: &Request, downstream: &Downstream) -> Result<Sent> {
+    async fn pass_on(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        (downstream, trip): (&Downstream, &Trip<'_>),
+    ) -> Result<Sent> {
         let live = self.live();
         let connector = live.connectors.get(&request.place.connector).ok_or_else(gone)?;
         let manifest = &connector.checked.connector;
@@ -228,7 +220,11 @@ impl Gateway {
             let _turn = connector.turn().await?;
             // Who has none to show takes no connection.
             connector.source()?.credential(caller).await?;
-            let sent = mcp.request(caller, request.method, request.params.clone(), downstream).await?;
+            let (span, own) = trip.attempt("", &manifest.id);
+            let traced = own.filter(|own| Some(own) != trip.sent()).map(|own| downstream.traced(&own));
+            let downstream = traced.as_ref().unwrap_or(downstream);
+            let sent = mcp.request(caller, request.method, request.params.clone(), downstream);
+            let sent = sent.instrument(span).await?;
             if request.method == "resources/read" { self.pinned_page(&request.place, sent).await } else { Ok(sent) }
         });
         let late = || late(request.method, time, " and was stopped");

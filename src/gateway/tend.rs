@@ -113,14 +113,24 @@ impl Gateway {
 impl Live {
     /// Whether what some connector offers is not known yet because it is starting.
     pub(super) fn is_starting(&self, which: impl Fn(&Connector) -> bool) -> bool {
-        self.connectors.iter().any(|(id, connector)| {
+        self.start(which).next().is_some()
+    }
+
+    /// How many connectors there are whose offer is not known yet because they are starting.
+    pub fn starting(&self) -> usize {
+        self.start(|_| true).count()
+    }
+
+    fn start(&self, which: impl Fn(&Connector) -> bool) -> impl Iterator<Item = &Arc<Connector>> {
+        let starts = move |(id, connector): &(&ConnectorId, &Arc<Connector>)| {
             let is_starting = |adapter: &Arc<dyn Adapter>| {
                 // What it offers may be known already, and on its way into the next snapshot.
                 adapter.offer().is_some() || adapter.status().phase == Phase::Starting
             };
             which(connector)
-                && !self.known.contains(id)
+                && !self.known.contains(*id)
                 && connector.usable().as_ref().is_some_and(|adapter| adapter.learns() && is_starting(adapter))
-        })
+        };
+        self.connectors.iter().filter(starts).map(|(_, connector)| connector)
     }
 }

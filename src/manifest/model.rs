@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    audit::Audited,
     collection::CollectionSettings,
     command::{CommandSettings, Run},
     credentials::Credentials,
@@ -289,6 +290,9 @@ pub struct Tool {
     /// The tools it belongs together with.
     #[serde(default)]
     pub relations: Relations,
+    /// What is recorded of its calls.
+    #[serde(default)]
+    pub audit: Audited,
 }
 
 impl Tool {
@@ -315,6 +319,7 @@ impl Tool {
             operation: None,
             files: Ordered::new(),
             relations: Relations::default(),
+            audit: Audited::default(),
         }
     }
 }

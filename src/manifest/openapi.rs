@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    audit::Audited,
     file::FileArgument,
     http::{Method, Response},
     model::{Annotations, Ordered, SecurityScheme},
@@ -165,6 +166,9 @@ pub struct Mend {
     /// The tools it belongs together with, beside those that the document links it to.
     #[serde(default)]
     pub relations: Relations,
+    /// What is recorded of its calls.
+    #[serde(default)]
+    pub audit: Audited,
 }
 
 /// What is mended in one parameter.

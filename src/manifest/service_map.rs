@@ -1,6 +1,6 @@
 //! The manifest of the service-map system, exactly as its own tools write it.
 
-use std::{collections::BTreeMap, num::NonZeroU64};
+use std::{collections::BTreeMap, num::NonZeroU64, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,8 +15,25 @@ use super::retries::Retries;
 use crate::name::ConnectorId;
 use crate::secret::{Reference, Text};
 
+/// What stands at the head of a document of connectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Masthead {
+    /// The file it stands in.
+    pub file: PathBuf,
+    /// A ULID.
+    pub id: String,
+    /// Whose it is.
+    pub brand: Option<String>,
+    /// When it was made.
+    pub generated_at: Option<String>,
+    /// How long it is fresh, in seconds.
+    pub ttl_seconds: Option<NonZeroU64>,
+    /// Anything else.
+    pub metadata: Map<String, Value>,
+}
+
 /// The document around the connectors.
-#[expect(dead_code, reason = "checked here; what it says beyond its connectors is for the service map")]
+#[expect(dead_code, reason = "the versions and the schema are checked here, and nobody asks for them")]
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ServiceMap {
@@ -142,6 +159,14 @@ struct RemoteTool {
     tags: Vec<String>,
     #[serde(default)]
     scopes: Vec<String>,
+}
+
+impl ServiceMap {
+    /// What stands at its head.
+    pub(super) fn masthead(self, file: PathBuf) -> Masthead {
+        let Self { id, brand, generated_at, ttl_seconds, metadata, .. } = self;
+        Masthead { file, id, brand, generated_at, ttl_seconds, metadata }
+    }
 }
 
 impl ServiceMapConnector {

@@ -321,6 +321,7 @@ fn apply(tool: &mut Tool, mend: &Mend) {
     tool.cache_seconds = mend.cache_seconds;
     tool.retry = mend.retry.clone();
     tool.relations.clone_from(&mend.relations);
+    tool.audit = mend.audit;
 }
 
 /// Which argument stands where. Method and path come from elsewhere.

@@ -3,15 +3,15 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, request::Parts};
 use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::downstream::written;
+use super::downstream::{trace_of, written};
 use super::parcel::one_line;
 use super::server::{CLIENT_INFO, Server};
-use crate::call::{Downstream, Era, Notice, RequestId};
+use crate::call::{Downstream, Era, Notice, Way};
 use crate::caller::Caller;
 use crate::catalog::{Mirrored, mirror, view::View};
 use crate::params::Params;
@@ -124,7 +124,7 @@ impl Single {
     }
 
     /// The way back, and what comes out of it. Only a talkative request that takes a stream has one.
-    pub fn downstream(&self, request: RequestId, streaming: bool) -> (Downstream, Option<Notices>) {
+    pub fn downstream(&self, parts: &Parts, streaming: bool) -> (Downstream, Option<Notices>) {
         let token: Option<Value> = self.meta.read("progressToken");
         let (mut downstream, notices) = if streaming && self.is_talkative() {
             let (base, notices) = Downstream::listening();
@@ -132,7 +132,8 @@ impl Single {
         } else {
             (Downstream::default(), None)
         };
-        downstream.request = request;
+        downstream.request = parts.extensions.get().copied().unwrap_or_default();
+        (downstream.way, downstream.trace) = (Way::Http, trace_of(&parts.headers));
         downstream.wants_progress = notices.is_some() && token.is_some();
         downstream.meta = Arc::new(self.meta.clone());
         downstream.era = Era::PerRequest;

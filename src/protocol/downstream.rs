@@ -9,6 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http::HeaderMap;
 use rmcp::model::{
     CustomNotification, CustomRequest, ProgressNotificationParam, ProgressToken, ServerNotification, ServerRequest,
 };
@@ -22,9 +23,10 @@ use uuid::Uuid;
 use super::era::era_of;
 use super::server::OverHttp;
 use crate::adapter::Watching;
-use crate::call::{Client, Downstream, Era, Notice, Session};
+use crate::call::{Client, Downstream, Era, Notice, Session, Way};
 use crate::error::Rejection;
 use crate::params::Params;
+use crate::telemetry::TraceContext;
 
 /// How long one client may take to be told something. A client that does not read misses it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -154,6 +156,12 @@ impl Client for Within {
     async fn tell(&self, _: &str, _: Option<Value>) {}
 }
 
+/// Where an HTTP request stands in a trace.
+pub fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext::read(text("traceparent")?, text("tracestate"))
+}
+
 /// Does `work` for a request and, meanwhile, passes on what is told and asked. Ends with the
 /// request: nothing when it is cancelled, or its session over.
 pub(super) async fn converse<T, F: Future<Output = T>>(
@@ -183,6 +191,9 @@ pub(super) async fn converse<T, F: Future<Output = T>>(
     downstream.client = session.as_ref().map(|_| Arc::new(Within(asking)) as Arc<dyn Client>);
     downstream.session = session;
     downstream.agent = OverHttp::agent(cx);
+    if let Some(headers) = OverHttp::headers(cx) {
+        (downstream.way, downstream.trace) = (Way::Http, trace_of(headers));
+    }
     downstream.wants_progress = token.is_some();
     let work = work(downstream);
     tokio::select! {

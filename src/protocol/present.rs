@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData, Implementation, MetaObject, ResourceContents};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::call::{Content, Era, Outcome, Output, Sent};
+use crate::call::{Content, Era, Outcome, Output, RequestId, Sent};
 use crate::error::{Connect, Error, ErrorKind, Invitation};
 use crate::gateway::QUESTION;
 
@@ -51,6 +51,9 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, helps: &Helps<'
         },
     };
     let mut meta = output.meta.clone();
+    if output.is_error {
+        meta.extend(helps.request.map(|request| (REQUEST_ID.to_owned(), json!(request.to_string()))));
+    }
     let mut result = made(output);
     if let Some(Value::Object(ours)) = result_meta(era) {
         meta.extend(ours);
@@ -62,9 +65,14 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, helps: &Helps<'
     serde_json::to_vec(&result).map(Bytes::from).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
+/// Where a failed result says by what its request is found in the log.
+const REQUEST_ID: &str = "switchboard/requestId";
+
 /// How a caller can be helped on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Helps<'a> {
+    /// By what the request is found in the log.
+    pub(super) request: Option<RequestId>,
     /// Where they learn how to sign in.
     pub(super) sign_in_at: Option<&'a str>,
     /// Whether their client opens links for them.

@@ -7,11 +7,14 @@ use serde_json::{
     Map, Value, json,
     value::{RawValue, to_raw_value},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::present::{Helps, dressed, from_error, member, present, result_meta};
 use super::server::Server;
-use crate::call::{Downstream, Era, ToolCall};
+use crate::call::{Downstream, Era, ToolCall, Way};
 use crate::caller::Caller;
 use crate::catalog::view::{Exposure, View};
 use crate::catalog::{Catalog, List, Place, Viewer, in_step};
@@ -38,6 +41,8 @@ pub const OURS: &[&str] = &[
     "tasks/update",
     "tasks/cancel",
 ];
+/// Methods with which clients begin.
+const HELLOS: &[&str] = &["initialize", "server/discover"];
 /// Methods about one thing, which may take more than the caller has.
 pub const ASKED_ABOUT: &[&str] =
     &["tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete"];
@@ -62,14 +67,21 @@ struct Asked<'a> {
 }
 
 impl Server {
-    /// Answers a request, `_meta` of whose parameters is in `downstream`.
-    pub(super) async fn answer(
-        &self,
-        caller: &Caller,
-        method: &str,
-        params: Params,
-        mut downstream: Downstream,
-    ) -> Answer {
+    /// Answers a request, `_meta` of whose parameters is in `downstream`, and counts it.
+    pub(super) async fn answer(&self, caller: &Caller, method: &str, params: Params, downstream: Downstream) -> Answer {
+        let (started, era, way) = (Instant::now(), downstream.era, downstream.way);
+        let answered = self.respond(caller, method, params, downstream).await;
+        self.answered(method, (era, way), started);
+        answered
+    }
+
+    /// Counts a request that was answered.
+    pub(super) fn answered(&self, method: &str, (era, way): (Era, Way), started: Instant) {
+        let known = OURS.iter().chain(HELLOS).find(|known| **known == method).unwrap_or(&"other");
+        self.gateway.telemetry().metrics().requested(known, (era.word(), way.word()), started.elapsed());
+    }
+
+    async fn respond(&self, caller: &Caller, method: &str, params: Params, mut downstream: Downstream) -> Answer {
         downstream.owner = if let Caller::Known(principal) = caller { Some(Arc::clone(principal)) } else { None };
         let list = |list| self.list(list, &params, (caller, &downstream));
         let asked = Asked { caller, downstream: &downstream };
@@ -121,7 +133,8 @@ impl Server {
         let era = downstream.era;
         let opens_links = may_open_links(&downstream);
         let state = if opens_links { params.read("requestState") } else { None };
-        let helps = Helps { sign_in_at: self.sign_in_at.as_deref(), opens_links, state };
+        let request = Some(downstream.request);
+        let helps = Helps { request, sign_in_at: self.sign_in_at.as_deref(), opens_links, state };
         let outcome = match self.front_of(&name, caller, &downstream.view) {
             None => {
                 let is_searched = downstream.view.exposure == Exposure::Search;

@@ -1,9 +1,14 @@
 //! The MCP server: which method goes where.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use rmcp::model::{
     ClientNotification, ClientRequest, CustomRequest, CustomResult, DiscoverResult, ErrorData, InitializeRequestParams,
     InitializeResult, PingRequestMethod, ProtocolVersion, ServerCapabilities, ServerConfig, ServerResult,
@@ -21,7 +26,7 @@ use super::era::era_of;
 use super::parcel::Parcels;
 use super::present::{from_error, implementation};
 use super::request::PREFIX;
-use crate::call::{Downstream, Era, RequestId};
+use crate::call::{Downstream, Era, RequestId, Way};
 use crate::caller::Caller;
 use crate::catalog::view::{Asked, View, Views};
 use crate::error::Error;
@@ -61,9 +66,19 @@ impl OverHttp {
         named.copied().unwrap_or_default()
     }
 
+    /// The headers of an HTTP request.
+    pub(super) fn headers(cx: &RequestContext<RoleServer>) -> Option<&HeaderMap> {
+        cx.extensions.get::<http::request::Parts>().map(|parts| &parts.headers)
+    }
+
+    /// The way it came.
+    fn way(cx: &RequestContext<RoleServer>) -> Way {
+        if Self::headers(cx).is_some() { Way::Http } else { Way::Stdio }
+    }
+
     /// What an HTTP request says its client is.
     pub(super) fn agent(cx: &RequestContext<RoleServer>) -> Option<Arc<str>> {
-        let agent = cx.extensions.get::<http::request::Parts>()?.headers.get(http::header::USER_AGENT)?;
+        let agent = Self::headers(cx)?.get(http::header::USER_AGENT)?;
         agent.to_str().ok().map(Arc::from)
     }
 }
@@ -212,21 +227,26 @@ impl ServerHandler for Server {
         request: InitializeRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
+        let started = Instant::now();
         let view = self.view(OverHttp::asked(&cx), || Some(request.client_info.name.clone()));
         let instructions = self.instructions(self.caller_of(&cx), &view);
         cx.peer.set_peer_info(request.clone());
-        let mut result = self.negotiate_initialize(&request)?;
+        let result = self.negotiate_initialize(&request);
+        self.answered("initialize", (Era::Handshake, OverHttp::way(&cx)), started);
+        let mut result = result?;
         result.instructions = Some(instructions);
         Ok(result)
     }
 
     async fn discover(&self, cx: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let started = Instant::now();
         let named = || cx.meta.get(CLIENT_INFO)?.get("name")?.as_str().map(str::to_owned);
         let view = self.view(OverHttp::asked(&cx), named);
         let instructions = self.instructions(self.caller_of(&cx), &view);
         let config = ServerHandler::get_info(self).with_instructions(instructions);
         let mut result = DiscoverResult::from_server_info(Self::PER_REQUEST.to_vec(), config);
         result.ttl_ms = DISCOVER_TTL_MS;
+        self.answered("server/discover", (era_of(&cx), OverHttp::way(&cx)), started);
         Ok(result)
     }
 
@@ -267,7 +287,10 @@ impl ServerHandler for Server {
         let meta = params.take("_meta").and_then(|meta| Params::parse(meta.get())).unwrap_or_default();
         let about_session = matches!(method, "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe");
         if about_session && era_of(&cx) == Era::Handshake {
-            return self.about_session(method, params, &cx).await.map(|()| CustomResult::new(json!({})));
+            let started = Instant::now();
+            let done = self.about_session(method, params, &cx).await;
+            self.answered(method, (Era::Handshake, OverHttp::way(&cx)), started);
+            return done.map(|()| CustomResult::new(json!({})));
         }
         let caller = self.caller_of(&cx);
         let asked = OverHttp::asked(&cx);

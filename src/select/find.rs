@@ -54,15 +54,11 @@ impl Seen {
         Self { items, slots }
     }
 
-    /// The places of those tools of a shelf that have a word and are seen.
-    fn of_shelf<'a>(&'a self, (first, postings): (usize, &'a [Posting])) -> impl Iterator<Item = (usize, &'a Posting)> {
+    /// How many of a shelf's tools have a word and are seen.
+    fn count(&self, (first, postings): (usize, &[Posting])) -> usize {
         let slots = self.slots.get(first..).unwrap_or_default();
-        let slot = |posting: &Posting| slots.get(posting.doc as usize).copied().unwrap_or(HIDDEN);
-        postings
-            .iter()
-            .map(move |posting| (slot(posting), posting))
-            .filter(|(slot, _)| *slot != HIDDEN)
-            .map(|(slot, posting)| (slot as usize, posting))
+        let is_seen = |posting: &&Posting| slots.get(posting.doc as usize).is_some_and(|slot| *slot != HIDDEN);
+        postings.iter().filter(is_seen).count()
     }
 
     /// Whether no tool is hidden.
@@ -208,11 +204,9 @@ fn vector(text: &str) -> Option<Vector> {
 
 /// How much a word says, when so many of the tools that are seen have it.
 pub(super) fn rarity(index: &Index, word: Word, seen: &Seen) -> f32 {
-    let with = if seen.is_all() {
-        index.tools_with(word)
-    } else {
-        index.postings(word).map(|shelf| seen.of_shelf(shelf).count()).sum()
-    } as f32;
+    let with =
+        if seen.is_all() { index.tools_with(word) } else { index.postings(word).map(|shelf| seen.count(shelf)).sum() }
+            as f32;
     let all = seen.items.len() as f32;
     if with == 0.0 { 0.0 } else { (1.0 + (all - with + 0.5) / (with + 0.5)).ln() }
 }

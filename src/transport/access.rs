@@ -21,6 +21,7 @@ use crate::auth::{Auth, Denied, Refused, password};
 use crate::caller::Caller;
 use crate::catalog::{Viewer, view::View};
 use crate::error::{Challenge, Error};
+use crate::gateway::Gateway;
 use crate::params::Params;
 use crate::protocol::{INSUFFICIENT_SCOPE, Server};
 
@@ -38,11 +39,18 @@ pub(super) struct Access {
     strangers: Arc<Strangers>,
     /// Whether tokens could not be checked when that was last tried.
     unsure: Arc<AtomicBool>,
+    /// Knows in whose name we speak.
+    gateway: Arc<Gateway>,
 }
 
 impl Access {
-    pub(super) fn new(auth: Arc<Auth>, strangers: Arc<Strangers>) -> Self {
-        Self { auth, strangers, unsure: Arc::default() }
+    pub(super) fn new(auth: Arc<Auth>, strangers: Arc<Strangers>, gateway: Arc<Gateway>) -> Self {
+        Self { auth, strangers, unsure: Arc::default(), gateway }
+    }
+
+    /// In whose name we speak.
+    pub(super) fn brand(&self) -> String {
+        self.gateway.live().brand().to_owned()
     }
 
     /// Whether this is the key of somebody who may see everything.

@@ -19,6 +19,7 @@ use url::Url;
 use super::guard::Prefix;
 use super::oauth::{Guest, of_query, own_form, respond};
 use super::reply;
+use crate::audit::Deed;
 use crate::auth::{Answer, Auth, Message, Page, Paper, Parameters};
 use crate::caller::{Caller, KEY};
 use crate::credential::grant::{
@@ -317,7 +318,9 @@ impl Hall {
                 Ok(Answer::Page(Page { cookie: self.cookie(&seen), ..page }))
             }
             "disconnect" => {
-                let done = match found.grants.disconnect(&caller).await? {
+                let parted = found.grants.disconnect(&caller).await?;
+                self.gateway.did(Deed::GrantDisconnect, &caller, connector, None);
+                let done = match parted {
                     Parted::TakenBack | Parted::Nothing => "disconnected",
                     Parted::Forgotten => "forgotten",
                 };

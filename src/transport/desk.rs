@@ -1,41 +1,29 @@
-//! Pages and data for people beside `/mcp`: the dashboard, its stream, and pages' assets.
+//! Pages and data beside `/mcp`, for who looks after the server: the dashboard, the service map, and pages' assets.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::net::SocketAddr;
 
 use aws_lc_rs::digest;
-use axum::{body::Body, response::Response};
+use axum::response::Response;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{self, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use serde_json::json;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, interval_at},
-};
-use tokio_util::sync::CancellationToken;
 
 use super::DeskAccess;
 use super::access::Access;
 use super::guard::{Visitor, is_local};
 use super::reply;
+use super::stream::Board;
 use crate::auth::password;
 use crate::protocol::Server;
 use crate::widget::Pages;
 
-/// Who speaks in an error of these routes, as their clients expect it.
-const BRAND: &str = "Switchboard";
 /// How a browser is told to ask a person for the key.
 pub(super) const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"switchboard\", charset=\"UTF-8\"");
 /// The page that shows how the connectors are.
 const DASHBOARD: &str = "connectors";
-/// An overview is sent at least this often.
-const INTERVAL: Duration = Duration::from_secs(15);
-/// Readers of the stream at once.
-pub(super) const READERS: usize = 100;
-/// Changes within this time are one change.
-const SETTLE: Duration = Duration::from_millis(250);
 /// What the dashboard may do: run script and style of its own and ours, and talk to us.
 const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -47,6 +35,7 @@ pub(super) fn refusal(
     peer: SocketAddr,
     headers: &HeaderMap,
 ) -> Option<Response> {
+    let denied = |status, message: &str| denied(&access.brand(), status, message);
     if visitor.foreign {
         return Some(denied(StatusCode::FORBIDDEN, "pages of other origins may not see this"));
     }
@@ -85,8 +74,9 @@ pub(super) fn is_direct(peer: SocketAddr, headers: &HeaderMap) -> bool {
     peer.ip().to_canonical().is_loopback() && !passed_on && is_local(host)
 }
 
-fn denied(status: StatusCode, message: &str) -> Response {
-    let mut response = reply::json(status, json!({ "detail": format!("[{BRAND}] {message}") }).to_string());
+/// A no, in the form the clients of these routes expect.
+fn denied(brand: &str, status: StatusCode, message: &str) -> Response {
+    let mut response = reply::json(status, json!({ "detail": format!("[{brand}] {message}") }).to_string());
     if status == StatusCode::UNAUTHORIZED {
         let headers = response.headers_mut();
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"switchboard\""));
@@ -101,7 +91,8 @@ pub(super) fn dashboard(server: &Server, prefix: &str) -> Response {
     let pages = Pages { base: Some(prefix.to_owned()), ..server.pages() };
     let page = pages.bundle.pages().get(DASHBOARD).and_then(|page| pages.placed(page).ok());
     let Some((html, _)) = page else {
-        return denied(StatusCode::NOT_FOUND, "the folder of pages holds no `connectors.html`");
+        let live = server.gateway().live();
+        return denied(live.brand(), StatusCode::NOT_FOUND, "the folder of pages holds no `connectors.html`");
     };
     let scripts = script_hashes(&html).map(|hash| format!("'sha256-{hash}'"));
     let scripts: Vec<String> = std::iter::once("'self'".to_owned()).chain(scripts).collect();
@@ -123,46 +114,28 @@ fn script_hashes(html: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// How the connectors are: at once, when something changes, and now and then. A slow reader gets what is newest
-/// when it reads, and nothing that was before.
-pub(super) fn stream(server: &Server, readers: &Arc<Semaphore>, closing: CancellationToken) -> Response {
-    let Ok(place) = Arc::clone(readers).try_acquire_owned() else {
-        return denied(StatusCode::SERVICE_UNAVAILABLE, "too many read this already; try again later");
-    };
-    let server = server.clone();
-    let events = async_stream::stream! {
-        let _place = place;
-        let (mut live, mut health) = server.watch();
-        let mut tick = interval_at(Instant::now() + INTERVAL, INTERVAL);
-        loop {
-            live.mark_unchanged();
-            health.mark_unchanged();
-            let overview = server.overview();
-            let data = json!({ "timestamp": overview.get("generatedAt"), "dashboard": overview });
-            yield Ok::<_, Infallible>(format!("event: status\ndata: {data}\n\n"));
-            let changed = tokio::select! {
-                changed = live.changed() => changed.is_ok(),
-                changed = health.changed() => changed.is_ok(),
-                _ = tick.tick() => continue,
-                () = closing.cancelled() => return,
-            };
-            if !changed {
-                return;
-            }
-            if closing.run_until_cancelled(tokio::time::sleep(SETTLE)).await.is_none() {
-                return;
-            }
-        }
-    };
-    let mut response = Response::new(Body::from_stream(events));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response
+/// The signed service map.
+pub(super) fn service_map(server: &Server) -> Response {
+    match server.gateway().service_map() {
+        Ok(document) => reply::json(StatusCode::OK, document),
+        Err(why) => denied(server.gateway().live().brand(), StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+/// How the connectors are, again and again.
+pub(super) fn stream(server: &Server, board: &Board, known: Option<String>) -> Response {
+    let counted = server.gateway().telemetry().metrics().stream("connectors");
+    board.read(known, counted).unwrap_or_else(|| {
+        let why = "too many read this already; try again later";
+        denied(server.gateway().live().brand(), StatusCode::SERVICE_UNAVAILABLE, why)
+    })
 }
 
 /// A file that pages load, for pages of any origin: clients show them on origins of their own.
 pub(super) async fn asset(server: &Server, method: &Method, address: &str) -> Response {
     let Some((asset, for_ever)) = server.asset(address).await else {
-        return denied(StatusCode::NOT_FOUND, "there is no such asset");
+        let live = server.gateway().live();
+        return denied(live.brand(), StatusCode::NOT_FOUND, "there is no such asset");
     };
     let mut response = reply::empty(StatusCode::OK);
     let headers = response.headers_mut();

@@ -14,6 +14,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::Authority};
+use tracing::Instrument as _;
 use url::{Host, Url};
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
     strangers::{Address, Strangers, Work},
 };
 use crate::call::RequestId;
+use crate::telemetry::{Ids, REQUEST};
 use crate::widget::ASSETS;
 
 /// Methods any route may have.
@@ -191,7 +193,9 @@ pub(super) async fn watch(
                 extensions.insert(prefix);
                 extensions.insert(Visitor { address, foreign });
                 extensions.insert(id);
-                next.run(request).await
+                let span = tracing::info_span!(target: REQUEST, "request");
+                Ids::give(&span, id.into(), None);
+                next.run(request).instrument(span).await
             }
         }
     };

@@ -2,12 +2,11 @@
 
 use std::{
     error::Error as _,
-    net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
-use axum::extract::{ConnectInfo, Extension, OriginalUri, Path, Query, Request, State, rejection::QueryRejection};
+use axum::extract::{Extension, OriginalUri, Query, Request, State, rejection::QueryRejection};
 use axum::{
     Router, body, middleware,
     response::Response,
@@ -16,18 +15,20 @@ use axum::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, Method, StatusCode,
-    header::{self, ACCEPT, ALLOW},
+    header::{ACCEPT, ALLOW},
     request::Parts,
 };
 use http_body_util::LengthLimitError;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 use uuid::Uuid;
+
+mod operator;
 
 use super::access::Access;
 use super::guard::{Guard, Prefix, Visitor, watch};
@@ -36,9 +37,10 @@ use super::sdk::{self, Sdk};
 use super::session::Owner;
 use super::sse::Streams;
 use super::strangers::Strangers;
+use super::stream::Board;
 use super::streamable::Streamable;
 use super::{DeskAccess, HttpOptions, Shutdown, TransportError};
-use super::{connect, desk, listen, oauth};
+use super::{connect, home, listen, oauth};
 use crate::auth::Auth;
 use crate::caller::Caller;
 use crate::catalog::view::{Asked, Unknown};
@@ -47,16 +49,14 @@ use crate::protocol::Server;
 /// A client that sends its body slower than this is let go.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 /// The request of 2026-07-28 whose answer lasts.
 const LISTEN: &str = "subscriptions/listen";
 /// So often a long stream is asked whether its caller may still be here.
 const LOOK: Duration = Duration::from_secs(15);
 /// Any of these makes a GET one of Streamable HTTP; without them it opens a legacy stream.
-const STREAMABLE_MARKS: [HeaderName; 3] = [
-    HeaderName::from_static("mcp-session-id"),
-    HeaderName::from_static("last-event-id"),
-    HeaderName::from_static("mcp-protocol-version"),
-];
+const STREAMABLE_MARKS: [HeaderName; 3] =
+    [HeaderName::from_static("mcp-session-id"), LAST_EVENT, HeaderName::from_static("mcp-protocol-version")];
 
 struct Front {
     streamable: Streamable,
@@ -66,10 +66,8 @@ struct Front {
     challenge: Option<String>,
     auth: Arc<Auth>,
     access: Access,
-    /// Places for readers of the stream.
-    readers: Arc<Semaphore>,
-    /// Fires when streams have to end.
-    draining: CancellationToken,
+    /// What readers of the stream read.
+    board: Board,
 }
 
 /// Serves MCP on `listener` until `shutdown`: Streamable HTTP and the legacy stream on `/mcp`.
@@ -83,15 +81,14 @@ pub async fn serve(
     let streamable = Streamable::new(&server, &options, &shutdown.expired);
     let strangers = Arc::new(Strangers::new(options.strangers));
     let front = Arc::new(Front {
-        streams: Streams::new(server, options.max_sessions, tasks.clone(), shutdown.expired.clone()),
+        streams: Streams::new(server.clone(), options.max_sessions, tasks.clone(), shutdown.expired.clone()),
         streamable: streamable.clone(),
         max_body: options.max_body,
         desk: options.desk.clone(),
         challenge: options.challenge.clone(),
-        access: Access::new(Arc::clone(&options.auth), Arc::clone(&strangers)),
+        access: Access::new(Arc::clone(&options.auth), Arc::clone(&strangers), Arc::clone(server.gateway())),
         auth: Arc::clone(&options.auth),
-        readers: Arc::new(Semaphore::new(desk::READERS)),
-        draining: shutdown.draining.clone(),
+        board: Board::new(shutdown.draining.clone()),
     });
     let sdk = Arc::new(Sdk {
         server: front.streamable.server().clone(),
@@ -99,8 +96,11 @@ pub async fn serve(
         max_body: options.max_body,
         open: options.registry_open,
         started: Instant::now(),
+        has_started: AtomicBool::default(),
+        is_secret: options.secret_path.is_some(),
         draining: shutdown.draining.clone(),
     });
+    tasks.spawn(front.board.clone().write(server));
     let guard = Arc::new(Guard::new(options.clone(), listener.local_addr()?.ip(), strangers));
     let router = router(front, sdk, &options)
         .layer(CatchPanicLayer::custom(|_| {
@@ -114,6 +114,7 @@ pub async fn serve(
         ended = connections => ended?,
         () = streamable.end_idle_sessions(options.session_idle) => {}
     }
+    shutdown.draining.cancel();
     shutdown.expired.cancel();
     tasks.close();
     tasks.wait().await;
@@ -134,16 +135,9 @@ fn router(front: Arc<Front>, sdk: Arc<Sdk>, options: &HttpOptions) -> Router {
     let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
     let issuer = options.auth.issuer().map(|issuer| oauth::routes(Arc::clone(issuer)).with_state(()));
     let routes = endpoint
-        .route("/.well-known/oauth-protected-resource", get(metadata))
-        .route("/.well-known/oauth-protected-resource/mcp", get(metadata))
-        .route("/.well-known/oauth-protected-resource/mcp/", get(metadata))
-        .route("/status", get(status))
-        .route("/apps/chatgpt-dashboard", get(to_dashboard))
-        .route("/apps/chatgpt-dashboard/", get(dashboard))
-        .route("/v1/connectors/stream", get(stream))
-        .route("/assets/{*address}", get(asset))
-        .route("/.well-known/openai-apps-challenge", get(challenge))
+        .merge(operator::routes())
         .merge(sdk::watched(sdk).with_state(()))
+        .merge(home::routes(front.streamable.server(), options).with_state(()))
         .merge(issuer.unwrap_or_default())
         .merge(connect::routes(front.streamable.server(), Arc::clone(&options.auth)));
     let all = if prefix.is_empty() {
@@ -152,77 +146,9 @@ fn router(front: Arc<Front>, sdk: Arc<Sdk>, options: &HttpOptions) -> Router {
         // What stands at the root says of whom it speaks by the path behind it (RFC 9728).
         let at_root = format!("/.well-known/oauth-protected-resource{prefix}/mcp");
         let issuer = options.auth.issuer().map(|issuer| oauth::at_root(Arc::clone(issuer), prefix).with_state(()));
-        routes.clone().nest(prefix, routes).route(&at_root, get(metadata)).merge(issuer.unwrap_or_default())
+        routes.clone().nest(prefix, routes).route(&at_root, get(operator::metadata)).merge(issuer.unwrap_or_default())
     };
     all.fallback(nothing).method_not_allowed_fallback(other_method).with_state(front)
-}
-
-/// How the connectors are, for the person at this machine: one that came here directly, and not by
-/// way of a proxy or tunnel that ends here.
-async fn status(
-    State(front): State<Arc<Front>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
-    if !desk::is_direct(peer, &headers) {
-        return unknown();
-    }
-    reply::json(StatusCode::OK, front.streamable.server().status().to_string())
-}
-
-/// The page uses addresses relative to its own, which needs its slash.
-async fn to_dashboard(Extension(prefix): Extension<Prefix>) -> Response {
-    let mut response = reply::empty(StatusCode::PERMANENT_REDIRECT);
-    if let Ok(target) = http::HeaderValue::try_from(format!("{}/apps/chatgpt-dashboard/", prefix.0)) {
-        response.headers_mut().insert(header::LOCATION, target);
-    }
-    response
-}
-
-async fn dashboard(
-    State(front): State<Arc<Front>>,
-    Extension(prefix): Extension<Prefix>,
-    Extension(visitor): Extension<Visitor>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
-    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
-    refusal.unwrap_or_else(|| desk::dashboard(front.streamable.server(), &prefix.0))
-}
-
-async fn stream(
-    State(front): State<Arc<Front>>,
-    Extension(visitor): Extension<Visitor>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    version: http::Version,
-    headers: HeaderMap,
-) -> Response {
-    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
-    refusal.unwrap_or_else(|| {
-        let mut response = desk::stream(front.streamable.server(), &front.readers, front.draining.clone());
-        reply::mark_stream(&mut response, version);
-        response
-    })
-}
-
-async fn asset(State(front): State<Arc<Front>>, method: Method, Path(address): Path<String>) -> Response {
-    desk::asset(front.streamable.server(), &method, &address).await
-}
-
-/// Who signs people in.
-async fn metadata(State(front): State<Arc<Front>>) -> Response {
-    match front.auth.metadata() {
-        Some(document) => reply::json(StatusCode::OK, document.to_string()),
-        None => unknown(),
-    }
-}
-
-/// Exactly the token, which is how `OpenAI` learns whose this address is.
-async fn challenge(State(front): State<Arc<Front>>) -> Response {
-    match &front.challenge {
-        Some(token) => reply::text(StatusCode::OK, token.clone()),
-        None => unknown(),
-    }
 }
 
 async fn nothing(request: Request) -> Response {
@@ -235,7 +161,7 @@ async fn other_method(request: Request) -> Response {
     reply::after(request.into_body(), refusal).await
 }
 
-fn unknown() -> Response {
+pub(super) fn unknown() -> Response {
     reply::error(StatusCode::NOT_FOUND, Code::InvalidRequest, "there is nothing here; the MCP endpoint is /mcp")
 }
 
@@ -291,6 +217,13 @@ async fn mcp(
     let kind = response.headers().get(http::header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind == "text/event-stream") {
         reply::mark_stream(&mut response, version);
+        if lasts {
+            let counted = server.gateway().telemetry().metrics().stream("mcp");
+            response = response.map(|body| {
+                let data = body.into_data_stream();
+                body::Body::from_stream(data.map(move |chunk| (chunk, &counted).0))
+            });
+        }
         // A stream that lasts as long as its client wants shall not outlast what let the client in.
         if let Some((headers, caller)) = asked {
             let (server, access) = (server.clone(), front.access.clone());

@@ -61,6 +61,15 @@ pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Response {
     response
 }
 
+/// Numbers in the text form of Prometheus.
+pub(super) fn metrics(body: impl Into<Body>) -> Response {
+    let mut response = text(StatusCode::OK, body);
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// A page for a person. It is kept nowhere, because what it may show depends on who asks.
 pub(super) fn html(body: impl Into<Body>) -> Response {
     let mut response = empty(StatusCode::OK);

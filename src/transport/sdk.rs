@@ -1,7 +1,11 @@
 //! The HTTP API beside `/mcp`: tools to list and invoke, connectors to add and remove. The callers are those of
 //! `/mcp`, with the same keys and tokens, and every invocation takes the road of every call.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
 
 use axum::{
     Router,
@@ -53,6 +57,10 @@ pub(super) struct Sdk {
     /// Whether requests of this machine itself may add connectors where nobody can prove anything.
     pub(super) open: bool,
     pub(super) started: Instant,
+    /// Whether every connector has been given the time to start.
+    pub(super) has_started: AtomicBool,
+    /// Whether nobody but who was told may know where we take calls.
+    pub(super) is_secret: bool,
     /// Fires when the server takes no more.
     pub(super) draining: CancellationToken,
 }

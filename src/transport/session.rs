@@ -15,6 +15,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::telemetry::{Held, Metrics};
 
 /// Whose a session is. It serves only the one who opened it, whatever they prove it with; where nobody proves
 /// anything, those who show the same `Authorization`.
@@ -44,8 +45,11 @@ impl fmt::Debug for Owner {
 const FORGOTTEN: Duration = Duration::from_mins(1);
 
 /// All open sessions.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Sessions(Arc<Mutex<HashMap<Arc<str>, Session>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Sessions {
+    open: Arc<Mutex<HashMap<Arc<str>, Session>>>,
+    metrics: Metrics,
+}
 
 #[derive(Debug)]
 struct Session {
@@ -58,6 +62,7 @@ struct Session {
     /// Whether anything came after `initialize`.
     used_again: bool,
     gone: CancellationToken,
+    _counted: Held,
 }
 
 /// A request or stream of a session, under way until this is dropped.
@@ -70,8 +75,13 @@ pub(super) struct Use {
 }
 
 impl Sessions {
+    /// None yet; they are counted there.
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { open: Arc::default(), metrics }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -86,7 +96,9 @@ impl Sessions {
     pub(super) fn open(&self, id: &str, owner: Owner, client: Option<String>) -> Use {
         let id: Arc<str> = id.into();
         let gone = CancellationToken::new();
-        let session = Session { owner, client, open: 1, used: Instant::now(), used_again: false, gone: gone.clone() };
+        let (used, counted) = (Instant::now(), self.metrics.session("streamable"));
+        let session =
+            Session { owner, client, open: 1, used, used_again: false, gone: gone.clone(), _counted: counted };
         self.lock().insert(Arc::clone(&id), session);
         Use { sessions: self.clone(), id, gone }
     }

@@ -36,6 +36,7 @@ use super::{
 use crate::caller::Caller;
 use crate::catalog::view::Asked;
 use crate::protocol::{OverHttp, Parcels, Server, Wire};
+use crate::telemetry::Held;
 
 /// Messages waiting in a session, and requests under way. One more is refused inwards (503);
 /// outwards the server waits.
@@ -62,6 +63,7 @@ struct Stream {
     asked: Asked,
     inbox: mpsc::Sender<Admitted>,
     places: Arc<Semaphore>,
+    _counted: Arc<Held>,
 }
 
 /// A message with its place among the requests under way; what wants no answer needs none.
@@ -85,7 +87,9 @@ impl Streams {
             if open.len() >= self.most {
                 return busy("too many streams are open");
             }
-            open.insert(id, Stream { owner, asked, inbox, places: Arc::new(Semaphore::new(QUEUE)) });
+            let counted = Arc::new(self.server.gateway().telemetry().metrics().session("sse"));
+            let places = Arc::new(Semaphore::new(QUEUE));
+            open.insert(id, Stream { owner, asked, inbox, places, _counted: counted });
         }
         let stop = self.stop.child_token();
         let leave = Leave { streams: self.clone(), id, _stop: stop.clone().drop_guard() };

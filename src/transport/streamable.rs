@@ -93,7 +93,7 @@ impl Streamable {
             alone: StreamableHttpService::new(factory(server), Arc::clone(&never), config(false, true)),
             alone_streaming: StreamableHttpService::new(factory(server), never, config(false, false)),
             manager,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(server.gateway().telemetry().metrics().clone()),
             most_sessions: options.max_sessions,
             server: server.clone(),
         }

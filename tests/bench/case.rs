@@ -10,6 +10,7 @@ mod instructions;
 mod list;
 mod program;
 mod start;
+mod telemetry;
 
 /// Measures one case.
 pub(crate) async fn run(case: Case, bench: &mut Bench) -> Result<Vec<Row>, Fault> {
@@ -22,6 +23,7 @@ pub(crate) async fn run(case: Case, bench: &mut Bench) -> Result<Vec<Row>, Fault
         Case::HttpSessions => calls::run(calls::HTTP_SESSIONS, bench).await,
         Case::HttpSse => calls::run(calls::HTTP_SSE, bench).await,
         Case::Auth => auth::run(bench).await,
+        Case::Telemetry => telemetry::run(bench).await,
         Case::Big => big::run(bench).await,
         Case::List => list::run(bench).await,
         Case::IdleSse => idle::sse(bench).await,

@@ -50,6 +50,8 @@ pub(crate) enum Case {
     HttpSse,
     /// Callers who prove who they are, beside callers who need not.
     Auth,
+    /// Metrics, audit and traces, beside none of them.
+    Telemetry,
     /// Results of 1 MiB.
     Big,
     /// Lists of 1,000 and 10,000 tools.

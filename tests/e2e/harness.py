@@ -121,7 +121,7 @@ def serve(manifests: Manifests, *arguments: str, env: dict[str, str] | None = No
     def read_log() -> None:
         for line in process.stderr:
             server.log.append(line.rstrip())
-            if found := re.search(r"listening on (http://\S+)", line):
+            if found := re.search(r"listening on (http://[^\s\"]+)", line):
                 server.url = found[1]
 
     threading.Thread(target=read_log, daemon=True).start()

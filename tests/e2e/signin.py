@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import harness
 import proxies
 from browser import free_port
 from harness import BINARY, Manifests, Server
+from loopback import listening
 from proxies import PREFIX, Certificate
 from wire import META, MODERN, Json, request, result
 
@@ -272,10 +272,5 @@ class HomeHandler(BaseHTTPRequestHandler):
 @contextmanager
 def home(certificate: Certificate | None = None) -> Iterator[Home]:
     """A client's pages, over TLS with a certificate."""
-    pages = Home(certificate)
-    threading.Thread(target=pages.serve_forever, args=[0.02], daemon=True).start()
-    try:
+    with listening(Home(certificate)) as pages:
         yield pages
-    finally:
-        pages.shutdown()
-        pages.server_close()

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails has to stop")]
 
+mod audit;
 mod bundled;
 mod catalog;
 mod command;

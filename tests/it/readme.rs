@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use switchboard::config::{Config, VARIABLES};
+use switchboard::config::{Config, described};
 use switchboard::manifest::Manifests;
 
 fn readme() -> String {
@@ -39,7 +39,9 @@ fn its_table_has_every_setting_and_variable() {
             assert!(text.contains(&name), "{name} is not in the README");
         }
     }
-    for (variable, _) in VARIABLES {
+    // Vault's variables are named by their beginnings, and the system's own need no words.
+    let own = |it: &&str| !["BAO_", "XDG_", "HOME", "PATH", "NO_COLOR"].iter().any(|other| it.starts_with(other));
+    for variable in described().iter().flat_map(|it| it.variables.clone()).filter(own) {
         assert!(text.contains(&format!("`{variable}`")), "{variable} is not in the README");
     }
 }

@@ -16,7 +16,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (5, &["adapter", "auth", "doctor"]),
     (4, &["call"]),
     (3, &["catalog", "credential", "openapi"]),
-    (2, &["manifest", "caller", "upstream", "telemetry", "store"]),
+    (2, &["manifest", "caller", "upstream", "telemetry", "audit", "signature", "store"]),
     (1, &["widget", "select"]),
     (0, &["error", "name", "params", "secret"]),
 ];
@@ -37,7 +37,7 @@ const PURE: &[&str] = &[
 ];
 const IMPURE: &[&str] = &["tokio", "tracing::", "std::fs", "fs::", "Instant", "SystemTime", "std::env", "std::net"];
 
-fn sources() -> Vec<(PathBuf, String)> {
+pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

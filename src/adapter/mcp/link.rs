@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::{
@@ -212,11 +213,15 @@ impl Link {
     ) -> Result<Answer, Failure> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         self.address(&mut params, id, downstream);
-        let headers = if self.over_http && self.era == Era::PerRequest {
+        let mut headers = if self.over_http && self.era == Era::PerRequest {
             self.wishes.read().unwrap_or_else(PoisonError::into_inner).headers(method, &params)
         } else {
             Vec::new()
         };
+        if let Some(trace) = downstream.filter(|_| self.over_http).and_then(Downstream::trace) {
+            let header = |(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?));
+            headers.extend(trace.pairs().filter_map(header));
+        }
         let text = message(Some(id), method, &params);
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         if let Some(downstream) = downstream {

@@ -83,7 +83,7 @@ impl Wanted {
     }
 
     /// How many tools an answer may have.
-    pub(super) fn tools(&self) -> usize {
+    pub fn tools(&self) -> usize {
         self.max_tools.unwrap_or(TOOLS).min(MOST_TOOLS)
     }
 

@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Asked, Named, Refusal, Sdk, answer, said};
-use crate::call::{Downstream, Outcome, ToolCall};
+use crate::call::{Downstream, Outcome, ToolCall, Way};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::ToolQuery;
 use crate::name::shown;
 use crate::params::Params;
-use crate::protocol::to_json;
+use crate::protocol::{to_json, trace_of};
 
 pub(super) async fn list(State(sdk): State<Arc<Sdk>>, asked: Asked) -> Answer {
     let who = sdk.asker(&asked, &[asked.query("tenantId")]).await?;
@@ -85,6 +85,7 @@ pub(super) async fn invoke(State(sdk): State<Arc<Sdk>>, asked: Asked, body: Body
     let owner = if let Caller::Known(principal) = &who.caller { Some(Arc::clone(principal)) } else { None };
     let mut downstream = Downstream::default();
     (downstream.request, downstream.agent, downstream.owner) = (asked.request, agent, owner);
+    (downstream.way, downstream.trace) = (Way::Api, trace_of(&asked.headers));
     let started = Instant::now();
     let outcome = Box::pin(sdk.gateway().call(who.caller, call, downstream)).await;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

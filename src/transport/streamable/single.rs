@@ -52,8 +52,7 @@ pub(super) async fn answer(
         return refusal;
     }
     let streaming = reads == Reads::StreamOnly || (reads == Reads::Both && single.is_talkative());
-    let request = parts.extensions.get().copied().unwrap_or_default();
-    let (mut downstream, mut notices) = single.downstream(request, streaming);
+    let (mut downstream, mut notices) = single.downstream(parts, streaming);
     downstream.view = view;
     let id = envelope.id.map_or(RawValue::NULL, |id| id).to_owned();
     if !streaming {

@@ -1,7 +1,6 @@
 """An MCP server with sign-in that is fit for ChatGPT as it stands, and has a switch for each fault it could have."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.cookies import SimpleCookie
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from faulty.faults import Fault
 from faulty.issuer import Issuer, Refusal
 from faulty.tools import COMMANDS, SECRET, Tools
+from loopback import listening
 
 __all__ = ["COMMANDS", "PASSWORD", "SECRET", "USER", "Fault", "Faulty", "serving"]
 
@@ -249,10 +249,5 @@ def failure(message: str, id: object = None, code: int = -32600) -> Json:
 @contextmanager
 def serving(*faults: Fault) -> Iterator[Faulty]:
     """Runs the server with these faults until the block ends."""
-    server = Faulty(frozenset(faults))
-    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    try:
+    with listening(Faulty(frozenset(faults))) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -4,7 +4,6 @@ import datetime
 import ipaddress
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from loopback import listening
 from wire import Json
 
 from .client import REDIRECT
@@ -147,10 +147,5 @@ def document(id: str) -> Json:
 
 @contextmanager
 def web(chain: Path | None, address: str = "127.0.0.1", port: int = 0) -> Iterator[Web]:
-    server = Web(chain, address, port)
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    try:
+    with listening(Web(chain, address, port)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -1,0 +1,346 @@
+//! What is noted of one call: made here and nowhere else, however the call ends.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, value::RawValue};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{Span, field::Empty};
+
+use super::{Gateway, Live, acts::recorded};
+use crate::audit::{self, Keeping};
+use crate::call::{Downstream, Outcome, RequestId, Sent};
+use crate::caller::Caller;
+use crate::catalog::Entry;
+use crate::error::Result;
+use crate::manifest::AuditedArguments;
+use crate::name::{ConnectorId, shown};
+use crate::telemetry::{CALL, Call, Held, Ids, STEP, TraceContext};
+
+/// The method of a tool's call.
+pub(super) const TOOL: &str = "tools/call";
+
+/// A call under way. One that is dropped before its end was taken back by its caller.
+#[derive(Debug)]
+pub(super) struct Trip<'a> {
+    gateway: &'a Gateway,
+    method: &'static str,
+    /// What was asked for, by its published name.
+    what: String,
+    request: RequestId,
+    caller: Caller,
+    client: Option<String>,
+    started: Instant,
+    found: OnceLock<Found>,
+    /// Whether its result may be one that is kept.
+    may_be_kept: AtomicBool,
+    /// Whether its connector was asked.
+    reached: AtomicBool,
+    /// Tries after the first.
+    retries: AtomicU64,
+    is_over: bool,
+    /// The span that stands for it, with [semantic conventions] for MCP.
+    ///
+    /// [semantic conventions]: https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp
+    span: Span,
+    ids: Ids,
+    /// Where its request stands in a trace, as its sender says.
+    sent: Option<TraceContext>,
+    _under_way: TaskTrackerToken,
+}
+
+/// The tool that a call is for.
+#[derive(Debug)]
+struct Found {
+    live: Arc<Live>,
+    entry: Arc<Entry>,
+    /// Bytes of its arguments.
+    bytes: usize,
+    _in_flight: Held,
+    /// The arguments, where they are recorded or their shape is.
+    arguments: Mutex<Option<Box<RawValue>>>,
+}
+
+/// The tool of a call, for its record.
+#[derive(Debug)]
+struct Recorded {
+    live: Arc<Live>,
+    entry: Arc<Entry>,
+}
+
+impl audit::Called for Recorded {
+    fn connector(&self) -> &str {
+        self.entry.connector.as_str()
+    }
+
+    fn tool(&self) -> &str {
+        &self.entry.tool
+    }
+
+    fn version(&self) -> Option<&str> {
+        let connector = self.live.connectors.get(&self.entry.connector)?;
+        Some(&connector.checked.connector.version)
+    }
+
+    fn fingerprint(&self) -> Arc<str> {
+        self.live.catalog.fingerprint(&self.entry.connector)
+    }
+
+    fn input(&self) -> Option<&Value> {
+        self.entry.descriptor.get("inputSchema")
+    }
+
+    fn keeping(&self) -> Keeping {
+        keeping(&self.entry)
+    }
+}
+
+fn keeping(entry: &Entry) -> Keeping {
+    match entry.audited {
+        AuditedArguments::None => Keeping::Nothing,
+        AuditedArguments::Shape => Keeping::Shape,
+        AuditedArguments::Values => Keeping::Values,
+    }
+}
+
+/// What ended well, perhaps with a failure in it.
+pub(super) trait Ended {
+    /// Whether the other side says that it failed.
+    fn has_failed(&self) -> bool;
+    /// About how many bytes it has.
+    fn bytes(&self) -> usize;
+}
+
+impl Ended for Outcome {
+    fn has_failed(&self) -> bool {
+        self.is_error()
+    }
+
+    fn bytes(&self) -> usize {
+        self.size()
+    }
+}
+
+impl Ended for Sent {
+    fn has_failed(&self) -> bool {
+        self.is_error
+    }
+
+    fn bytes(&self) -> usize {
+        self.json.len()
+    }
+}
+
+impl<'a> Trip<'a> {
+    pub(super) fn start(
+        gateway: &'a Gateway,
+        (method, what): (&'static str, &str),
+        caller: &Caller,
+        downstream: &Downstream,
+    ) -> Self {
+        let (what, request, sent) = (shown(what), downstream.request, downstream.trace());
+        let name = gateway.telemetry.traces().then(|| format!("{method} {what}"));
+        let span = tracing::info_span!(
+            target: CALL,
+            "call",
+            otel.name = name,
+            otel.kind = "server",
+            otel.status_code = Empty,
+            brand = Empty,
+            component = "gateway",
+            runId = Empty,
+            connectorId = Empty,
+            mcp.method.name = method,
+            mcp.protocol.version = downstream.era.word(),
+            mcp.session.id = Empty,
+            gen_ai.operation.name = Empty,
+            gen_ai.tool.name = Empty,
+            error.type = Empty,
+            switchboard.outcome = Empty,
+        );
+        let ids = Ids::give(&span, request.into(), sent.as_ref());
+        let trip = Self {
+            gateway,
+            method,
+            what,
+            request,
+            caller: caller.clone(),
+            client: downstream.client_name(),
+            started: Instant::now(),
+            found: OnceLock::new(),
+            may_be_kept: AtomicBool::new(false),
+            reached: AtomicBool::new(false),
+            retries: AtomicU64::new(0),
+            is_over: false,
+            span,
+            ids,
+            sent,
+            _under_way: gateway.calls.token(),
+        };
+        trip.describe(downstream);
+        trip
+    }
+
+    /// Says in the trace whose call it is. Where no trace is kept, that is not worth its words.
+    fn describe(&self, downstream: &Downstream) {
+        if !self.gateway.telemetry.traces() {
+            return;
+        }
+        self.span.record("brand", self.gateway.telemetry.logs().brand());
+        self.span.record("runId", self.request.to_string());
+        if self.method == TOOL {
+            self.span.record("gen_ai.operation.name", "execute_tool");
+            self.span.record("gen_ai.tool.name", &self.what);
+        }
+        if let Some(session) = &downstream.session {
+            self.span.record("mcp.session.id", session.id.to_string());
+        }
+    }
+
+    /// The span that stands for it.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Where its request stands in a trace, as its sender says.
+    pub(super) fn sent(&self) -> Option<&TraceContext> {
+        self.sent.as_ref()
+    }
+
+    /// The span of one of its steps, where a trace is kept.
+    pub(super) fn step(&self, name: &'static str) -> Span {
+        if !self.gateway.telemetry.traces() {
+            return Span::none();
+        }
+        tracing::info_span!(target: STEP, parent: &self.span, "step", otel.name = name)
+    }
+
+    /// The span of something that is asked of its connector, and where that stands in a trace: where it came from, when
+    /// no trace is kept here.
+    pub(super) fn attempt(&self, tool: &str, connector: &ConnectorId) -> (Span, Option<TraceContext>) {
+        if !self.gateway.telemetry.traces() {
+            return (Span::none(), self.sent.clone());
+        }
+        let span = tracing::info_span!(
+            target: STEP,
+            parent: &self.span,
+            "attempt",
+            otel.name = format!("{} {tool}", self.method),
+            otel.kind = "client",
+            mcp.method.name = self.method,
+            gen_ai.tool.name = tool,
+            connectorId = connector.as_str(),
+        );
+        let own = TraceContext::of(&span);
+        (span, own)
+    }
+
+    /// Notes which tool it is for.
+    pub(super) fn found(&self, live: &Arc<Live>, entry: &Arc<Entry>, arguments: Option<&RawValue>) {
+        let bytes = arguments.map_or(0, |arguments| arguments.get().len());
+        let in_flight = self.gateway.telemetry.metrics().under_way(entry.connector.as_str());
+        self.of_connector(&entry.connector);
+        let kept = arguments.filter(|_| keeping(entry) != Keeping::Nothing && self.gateway.audit.wants(bytes));
+        let arguments = Mutex::new(kept.map(ToOwned::to_owned));
+        let (live, entry) = (Arc::clone(live), Arc::clone(entry));
+        let _ = self.found.set(Found { live, entry, bytes, _in_flight: in_flight, arguments });
+    }
+
+    /// Notes whose connector it is for.
+    pub(super) fn of_connector(&self, connector: &ConnectorId) {
+        self.span.record("connectorId", connector.as_str());
+    }
+
+    /// Notes that its result may be one that is kept.
+    pub(super) fn may_be_kept(&self) {
+        self.may_be_kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that its connector is asked.
+    pub(super) fn reached(&self) {
+        self.reached.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes how often its connector was asked.
+    pub(super) fn tried(&self, times: u64) {
+        self.retries.store(times.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// Notes how it ended.
+    pub(super) fn end<T: Ended>(mut self, result: Result<T>) -> Result<T> {
+        match &result {
+            Ok(ended) => self.note(if ended.has_failed() { "failed" } else { "ok" }, ended.bytes(), None),
+            Err(error) => self.note(error.kind().word(), 0, std::error::Error::source(error)),
+        }
+        result
+    }
+
+    fn note(&mut self, outcome: &'static str, bytes: usize, cause: Option<&(dyn std::error::Error + 'static)>) {
+        self.is_over = true;
+        let time = self.started.elapsed();
+        self.record(outcome, bytes, time);
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let cause = cause.map(tracing::field::display);
+        self.span.in_scope(|| tracing::info!(tool = self.what, outcome, ms, bytes, cause, "called"));
+        if self.gateway.telemetry.traces() {
+            self.span.record("switchboard.outcome", outcome);
+            if outcome != "ok" {
+                self.span.record("error.type", if outcome == "failed" { "tool_error" } else { outcome });
+                self.span.record("otel.status_code", "ERROR");
+            }
+        }
+        if self.method != TOOL {
+            return;
+        }
+        let found = self.found.get();
+        let reached = self.reached.load(Ordering::Relaxed);
+        self.gateway.telemetry.metrics().called(&Call {
+            // What clients ask for and is not there becomes no label.
+            connector: found.map_or("", |found| found.entry.connector.as_str()),
+            tool: found.map_or("", |found| found.entry.tool.as_str()),
+            outcome,
+            time,
+            argument_bytes: found.map_or(0, |found| found.bytes),
+            result_bytes: bytes,
+            retries: self.retries.load(Ordering::Relaxed),
+            kept: self.may_be_kept.load(Ordering::Relaxed).then_some(!reached),
+        });
+    }
+
+    fn record(&self, outcome: &'static str, result_bytes: usize, took: Duration) {
+        let audit = &self.gateway.audit;
+        if !audit.is_on() {
+            return;
+        }
+        let found = self.found.get();
+        let called = |found: &Found| -> Box<dyn audit::Called> {
+            Box::new(Recorded { live: Arc::clone(&found.live), entry: Arc::clone(&found.entry) })
+        };
+        audit.call(audit::Call {
+            who: recorded(&self.caller),
+            client: self.client.clone(),
+            tool: self.what.clone(),
+            called: found.map(called),
+            outcome,
+            argument_bytes: found.map_or(0, |found| found.bytes),
+            arguments: found.and_then(|it| it.arguments.lock().unwrap_or_else(PoisonError::into_inner).take()),
+            result_bytes,
+            took,
+            request: self.request.to_string(),
+            trace: Some(self.ids.trace.clone()),
+        });
+    }
+}
+
+impl Drop for Trip<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.note("cancelled", 0, None);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The page at `/`, for a person who opens the server's address: what this is, and how a client is connected to it.
+
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::digest;
+use axum::{
+    Router,
+    extract::{Extension, State},
+    response::Response,
+    routing::get,
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{
+    HeaderMap, HeaderValue, StatusCode, Uri,
+    header::{self, CONTENT_SECURITY_POLICY},
+};
+use minijinja::{Environment, Value, context};
+use serde_json::json;
+use url::Url;
+
+use super::HttpOptions;
+use super::guard::Prefix;
+use super::http::unknown;
+use super::reply::{self, Code};
+use crate::gateway::{Live, State as Condition};
+use crate::protocol::Server;
+
+const PAGE: &str = include_str!("home/home.html");
+const STYLE: &str = include_str!("home/home.css");
+
+/// Nothing but our own style, by its hash, and no script.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
+
+/// Where we are, for people.
+#[derive(Debug)]
+struct Home {
+    server: Server,
+    public_url: Option<Url>,
+    /// Whether nobody but who was told may know where we take calls.
+    is_secret: bool,
+}
+
+/// What anybody may ask for: the page, and the public key that our signatures are verified with.
+pub(super) fn routes(server: &Server, options: &HttpOptions) -> Router {
+    let is_secret = options.secret_path.is_some();
+    let home = Home { server: server.clone(), public_url: options.public_url.clone(), is_secret };
+    Router::new()
+        .route("/", get(welcome))
+        .route("/.well-known/switchboard-keys.json", get(public_keys))
+        .with_state(Arc::new(home))
+}
+
+async fn welcome(
+    State(home): State<Arc<Home>>,
+    Extension(prefix): Extension<Prefix>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| uri.authority().map(http::uri::Authority::as_str)).unwrap_or("127.0.0.1");
+    home.page(&home.server.gateway().live(), &prefix.0, host)
+}
+
+async fn public_keys(State(home): State<Arc<Home>>) -> Response {
+    match home.server.gateway().signer().public_keys() {
+        Some(keys) => reply::json(StatusCode::OK, keys.to_string()),
+        None => unknown(),
+    }
+}
+
+impl Home {
+    /// The page. Anybody may ask, so connectors are counted and not named.
+    fn page(&self, live: &Live, prefix: &str, host: &str) -> Response {
+        let asked = || format!("http://{host}{prefix}");
+        let base = self.public_url.as_ref().map_or_else(asked, |url| url.as_str().trim_end_matches('/').to_owned());
+        let secret = if self.is_secret { "/<your secret path>" } else { "" };
+        let address = format!("{base}{secret}/mcp");
+        let states: Vec<Condition> = live.connectors.values().map(|connector| connector.state()).collect();
+        let servers = |members| json!({ "switchboard": members });
+        let shown = context! {
+            style => Value::from_safe_string(STYLE.to_owned()),
+            brand => live.brand(),
+            version => env!("CARGO_PKG_VERSION"),
+            ready => states.iter().filter(|state| state.is_ready()).count(),
+            in_use => states.iter().filter(|state| **state != Condition::Disabled).count(),
+            is_public => address.starts_with("https://"),
+            dashboard => format!("{prefix}/apps/chatgpt-dashboard/"),
+            cursor => format!("{:#}", json!({ "mcpServers": servers(json!({ "url": address })) })),
+            code => format!("{:#}", json!({ "servers": servers(json!({ "type": "http", "url": address })) })),
+            address => address,
+        };
+        let Ok(html) = Environment::new().render_named_str("home.html", PAGE, shown) else {
+            let message = "the page cannot be made";
+            return reply::error(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message);
+        };
+        let mut response = reply::html(html);
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+        response
+    }
+}

@@ -1,0 +1,124 @@
+//! What stands beside `/mcp` for people and for what watches the server.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::extract::{ConnectInfo, Extension, Path, State};
+use axum::{Router, response::Response, routing::get};
+use http::{HeaderMap, Method, StatusCode, header};
+
+use super::{Front, LAST_EVENT, unknown};
+use crate::transport::desk;
+use crate::transport::guard::{Prefix, Visitor};
+use crate::transport::reply::{self, Code};
+
+/// The routes.
+pub(super) fn routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/.well-known/oauth-protected-resource", get(metadata))
+        .route("/.well-known/oauth-protected-resource/mcp", get(metadata))
+        .route("/.well-known/oauth-protected-resource/mcp/", get(metadata))
+        .route("/status", get(status))
+        .route("/apps/chatgpt-dashboard", get(to_dashboard))
+        .route("/apps/chatgpt-dashboard/", get(dashboard))
+        .route("/v1/connectors/stream", get(stream))
+        .route("/metrics", get(metrics))
+        .route("/v1/connectors/service-map", get(service_map))
+        .route("/assets/{*address}", get(asset))
+        .route("/.well-known/openai-apps-challenge", get(challenge))
+}
+
+/// How the connectors are, for the person at this machine: one that came here directly, and not by
+/// way of a proxy or tunnel that ends here.
+async fn status(
+    State(front): State<Arc<Front>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    if !desk::is_direct(peer, &headers) {
+        return unknown();
+    }
+    reply::json(StatusCode::OK, front.streamable.server().status().to_string())
+}
+
+/// The page uses addresses relative to its own, which needs its slash.
+async fn to_dashboard(Extension(prefix): Extension<Prefix>) -> Response {
+    let mut response = reply::empty(StatusCode::PERMANENT_REDIRECT);
+    if let Ok(target) = http::HeaderValue::try_from(format!("{}/apps/chatgpt-dashboard/", prefix.0)) {
+        response.headers_mut().insert(header::LOCATION, target);
+    }
+    response
+}
+
+async fn dashboard(
+    State(front): State<Arc<Front>>,
+    Extension(prefix): Extension<Prefix>,
+    Extension(visitor): Extension<Visitor>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
+    refusal.unwrap_or_else(|| desk::dashboard(front.streamable.server(), &prefix.0))
+}
+
+async fn stream(
+    State(front): State<Arc<Front>>,
+    Extension(visitor): Extension<Visitor>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    version: http::Version,
+    headers: HeaderMap,
+) -> Response {
+    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
+    refusal.unwrap_or_else(|| {
+        let known = headers.get(LAST_EVENT).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let mut response = desk::stream(front.streamable.server(), &front.board, known);
+        reply::mark_stream(&mut response, version);
+        response
+    })
+}
+
+/// All numbers, as Prometheus reads them.
+async fn metrics(
+    State(front): State<Arc<Front>>,
+    Extension(visitor): Extension<Visitor>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = desk::refusal(&front.desk, &front.access, visitor, peer, &headers) {
+        return refusal;
+    }
+    match front.streamable.server().gateway().telemetry().prometheus() {
+        None => unknown(),
+        Some(Ok(text)) => reply::metrics(text),
+        Some(Err(why)) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, &why),
+    }
+}
+
+async fn service_map(
+    State(front): State<Arc<Front>>,
+    Extension(visitor): Extension<Visitor>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
+    refusal.unwrap_or_else(|| desk::service_map(front.streamable.server()))
+}
+
+async fn asset(State(front): State<Arc<Front>>, method: Method, Path(address): Path<String>) -> Response {
+    desk::asset(front.streamable.server(), &method, &address).await
+}
+
+/// Who signs people in.
+pub(super) async fn metadata(State(front): State<Arc<Front>>) -> Response {
+    match front.auth.metadata() {
+        Some(document) => reply::json(StatusCode::OK, document.to_string()),
+        None => unknown(),
+    }
+}
+
+/// Exactly the token, which is how `OpenAI` learns whose this address is.
+async fn challenge(State(front): State<Arc<Front>>) -> Response {
+    match &front.challenge {
+        Some(token) => reply::text(StatusCode::OK, token.clone()),
+        None => unknown(),
+    }
+}

@@ -1,0 +1,91 @@
+"""The configuration file is read again while the server runs."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from harness import Server, until
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    settings = tmp_path / "settings" / "switchboard.yaml"
+    settings.parent.mkdir()
+    settings.write_text("log:\n  level: info\n")
+    return settings
+
+
+def says(server: Server, *words: str) -> bool:
+    return any(all(word in line for word in words) for line in server.log)
+
+
+def a_debug_line_shows(server: Server) -> bool:
+    """Whether the log shows the line of a request that is refused, which only `debug` does."""
+    before = len(server.log)
+    assert httpx2.get(server.url, headers={"Host": "elsewhere.example"}).status_code == 403
+    return any("refused by its Host" in line for line in server.log[before:])
+
+
+def hang_up(server: Server) -> None:
+    os.kill(server.process.pid, signal.SIGHUP)
+
+
+def test_the_log_level_follows_the_file_at_sighup_and_a_broken_file_changes_nothing(serve: Serve, file: Path) -> None:
+    server = serve("--config", str(file))
+    assert not a_debug_line_shows(server)
+    file.write_text("log:\n  level: debug\n")
+    hang_up(server)
+    until(lambda: says(server, 'log.level is "debug" now'), "the new level")
+    until(lambda: a_debug_line_shows(server), "a line of debug")
+
+    file.write_text("log:\n  level: loud\nprot: 1\n")
+    hang_up(server)
+    until(lambda: says(server, "the settings stay as they are"), "the refusal")
+    assert says(server, "switchboard.yaml:2:10", "/log/level") and says(server, "switchboard.yaml:3:", "prot", "port")
+    until(lambda: a_debug_line_shows(server), "a line of debug as before")
+
+    file.write_text("log:\n  level: info\n")
+    hang_up(server)
+    until(lambda: says(server, 'log.level is "info" now'), "the level of a file that was mended")
+    assert not a_debug_line_shows(server)
+
+
+def test_a_change_is_noticed_without_a_signal_and_what_takes_a_restart_is_named(serve: Serve, file: Path) -> None:
+    server = serve("--config", str(file))
+    # Put in its place, as editors and Kubernetes do.
+    draft = file.with_suffix(".draft")
+    draft.write_text("port: 4000\nlimits:\n  sessions: 7\nlog:\n  level: debug\n")
+    draft.rename(file)
+    until(lambda: says(server, "these settings changed and take a restart"), "the warning")
+    # The command line says the port, so the file does not change it.
+    assert says(server, "take a restart: limits.sessions") and not says(server, "take a restart: port")
+    until(lambda: says(server, 'log.level is "debug" now'), "the new level")
+    assert httpx2.get(f"{server.base}/ready").status_code == 200
+
+
+def test_a_file_that_kubernetes_puts_in_its_place_is_read(serve: Serve, file: Path) -> None:
+    # There the file and its folder are links, and only the folder's changes.
+    folder = file.parent
+    for version, level in (("..1", "info"), ("..2", "debug")):
+        (folder / version).mkdir()
+        (folder / version / file.name).write_text(f"log:\n  level: {level}\n")
+    (folder / "..data").symlink_to("..1")
+    file.unlink()
+    file.symlink_to(Path("..data") / file.name)
+    server = serve("--config", str(file))
+    (folder / "..next").symlink_to("..2")
+    (folder / "..next").rename(folder / "..data")
+    until(lambda: says(server, 'log.level is "debug" now'), "the new level")
+
+
+def test_settings_by_which_everybody_would_get_in_are_refused_as_at_the_start(serve: Serve, file: Path) -> None:
+    server = serve("--config", str(file))
+    file.write_text("auth:\n  mode: oauth\n")
+    until(lambda: says(server, "auth.oauth.issuer (OAUTH_ISSUER) is not set"), "the fault")
+    assert says(server, "the settings stay as they are")
