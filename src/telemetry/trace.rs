@@ -11,11 +11,11 @@ use tracing_subscriber::{Registry, registry::LookupSpan as _};
 use uuid::Uuid;
 
 /// The target of spans that stand for a request to us: for the log, which shows their ids on each line.
-pub const REQUEST: &str = "switchboard::request";
+pub const REQUEST: &str = "switchboard.request";
 /// The target of spans that stand for a call: for the log and for traces.
-pub const CALL: &str = "switchboard::call";
+pub const CALL: &str = "switchboard.call";
 /// The target of spans that stand for a step of a call: for traces alone.
-pub const STEP: &str = "switchboard::step";
+pub const STEP: &str = "switchboard.step";
 
 const PARENT: &str = "traceparent";
 const STATE: &str = "tracestate";

@@ -25,13 +25,13 @@ PLANTED = [f"pl4nted-{number:02}-secret-{number * 7919 % 99991:05}" for number i
     IN_ENDPOINT,
     IN_OWNER,
     IN_ENV,
-    IN_OTHER_ENV,
     IN_MCP_ENV,
     API_KEY,
     MCP_KEY,
     SIGNATURE_KEY,
     VAULT_TOKEN,
     COLLECTOR_KEY,
+    IN_OTHER_ENV,
     RESULT,
     GUESS,
     OTHER_GUESS,
@@ -44,8 +44,9 @@ PLANTED = [f"pl4nted-{number:02}-secret-{number * 7919 % 99991:05}" for number i
     OTHER_RESULT,
     SAID_ON_ERROR,
 ) = PLANTED
-# What only the server holds: its clients may not read it either.
-HELD = PLANTED[: PLANTED.index(RESULT)]
+# What only the server holds: its clients may not read it either. A program's plain settings are no credentials, and what
+# it says of them is its answer.
+HELD = PLANTED[: PLANTED.index(IN_OTHER_ENV)]
 
 
 def manifests_in(folder: Path, url: str) -> Manifests:
