@@ -173,6 +173,11 @@ impl Auth {
         Some(document)
     }
 
+    /// Whether clients have to show an API key, for there is nothing else.
+    pub fn wants_keys(&self) -> bool {
+        self.mode == Mode::ApiKey
+    }
+
     /// Whether this is the key of somebody who may see everything.
     pub fn is_operator(&self, shown: &str) -> bool {
         self.keys.is_operator(shown)

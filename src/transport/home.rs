@@ -15,7 +15,7 @@ use http::{
     header::{self, CONTENT_SECURITY_POLICY},
 };
 use minijinja::{Environment, Value, context};
-use serde_json::json;
+use serde_json::{Map, json};
 use url::Url;
 
 use super::HttpOptions;
@@ -44,12 +44,15 @@ struct Home {
     public_url: Option<Url>,
     /// Whether nobody but who was told may know where we take calls.
     is_secret: bool,
+    /// Whether clients have to show a key.
+    wants_keys: bool,
 }
 
 /// What anybody may ask for: the page, and the public key that our signatures are verified with.
 pub(super) fn routes(server: &Server, options: &HttpOptions) -> Router {
     let is_secret = options.secret_path.is_some();
-    let home = Home { server: server.clone(), public_url: options.public_url.clone(), is_secret };
+    let (public_url, wants_keys) = (options.public_url.clone(), options.auth.wants_keys());
+    let home = Home { server: server.clone(), public_url, is_secret, wants_keys };
     Router::new()
         .route("/", get(welcome))
         .route("/.well-known/switchboard-keys.json", get(public_keys))
@@ -82,7 +85,13 @@ impl Home {
         let secret = if self.is_secret { "/<your secret path>" } else { "" };
         let address = format!("{base}{secret}/mcp");
         let states: Vec<Condition> = live.connectors.values().map(|connector| connector.state()).collect();
-        let servers = |members| json!({ "switchboard": members });
+        let key = self.wants_keys.then_some("Bearer <your key>");
+        let servers = |kind: Option<&str>| {
+            let mut server: Map<_, _> = kind.map(|kind| ("type".to_owned(), json!(kind))).into_iter().collect();
+            server.insert("url".into(), json!(address));
+            server.extend(key.map(|key| ("headers".to_owned(), json!({ "Authorization": key }))));
+            json!({ "switchboard": server })
+        };
         let shown = context! {
             style => Value::from_safe_string(STYLE.to_owned()),
             brand => live.brand(),
@@ -91,8 +100,9 @@ impl Home {
             in_use => states.iter().filter(|state| **state != Condition::Disabled).count(),
             is_public => address.starts_with("https://"),
             dashboard => format!("{prefix}/apps/chatgpt-dashboard/"),
-            cursor => format!("{:#}", json!({ "mcpServers": servers(json!({ "url": address })) })),
-            code => format!("{:#}", json!({ "servers": servers(json!({ "type": "http", "url": address })) })),
+            key => key,
+            cursor => format!("{:#}", json!({ "mcpServers": servers(None) })),
+            code => format!("{:#}", json!({ "servers": servers(Some("http")) })),
             address => address,
         };
         let Ok(html) = Environment::new().render_named_str("home.html", PAGE, shown) else {

@@ -362,6 +362,8 @@ def test_health_says_where_things_are_and_the_page_for_people_how_to_connect(ser
     # Anybody may ask, so nothing is named.
     assert "kit" not in page.text and "planted" not in page.text and SECRET not in page.text
     assert f"{server.base}/mcp" in html.unescape(page.text)
+    # A server that wants a key says where it stands.
+    assert html.unescape(page.text).count("Bearer <your key>") == 3
     odd = Wire(server.base).send("GET", "/", headers={"Host": 'localhost"><script>'})
     assert odd.status_code == 403 and odd.headers["content-type"] == "application/json"
 
