@@ -153,6 +153,11 @@ impl Outcome {
         self.again().is_some_and(|again| again.executed == Executed::Unproven)
     }
 
+    /// Whether it says of its upstream that it does not work.
+    pub fn is_ill(&self) -> bool {
+        matches!(self, Self::Made(output) if output.is_ill)
+    }
+
     /// About how many bytes it has.
     pub fn size(&self) -> usize {
         match self {
@@ -187,6 +192,8 @@ pub struct Output {
     pub meta: Map<String, Value>,
     /// Whether the tool failed, in words the model can act on.
     pub is_error: bool,
+    /// Whether the upstream says that it does not work, whatever the call was.
+    pub is_ill: bool,
     /// What is known of the exchange that failed, if it may be made again.
     pub again: Option<Again>,
 }

@@ -31,6 +31,7 @@ mod road;
 mod select;
 mod service_map;
 mod shape;
+mod standing;
 mod strain;
 mod surface;
 mod tend;
@@ -41,7 +42,7 @@ pub use along::Along;
 pub use authorize::Subject;
 pub use connect::{Connectable, LinkGuest, QUESTION, Ticket, may_open_links};
 pub use connector::{Connector, State};
-pub use health::{Check, Facts, Health};
+pub use health::{Check, Facts, Failure, Health};
 pub use inventory::ToolQuery;
 pub use live::Live;
 pub use overview::Reader;
@@ -214,8 +215,8 @@ impl Gateway {
         let me = Weak::clone(&self.me);
         let read = move || me.upgrade().map(|gateway| gateway.live().readings()).unwrap_or_default();
         self.telemetry.metrics().watch_connectors(brand, read);
-        let audit = self.audit.clone();
-        self.telemetry.metrics().watch_audit(move || audit.counts());
+        let (audit, same) = (self.audit.clone(), self.audit.clone());
+        self.telemetry.metrics().watch_audit(move || audit.counts(), move || same.is_failing());
     }
 
     /// Signs what we say of ourselves.
@@ -266,6 +267,9 @@ impl Gateway {
             kept.unwrap_or_else(|| {
                 let connector = Connector::new(checked, health(), around, &self.me);
                 if let Some(was) = was {
+                    if was.checked.connector.adapter != connector.checked.connector.adapter {
+                        was.health.forget();
+                    }
                     connector.inherit(was);
                 }
                 Arc::new(connector)

@@ -17,7 +17,7 @@ use crate::secret::Environment;
 use crate::signature::Verifier;
 
 /// The largest document to verify, in bytes.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 16 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct ServiceMapArgs {

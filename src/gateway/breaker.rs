@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -35,6 +36,8 @@ pub(super) enum Sign {
     Well,
     /// It does not, or says that it cannot.
     Unwell,
+    /// It is there, and more cannot be said.
+    There,
     /// Nothing.
     Neither,
 }
@@ -43,14 +46,18 @@ impl Sign {
     /// What the end of a call says. What is wrong with the call itself is no fault of the upstream.
     pub(super) fn of(result: &Result<Outcome>) -> Self {
         match result {
+            Ok(outcome) if outcome.is_ill() => Self::Unwell,
             Ok(outcome) => match outcome.again().map(|again| again.executed) {
                 Some(Executed::Maybe) => Self::Unwell,
                 // It limits one caller, and others may be welcome.
-                Some(Executed::Declined) => Self::Neither,
+                Some(Executed::Declined) => Self::There,
                 Some(Executed::No | Executed::Unproven | Executed::UnderWay) | None => Self::Well,
             },
-            Err(error) if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Timeout) => Self::Unwell,
-            Err(_) => Self::Neither,
+            Err(error) => match error.kind() {
+                ErrorKind::Unreachable | ErrorKind::Timeout => Self::Unwell,
+                ErrorKind::TooLarge | ErrorKind::Upstream => Self::There,
+                _ => Self::Neither,
+            },
         }
     }
 }
@@ -69,8 +76,8 @@ enum Phase {
     Closed,
     /// Until then, having waited so long.
     Open(Instant, Duration),
-    /// One call is let through, and perhaps under way.
-    Half { under_way: bool, wait: Duration },
+    /// One call is let through, and perhaps under way, since then.
+    Half { under_way: bool, wait: Duration, since: Instant },
 }
 
 /// The state alone; the time is told to it.
@@ -87,11 +94,11 @@ impl State {
             Phase::Closed => return Ok(false),
             Phase::Open(until, wait) if now >= until => (wait, None),
             Phase::Open(until, wait) => (wait, Some(until - now)),
-            Phase::Half { under_way: false, wait } => (wait, None),
-            Phase::Half { under_way: true, wait } => (wait, Some(SOON)),
+            Phase::Half { under_way: false, wait, .. } => (wait, None),
+            Phase::Half { under_way: true, wait, .. } => (wait, Some(SOON)),
         };
         let Some(left) = left else {
-            self.phase = Phase::Half { under_way: true, wait };
+            self.phase = Phase::Half { under_way: true, wait, since: now };
             return Ok(true);
         };
         Err(Refused { failed: self.ended.iter().filter(|(_, failed)| *failed).count(), of: self.ended.len(), left })
@@ -104,29 +111,38 @@ impl State {
                 self.phase = Phase::Open(now + wait, wait);
             }
             (Phase::Half { wait, .. }, Sign::Neither) if is_trial => {
-                self.phase = Phase::Half { under_way: false, wait }
+                self.phase = Phase::Half { under_way: false, wait, since: now };
             }
+            (Phase::Half { .. }, Sign::There) if is_trial => *self = Self::default(),
             // Whichever call it was.
             (Phase::Half { .. }, Sign::Well) => *self = Self::default(),
-            (Phase::Open(..), Sign::Well) => self.works(),
+            (Phase::Open(..), Sign::Well) => self.works(now),
             (Phase::Closed, Sign::Well | Sign::Unwell) => self.noted(now, sign == Sign::Unwell),
-            (Phase::Half { .. } | Phase::Open(..), Sign::Unwell | Sign::Neither) | (Phase::Closed, Sign::Neither) => {}
+            (_, Sign::Unwell | Sign::There | Sign::Neither) => {}
         }
     }
 
     /// Whether calls go through, in a word and as a number: 0 when they do, 1 when not, 0.5 when one does.
-    fn word(&self) -> (&'static str, f64) {
+    fn word(&self, now: Instant) -> (&'static str, f64) {
         match self.phase {
             Phase::Closed => ("closed", 0.0),
-            Phase::Half { .. } => ("half-open", 0.5),
-            Phase::Open(..) => ("open", 1.0),
+            Phase::Open(until, _) if now < until => ("open", 1.0),
+            Phase::Half { .. } | Phase::Open(..) => ("half-open", 0.5),
+        }
+    }
+
+    /// What failed long ago does not count, when nothing failed since.
+    fn settle(&mut self, now: Instant) {
+        let is_stale = |since| now.duration_since(since) >= WINDOW;
+        if matches!(self.phase, Phase::Half { under_way: false, since, .. } if is_stale(since)) {
+            *self = Self::default();
         }
     }
 
     /// Something else shows that it answers.
-    fn works(&mut self) {
+    fn works(&mut self, now: Instant) {
         if let Phase::Open(_, wait) = self.phase {
-            self.phase = Phase::Half { under_way: false, wait };
+            self.phase = Phase::Half { under_way: false, wait, since: now };
         }
     }
 
@@ -164,19 +180,25 @@ impl Breaker {
         self.with(State::works);
     }
 
+    /// Forgets everything.
+    pub(super) fn close(&self) {
+        self.with(|state, _| *state = State::default());
+    }
+
     /// Whether nothing goes through for now, and only that: no call is let through to see.
     fn refuses(&self) -> Option<Refused> {
-        self.with(|state| match state.phase {
-            Phase::Open(until, _) if Instant::now() < until => state.admit(Instant::now()).err(),
+        self.with(|state, now| match state.phase {
+            Phase::Open(until, _) if now < until => state.admit(now).err(),
             Phase::Open(..) | Phase::Closed | Phase::Half { .. } => None,
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = state.word();
-        let done = work(&mut state);
-        if state.word() != before {
+        let (now, before) = (Instant::now(), state.phase);
+        state.settle(now);
+        let done = work(&mut state, now);
+        if mem::discriminant(&state.phase) != mem::discriminant(&before) {
             self.states.send_replace(());
         }
         done
@@ -189,6 +211,8 @@ pub(super) struct Pass<'a> {
     /// None for connectors that look after their upstreams themselves.
     breaker: Option<&'a Breaker>,
     deadline: Instant,
+    /// Whether the upstream has most of the time that the call had. It is no fault of it when we took that.
+    is_fair: bool,
     is_trial: bool,
 }
 
@@ -200,21 +224,21 @@ impl Pass<'_> {
 
     fn tell(&mut self, sign: Sign) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.with(|state| state.ended(Instant::now(), sign, self.is_trial));
+            breaker.with(|state, now| state.ended(now, sign, self.is_trial));
         }
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        self.tell(if Instant::now() >= self.deadline { Sign::Unwell } else { Sign::Neither });
+        self.tell(if self.is_fair && Instant::now() >= self.deadline { Sign::Unwell } else { Sign::Neither });
     }
 }
 
 impl Connector {
     /// Whether its calls go through, in a word and as a number: 0 when they do, 1 when not, 0.5 when one does.
     pub fn breaker_state(&self) -> (&'static str, f64) {
-        self.health.breaker.with(|state| state.word())
+        self.health.breaker.with(|state, now| state.word(now))
     }
 
     /// Refuses a call that would not be let through, before anything is done for it.
@@ -222,12 +246,13 @@ impl Connector {
         self.breaker().and_then(Breaker::refuses).map_or(Ok(()), |refused| Err(self.spared(refused)))
     }
 
-    /// Lets an exchange through.
-    pub(super) fn pass(&self, deadline: Instant) -> Result<Pass<'_>> {
+    /// Lets an exchange through, of a call that had `time` in all.
+    pub(super) fn pass(&self, deadline: Instant, time: Duration) -> Result<Pass<'_>> {
         let breaker = self.breaker();
-        let admitted = breaker.map_or(Ok(false), |breaker| breaker.with(|state| state.admit(Instant::now())));
+        let admitted = breaker.map_or(Ok(false), |breaker| breaker.with(|state, now| state.admit(now)));
         let is_trial = admitted.map_err(|refused| self.spared(refused))?;
-        Ok(Pass { breaker, deadline, is_trial })
+        let is_fair = deadline.saturating_duration_since(Instant::now()) >= time / 2;
+        Ok(Pass { breaker, deadline, is_fair, is_trial })
     }
 
     fn breaker(&self) -> Option<&Breaker> {
@@ -274,6 +299,28 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_says_little_ends_a_trial_and_counts_for_nothing_else() {
+        let mut now = Instant::now();
+        assert!(is_open(&[(Sign::Unwell, 10), (Sign::There, 50), (Sign::Unwell, 10)]));
+        let mut state = state_after(&[(Sign::Unwell, 20)], now);
+        now += FIRST;
+        assert_eq!((state.admit(now), state.word(now).0), (Ok(true), "half-open"));
+        state.ended(now, Sign::There, true);
+        assert_eq!(state.phase, Phase::Closed);
+    }
+
+    #[test]
+    fn an_upstream_that_answers_checks_and_is_left_alone_is_well_again() {
+        let now = Instant::now();
+        let mut state = state_after(&[(Sign::Unwell, 20)], now);
+        state.works(now);
+        state.settle(now + WINDOW / 2);
+        assert_eq!(state.word(now).0, "half-open");
+        state.settle(now + WINDOW);
+        assert_eq!(state.word(now).0, "closed");
+    }
+
+    #[test]
     fn what_is_long_ago_does_not_count() {
         let start = Instant::now();
         let mut state = state_after(&[(Sign::Unwell, 19)], start);
@@ -306,7 +353,7 @@ mod tests {
     fn a_check_that_works_lets_a_call_through_at_once() {
         let now = Instant::now();
         let mut state = state_after(&[(Sign::Unwell, 20)], now);
-        state.works();
+        state.works(now);
         assert_eq!((state.admit(now), state.admit(now).is_err()), (Ok(true), true));
     }
 }

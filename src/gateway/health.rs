@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// The first checks are spread over this time.
 const START: Duration = Duration::from_secs(2);
 
-/// What is known of a connector's health. It outlives edits of its manifest.
+/// What is known of a connector's health. It outlives edits of its manifest that leave its upstream the same.
 #[derive(Debug)]
 pub struct Health {
     facts: Mutex<Facts>,
@@ -49,8 +49,6 @@ pub struct Facts {
     pub errors: u64,
     /// How long calls and checks took, the oldest first.
     pub times: VecDeque<Duration>,
-    /// The last call that did not fail.
-    pub worked: Option<SystemTime>,
     /// Checks that failed.
     pub failures: u64,
     /// The last check.
@@ -67,7 +65,16 @@ pub struct Check {
     /// When it was.
     pub at: SystemTime,
     /// Why it failed, if it did.
-    pub failure: Option<String>,
+    pub failure: Option<Failure>,
+}
+
+/// Why a check failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// In short.
+    pub kind: ErrorKind,
+    /// In words, which may be its program's.
+    pub message: String,
 }
 
 impl Facts {
@@ -83,8 +90,8 @@ impl Facts {
     /// Whether it was ever tried, and whether the last check failed and nothing worked since.
     fn standing(&self) -> (bool, bool) {
         let failed = self.checked.as_ref().filter(|check| check.failure.is_some());
-        let is_ill = failed.is_some_and(|check| self.worked.is_none_or(|worked| worked < check.at));
-        (self.checked.is_some() || self.worked.is_some(), is_ill)
+        let is_ill = failed.is_some_and(|check| self.well.is_none_or(|well| well < check.at));
+        (self.checked.is_some() || self.well.is_some(), is_ill)
     }
 
     fn ended(&mut self, at: SystemTime, failed: bool) {
@@ -110,6 +117,13 @@ impl Health {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What is known is of an upstream that is no longer asked. What was counted stays.
+    pub(super) fn forget(&self) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        *facts = Facts { calls: facts.calls, errors: facts.errors, failures: facts.failures, ..Facts::default() };
+        self.breaker.close();
+    }
+
     /// A call that reaches the connector now. One that is dropped ran out of time, or its caller left.
     pub(super) fn reached(&self) -> Reached<'_> {
         Reached { health: self, since: Instant::now(), ended: false }
@@ -121,18 +135,14 @@ impl Health {
         facts.calls += 1;
         facts.errors += u64::from(failed);
         facts.took(time);
-        let now = SystemTime::now();
-        facts.ended(now, failed);
-        if !failed {
-            facts.worked = Some(now);
-        }
+        facts.ended(SystemTime::now(), failed);
         if facts.standing() != before {
             self.states.send_replace(());
         }
     }
 
     /// Notes a check.
-    fn checked(&self, time: Duration, failure: Option<String>) {
+    fn checked(&self, time: Duration, failure: Option<Failure>) {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         match failure {
             None => {
@@ -202,7 +212,8 @@ impl Prober {
                 |_| Err(Error::new(ErrorKind::Timeout, format!("it did not answer in {} s", PATIENCE.as_secs())));
             let probed = tokio::time::timeout(PATIENCE, adapter.probe());
             let Some(probed) = stop.run_until_cancelled(probed).await else { return };
-            let failure = probed.unwrap_or_else(late).err().map(|error| error.to_string());
+            let failed = |error: Error| Failure { kind: error.kind(), message: error.to_string() };
+            let failure = probed.unwrap_or_else(late).err().map(failed);
             wait = spread(if failure.is_some() { ttl.min(AGAIN) } else { ttl });
             connector.health.checked(started.elapsed(), failure);
         }

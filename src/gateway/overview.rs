@@ -7,9 +7,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::health::{Check, Facts};
+use super::standing::Standing;
 use super::{Connector, Live, State};
-use crate::adapter::{Phase, Status};
+use crate::adapter::Status;
 use crate::caller::Caller;
 use crate::telemetry::Reading;
 
@@ -74,16 +74,15 @@ impl Live {
     pub fn readings(&self) -> Vec<Reading> {
         let reading = |connector: &Arc<Connector>| {
             let id = &connector.checked.connector.id;
-            let (state, facts, cost) = (connector.state(), connector.health.facts(), self.catalog.cost(id));
-            let word = spared(connector, status(&state, &facts, failure(&state, &facts), false));
+            let (standing, cost) = (connector.standing(), self.catalog.cost(id));
             Reading {
                 connector: id.to_string(),
-                is_up: word != "offline",
+                is_up: standing.is_up(),
                 waiting: connector.waiting() as u64,
                 tools: cost.tools as u64,
                 tokens: cost.tokens as u64,
                 breaker: connector.breaker_state().1,
-                probe_failures: facts.failures,
+                probe_failures: standing.facts.failures,
             }
         };
         self.connectors.values().filter(|it| !it.checked.is_built_in()).map(reading).collect()
@@ -116,13 +115,11 @@ impl Live {
 
     fn row(&self, connector: &Connector, reader: Reader<'_>) -> Value {
         let manifest = &connector.checked.connector;
-        let state = connector.state();
-        let facts = connector.health.facts();
+        let standing = connector.standing();
+        let Standing { state, facts, breaker, endpoint } = &standing;
         let cost = self.catalog.cost_to(&manifest.id, reader.caller());
-        let live = if let State::Live(status) = &state { Some(status) } else { None };
+        let live = standing.live();
         let checked = facts.checked.as_ref();
-        let failure = failure(&state, &facts);
-        let endpoint = connector.usable().and_then(|adapter| adapter.endpoint());
         let retry = live.and_then(Status::retry_in).and_then(|wait| SystemTime::now().checked_add(wait));
         let times = facts.times.iter().skip(facts.times.len().saturating_sub(DRAWN));
         let expires = checked.and_then(|checked| checked.at.checked_add(connector.ttl()));
@@ -134,9 +131,9 @@ impl Live {
             "description": manifest.description,
             "kind": manifest.adapter.kind(),
             "state": state.word(),
-            "status": spared(connector, status(&state, &facts, failure, endpoint.is_some())),
-            "breaker": connector.breaker_state().0,
-            "reason": reason(&state, failure, reader),
+            "status": standing.status(),
+            "breaker": breaker,
+            "reason": standing.reason(reader),
             "endpoint": endpoint.as_ref().filter(|host| reader == Reader::Operator || is_public_name(host)),
             "since": live.map(|status| written(status.since)),
             "checkedAt": checked.map(|checked| written(checked.at)),
@@ -163,47 +160,6 @@ impl Live {
         // A tool that is not there now, or whose name somebody else has, cannot be tried.
         self.catalog.resolve(&name, caller).ok().filter(|entry| entry.connector == manifest.id)?;
         Some(json!({ "title": sample.title, "tool": name, "arguments": sample.arguments }))
-    }
-}
-
-/// Why the last check failed, as long as nothing newer says otherwise: a good call, or a connection made since.
-pub(super) fn failure<'a>(state: &State, facts: &'a Facts) -> Option<&'a str> {
-    let State::Live(status) = state else { return None };
-    let newer = |check: &&Check| check.at >= status.since && facts.worked.is_none_or(|worked| worked < check.at);
-    let check = facts.checked.as_ref().filter(newer)?;
-    check.failure.as_deref()
-}
-
-/// The state in the words of the service map: online, offline, degraded or unknown.
-pub(super) fn status(state: &State, facts: &Facts, failure: Option<&str>, is_elsewhere: bool) -> &'static str {
-    let State::Live(status) = state else { return "offline" };
-    // A connection that stands is proof; an address nobody has tried is none.
-    let proven = !is_elsewhere || facts.checked.is_some() || facts.worked.is_some() || status.connections > 0;
-    match (status.phase, failure) {
-        (Phase::Down, _) | (Phase::Up | Phase::Degraded, Some(_)) => "offline",
-        (Phase::Degraded, None) => "degraded",
-        (Phase::Up, None) if proven => "online",
-        (Phase::Up, None) | (Phase::Starting, _) => "unknown",
-    }
-}
-
-/// A status with what becomes of calls, which may be refused whatever checks show.
-pub(super) fn spared(connector: &Connector, status: &'static str) -> &'static str {
-    match connector.breaker_state().0 {
-        "open" => "offline",
-        "half-open" if status != "offline" => "degraded",
-        _ => status,
-    }
-}
-
-pub(super) fn reason(state: &State, failure: Option<&str>, reader: Reader<'_>) -> Option<String> {
-    match state {
-        State::Unavailable(_) if reader != Reader::Operator => {
-            Some("it is not set up; its operator sees why with `switchboard check`".into())
-        }
-        State::Disabled => Some("its manifest switches it off".into()),
-        State::Unavailable(_) => state.reason().map(str::to_owned),
-        State::Live(_) => state.reason().or(failure).map(str::to_owned),
     }
 }
 

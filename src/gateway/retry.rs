@@ -35,6 +35,8 @@ pub(super) struct Tries<'a> {
     connector: &'a Connector,
     kind: Kind,
     deadline: Instant,
+    /// How long it may take from here on.
+    time: Duration,
     key: Option<Key>,
     made: u8,
     most: u8,
@@ -58,7 +60,8 @@ impl<'a> Tries<'a> {
         // The others know for themselves what to do, or nothing that would help.
         let tried = matches!(adapter, AdapterSettings::Http(_) | AdapterSettings::OpenApi(_));
         let (kind, most) = ((entry.tool.clone(), owner), if tried { entry.retries.tries() } else { 1 });
-        Self { entry, connector, kind, deadline, key: key(entry), made: 0, most, maybe: false, in_doubt }
+        let time = deadline.saturating_duration_since(Instant::now());
+        Self { entry, connector, kind, deadline, time, key: key(entry), made: 0, most, maybe: false, in_doubt }
     }
 
     /// What names the call for its upstream, where two calls would do more than one.
@@ -87,7 +90,7 @@ impl<'a> Tries<'a> {
         trip: &Trip<'_>,
     ) -> Result<Outcome> {
         let (connector, source) = (self.connector, self.connector.source()?);
-        let mut pass = connector.pass(self.deadline)?;
+        let mut pass = connector.pass(self.deadline, self.time)?;
         let reached = connector.health.reached();
         let mut renewed = false;
         let outcome = loop {
@@ -105,7 +108,7 @@ impl<'a> Tries<'a> {
             if refused && source.refused(&cx.caller, &invocation.credential).await {
                 renewed = true;
                 invocation.credential = source.credential(&cx.caller).await?;
-                pass = connector.pass(self.deadline)?;
+                pass = connector.pass(self.deadline, self.time)?;
                 continue;
             }
             let Some(wait) = self.next(&outcome) else { break outcome };
@@ -113,7 +116,7 @@ impl<'a> Tries<'a> {
             // Whoever waits for the upstream's sake keeps nobody else from it.
             drop(turn);
             tokio::time::sleep(wait).await;
-            let (Ok(next_turn), Ok(next)) = (connector.turn().await, connector.pass(self.deadline)) else {
+            let (Ok(next_turn), Ok(next)) = (connector.turn().await, connector.pass(self.deadline, self.time)) else {
                 break outcome;
             };
             (turn, pass) = (next_turn, next);

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::SystemTime};
 
 use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
+use url::Url;
 
-use super::overview::{failure, reason, spared, status, written};
-use super::{Connector, Gateway, Live, Reader, State};
+use super::overview::written;
+use super::{Connector, Gateway, Live, Reader};
 use crate::caller::Caller;
 use crate::error::Problem;
 use crate::manifest::{AdapterSettings, AuthKind, Masthead};
@@ -32,7 +33,7 @@ impl Identity {
     /// Who we are by these manifests. A document that is broken now stays who it was, as its connectors do.
     pub(super) fn next(&self, brand: Option<&str>, masthead: Option<Arc<Masthead>>, problems: &[Problem]) -> Self {
         let broken = |it: &&Arc<Masthead>| problems.iter().any(|problem| problem.is_error() && problem.file == it.file);
-        let masthead = masthead.or_else(|| self.masthead.as_ref().filter(broken).map(Arc::clone));
+        let masthead = self.masthead.as_ref().filter(broken).map(Arc::clone).or(masthead);
         let theirs = masthead.as_ref().and_then(|it| it.brand.as_deref()).filter(|brand| !brand.trim().is_empty());
         Self { brand: brand.or(theirs).map(Arc::from), masthead }
     }
@@ -77,13 +78,16 @@ impl Live {
     fn mapped(&self, connector: &Connector) -> Value {
         let manifest = &connector.checked.connector;
         let mut metadata = whole(&manifest.metadata);
+        let (hash, tools) = (self.catalog.fingerprint(&manifest.id), self.catalog.cost(&manifest.id).tools);
         metadata.insert("brand".into(), json!(self.brand()));
+        // What the contract does not name stands where it lets anything stand.
+        metadata.insert("kind".into(), json!(manifest.adapter.kind()));
+        metadata.insert("catalog".into(), json!({ "hash": hash.as_ref(), "tools": tools }));
         let mut auth = json!({ "type": word(manifest.auth.kind) });
         let mut mapped = json!({
             "id": manifest.id,
             "displayName": manifest.name,
             "version": manifest.version,
-            "kind": manifest.adapter.kind(),
             "endpoint": endpoint_of(connector),
             "scopes": manifest.scopes,
             "ttlSeconds": ttl_of(connector),
@@ -92,10 +96,6 @@ impl Live {
             "quotas": counted(json!(manifest.quotas)),
             "timeouts": counted(json!(manifest.timeouts)),
             "tags": manifest.tags,
-            "catalog": {
-                "hash": self.catalog.fingerprint(&manifest.id).as_ref(),
-                "tools": self.catalog.cost(&manifest.id).tools,
-            },
         });
         if let (Value::Object(mapped), Value::Object(auth)) = (&mut mapped, &mut auth) {
             auth.extend(manifest.auth.header_name.iter().map(|name| ("headerName".to_owned(), json!(name))));
@@ -112,21 +112,17 @@ impl Live {
 
 /// How a connector is, as far as that is known.
 fn condition(connector: &Connector) -> Map<String, Value> {
-    let (state, facts) = (connector.state(), connector.health.facts());
-    let failed = failure(&state, &facts);
-    let is_elsewhere = connector.usable().and_then(|adapter| adapter.endpoint()).is_some();
-    let status = spared(connector, status(&state, &facts, failed, is_elsewhere));
-    // Files and variables are this machine's owner's business, and the map goes further than they look.
-    let reason = reason(&state, failed, Reader::Caller(&Caller::Local)).filter(|_| status != "online");
+    let standing = connector.standing();
+    let (status, facts) = (standing.status(), &standing.facts);
+    // The map goes further than its readers look.
+    let reason = standing.reason(Reader::Caller(&Caller::Local)).filter(|_| status != "online");
     let checked = facts.checked.as_ref().map(|check| check.at);
     let expires = checked.and_then(|at| at.checked_add(connector.ttl()));
-    let since = if let State::Live(live) = &state { Some(live.since) } else { None };
-    let well = facts.well.or(since.filter(|_| status == "online"));
     let p95 = facts.percentile(0.95).map(|time| time.as_micros().div_ceil(1000));
     let availability = [
         ("status", Some(json!(status))),
         ("lastCheckedAt", checked.map(|at| json!(written(at)))),
-        ("lastSuccessAt", well.map(|at| json!(written(at)))),
+        ("lastSuccessAt", standing.worked().map(|at| json!(written(at)))),
         ("lastFailureAt", facts.ill.map(|at| json!(written(at)))),
         ("failureReason", reason.map(|reason| json!(reason))),
     ];
@@ -157,8 +153,8 @@ fn word(kind: AuthKind) -> &'static str {
     match kind {
         AuthKind::None => "none",
         AuthKind::ApiKey => "apiKey",
-        AuthKind::Bearer => "bearer",
-        AuthKind::OAuth2 => "oauth2",
+        // By which token, the map has no word for.
+        AuthKind::Bearer | AuthKind::OAuth2 => "bearer",
     }
 }
 
@@ -199,7 +195,8 @@ fn id_of(connectors: &[&Arc<Connector>]) -> String {
     (0..26).rev().filter_map(letter).collect()
 }
 
-/// Where a connector is, as its manifest says, without what only its caller should know.
+/// Where a connector is: an absolute URI as its manifest writes it, without what only its caller should know. What holds
+/// references is none before they are filled in, and then it may hold secrets.
 fn endpoint_of(connector: &Connector) -> String {
     let manifest = &connector.checked.connector;
     let address = match &manifest.adapter {
@@ -208,44 +205,18 @@ fn endpoint_of(connector: &Connector) -> String {
         AdapterSettings::Mcp(settings) => settings.url.as_ref(),
         AdapterSettings::Command(_) | AdapterSettings::Collection(_) | AdapterSettings::Gateway(_) => None,
     };
-    let address = address.map(|address| bare(&address.0)).filter(|address| !address.is_empty());
+    let address = address.and_then(|address| bare(&address.0));
     address.unwrap_or_else(|| format!("urn:switchboard:connector:{}", manifest.id))
 }
 
-/// An address without user info, query and fragment. References stay as they are written, unless their default may hold
-/// any of those.
-fn bare(address: &str) -> String {
-    let (mut text, mut references) = (String::new(), Vec::new());
-    let mut rest = address;
-    while let Some((before, after)) = rest.split_once("${") {
-        text.extend(before.chars().filter(|c| !c.is_control()));
-        let Some((reference, behind)) = after.split_once('}') else {
-            // It has no end, so it is none, and nobody knows what was meant.
-            rest = "";
-            break;
-        };
-        let name = reference.split_once(':').map_or(reference, |(name, _)| name);
-        references.push(if reference.contains(['@', '?', '#']) { name } else { reference });
-        text.push('\u{0}');
-        rest = behind;
-    }
-    text.extend(rest.chars().filter(|c| !c.is_control()));
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    let is_scheme =
-        |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '\u{0}'));
-    let (scheme, after) = text.split_once(':').filter(|(word, _)| is_scheme(word)).unwrap_or(("", text));
-    let slashes = after.len() - after.trim_start_matches(['/', '\\']).len();
-    let (slashes, after) = after.split_at_checked(slashes).unwrap_or_default();
-    let (authority, path) = after.split_at_checked(after.find(['/', '\\']).unwrap_or(after.len())).unwrap_or_default();
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let colon = if scheme.is_empty() { "" } else { ":" };
-    // The references that went with the user are no longer wanted.
-    let (kept, lost) = (scheme.matches('\u{0}').count(), user.matches('\u{0}').count());
-    let mut references = references.into_iter().enumerate().filter(|(at, _)| *at < kept || *at >= kept + lost);
-    let bare = format!("{scheme}{colon}{slashes}{host}{path}");
-    let written = bare.chars().map(|c| match c {
-        '\u{0}' => references.next().map(|(_, reference)| format!("${{{reference}}}")).unwrap_or_default(),
-        _ => c.to_string(),
-    });
-    written.collect()
+/// An address without user info, query and fragment.
+fn bare(address: &str) -> Option<String> {
+    let mut url = Url::parse(address).ok().filter(|url| url.has_host() && !address.contains("${"))?;
+    let is_bare = !address.contains(['@', '?', '#']);
+    url.set_username("").and_then(|()| url.set_password(None)).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    // What looks like user info elsewhere was perhaps meant as such.
+    let written = if is_bare { address.to_owned() } else { url.to_string() };
+    Some(written).filter(|written| !written.contains('@'))
 }

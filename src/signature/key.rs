@@ -36,10 +36,10 @@ fn contents(file: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let opened = fs::File::open(file).and_then(|opened| {
         warn_of_readers(file, &opened.metadata()?);
-        opened.take(LONGEST).read_to_end(&mut bytes)
+        opened.take(LONGEST + 1).read_to_end(&mut bytes)
     });
-    opened.map_err(|error| format!("it cannot be read: {error}"))?;
-    Ok(bytes)
+    let length = opened.map_err(|error| format!("it cannot be read: {error}"))?;
+    if length as u64 > LONGEST { Err(format!("it has more than {LONGEST} bytes")) } else { Ok(bytes) }
 }
 
 #[cfg(unix)]

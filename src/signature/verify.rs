@@ -22,7 +22,8 @@ pub struct Verifier {
     /// The shared key, and where it came from.
     shared: Option<(String, hmac::Key)>,
     public: Vec<Public>,
-    /// Where the public keys came from that somebody named: one of them has to have signed.
+    /// Where the public keys came from, if there are any: one of them has to have signed, for whoever has the shared key
+    /// can take that signature away.
     named: Option<String>,
 }
 
@@ -34,15 +35,16 @@ struct Public {
 }
 
 impl Verifier {
-    /// Verifies with the keys of the environment, of the settings' files and of `keys`, the text of a JWK set with its
-    /// name. The key in the data folder counts where nobody names another's.
+    /// Verifies with `keys`, the text of a JWK set with its name; where there is none, with the keys of the environment,
+    /// of the settings' files and of the data folder.
     pub fn open(
         config: &SignatureConfig,
         environment: &Environment,
         data: Option<&Path>,
         keys: Option<(&str, &Value)>,
     ) -> Result<Self, String> {
-        let mut shared = given(config, environment)?;
+        // Whoever names another's keys means a document that our own did not sign.
+        let mut shared = if keys.is_some() { None } else { given(config, environment)? };
         let own = data.map(|folder| folder.join(OWN_FILE)).filter(|file| keys.is_none() && file.exists());
         if let (None, Some(file)) = (&shared, own) {
             let name = file.display().to_string();
@@ -61,22 +63,24 @@ impl Verifier {
             },
         };
         let shared = shared.map(|(from, key)| (from, hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes())));
-        Ok(Self { shared, public, named: keys.map(|(from, _)| from.to_owned()) })
+        let named = public.first().map(|public| public.from.clone());
+        Ok(Self { shared, public, named })
     }
 
     /// What was found of each signature. The error says what is wrong.
     pub fn verify(&self, document: &Value) -> Result<Vec<String>, String> {
         let payload = document.get("payload").filter(|payload| payload.is_object());
-        let payload = canonical(payload.ok_or("it has no `payload` that is an object")?)?;
+        let payload = payload.ok_or("it has no `payload` that is an object")?;
         let signature = document.get("signature").and_then(Value::as_str).ok_or("it has no `signature`")?;
+        let signature = bytes_of(signature).ok_or("the signature is not 64 lower-case hexadecimal digits")?;
+        let payload = canonical(payload)?;
         let mut said = Vec::new();
         let mut verified = false;
         match &self.shared {
             None => said.push("HMAC-SHA256: not verified, its key is not known here".to_owned()),
             Some((from, key)) => {
                 let wrong = || format!("the signature (HMAC-SHA256) is none of this payload by the key of {from}");
-                let bytes = bytes_of(signature).ok_or("the signature is not 64 lower-case hexadecimal digits")?;
-                hmac::verify(key, payload.as_bytes(), &bytes).map_err(|_| wrong())?;
+                hmac::verify(key, payload.as_bytes(), &signature).map_err(|_| wrong())?;
                 said.push(format!("HMAC-SHA256: verified with the key of {from}"));
                 verified = true;
             }
@@ -103,8 +107,9 @@ impl Verifier {
         for signature in signatures.ok_or("`signatures` is no short list")? {
             let text = |name: &str| signature.get(name).and_then(Value::as_str).unwrap_or_default();
             let (id, made) = (text("kid"), text("signature"));
-            let Some(public) = self.public.iter().find(|public| public.id == id) else {
-                let id: String = id.chars().filter(char::is_ascii_graphic).take(64).collect();
+            let known = self.public.iter().find(|public| public.id == id);
+            let id: String = id.chars().filter(char::is_ascii_graphic).take(64).collect();
+            let Some(public) = known else {
                 said.push(format!("EdDSA: not verified, its key `{id}` is not known here"));
                 continue;
             };

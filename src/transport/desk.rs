@@ -14,6 +14,7 @@ use serde_json::json;
 use super::DeskAccess;
 use super::access::Access;
 use super::guard::{Visitor, is_local};
+use super::http::LAST_EVENT;
 use super::reply;
 use super::stream::Board;
 use crate::auth::password;
@@ -46,10 +47,7 @@ pub(super) fn refusal(
             Some(denied(StatusCode::FORBIDDEN, "set CONNECTORS_API_KEY to let people with that key see this"))
         }
         DeskAccess::Key => {
-            let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok()).unwrap_or_default();
-            let (scheme, shown) = said.split_once(' ').unwrap_or_default();
-            let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-            let shown = if is_bearer { Some(shown.trim().to_owned()) } else { password(said) };
+            let (shown, is_bearer) = shown(headers);
             if shown.as_ref().is_some_and(|shown| access.is_operator(shown)) {
                 return None;
             }
@@ -63,6 +61,14 @@ pub(super) fn refusal(
             Some(guessed.unwrap_or_else(refuse))
         }
     }
+}
+
+/// The key that a request shows, if it shows one, and whether as a bearer token.
+fn shown(headers: &HeaderMap) -> (Option<String>, bool) {
+    let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok()).unwrap_or_default();
+    let (scheme, shown) = said.split_once(' ').unwrap_or_default();
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+    (if is_bearer { Some(shown.trim().to_owned()) } else { password(said) }, is_bearer)
 }
 
 /// Whether a request came from this machine itself, and not by way of a proxy or tunnel that ends here.
@@ -122,10 +128,19 @@ pub(super) fn service_map(server: &Server) -> Response {
     }
 }
 
-/// How the connectors are, again and again.
-pub(super) fn stream(server: &Server, board: &Board, known: Option<String>) -> Response {
+/// How the connectors are, again and again, for as long as the key counts that the reader came with.
+pub(super) fn stream(
+    server: &Server,
+    (desk, access): (&DeskAccess, &Access),
+    board: &Board,
+    headers: &HeaderMap,
+) -> Response {
+    let known = headers.get(LAST_EVENT).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let key = if matches!(desk, DeskAccess::Key) { shown(headers).0 } else { None };
+    let access = access.clone();
+    let welcome = move || key.as_ref().is_none_or(|key| access.is_operator(key));
     let counted = server.gateway().telemetry().metrics().stream("connectors");
-    board.read(known, counted).unwrap_or_else(|| {
+    board.read(known, counted, welcome).unwrap_or_else(|| {
         let why = "too many read this already; try again later";
         denied(server.gateway().live().brand(), StatusCode::SERVICE_UNAVAILABLE, why)
     })

@@ -65,10 +65,13 @@ impl Guard {
 
     fn host_allowed(&self, authority: &Authority) -> bool {
         let host = authority.host().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-        is_loopback(&host)
+        // A name before it is no host's.
+        let is_host = !authority.as_str().contains('@');
+        let is_ours = is_loopback(&host)
             || host.parse::<IpAddr>().is_ok_and(|address| address == self.bound)
             || self.options.public_url.as_ref().and_then(Url::host_str).is_some_and(|public| public == host)
-            || self.options.allowed_hosts.iter().any(|allowed| matches_host(allowed, &host, authority.port_u16()))
+            || self.options.allowed_hosts.iter().any(|allowed| matches_host(allowed, &host, authority.port_u16()));
+        is_host && is_ours
     }
 
     fn origin_allowed(&self, origin: &str) -> bool {

@@ -49,7 +49,7 @@ use crate::protocol::Server;
 /// A client that sends its body slower than this is let go.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 /// The request of 2026-07-28 whose answer lasts.
 const LISTEN: &str = "subscriptions/listen";
 /// So often a long stream is asked whether its caller may still be here.

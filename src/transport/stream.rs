@@ -1,5 +1,5 @@
-//! The stream of how the connectors are. One task makes each event once, for all readers; a slow reader gets what is
-//! newest when it reads, and nothing that was before.
+//! The stream of how the connectors are. One task makes each event once, for all readers; behind what its connection
+//! holds already, a slow reader gets what is newest, and nothing that was before.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -55,8 +55,13 @@ impl Board {
     }
 
     /// A stream for one more reader, `counted` as long as it lasts, unless there are too many. One that knows the newest
-    /// event is told the next.
-    pub(super) fn read(&self, known: Option<String>, counted: Held) -> Option<Response> {
+    /// event is told the next. It ends when the reader is no longer `welcome`.
+    pub(super) fn read(
+        &self,
+        known: Option<String>,
+        counted: Held,
+        welcome: impl Fn() -> bool + Send + 'static,
+    ) -> Option<Response> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (mut news, closing) = (self.newest.subscribe(), self.closing.clone());
         self.joined.notify_one();
@@ -64,6 +69,9 @@ impl Board {
             let _held = (place, counted);
             loop {
                 let event = news.borrow_and_update().clone();
+                if !welcome() {
+                    return;
+                }
                 if let Some(event) = event.filter(|event| known.as_deref() != Some(&event.id)) {
                     yield Ok::<_, Infallible>(event.bytes);
                 }

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -22,7 +23,7 @@ from jwt.utils import base64url_decode
 import harness
 from harness import Server, until
 from test_dashboard import KEY, SECRET, STREAM, UNSET, api, basic, follow, kit, moment
-from test_search import running
+from test_search import Reply, running
 from test_surface import Folder, manifests_of
 from wire import Json, Wire
 
@@ -220,9 +221,15 @@ def test_everybody_can_verify_the_second_signature(tmp_path: Path) -> None:
     assert run.returncode == 0 and f"EdDSA: verified with the key `{key['kid']}`" in run.stdout, run
     signed["payload"]["brand"] = "Somebody else"
     assert switchboard(tmp_path / "elsewhere", *asked, stdin=json.dumps(signed)).returncode == 1
-    # Whoever names a key wants its signature.
+    # Whoever names a key wants its signature, and so does whoever has it.
     del signed["signatures"]
     assert "none of its signatures" in switchboard(tmp_path / "elsewhere", *asked, stdin=json.dumps(signed)).stderr
+    signed["signature"] = signature_of(signed["payload"], (tmp_path / "data/signature.key").read_text().strip())
+    own = switchboard(tmp_path, "verify", "-", "--config", str(config), stdin=json.dumps(signed))
+    assert own.returncode == 1 and "none of its signatures" in own.stderr
+    # A key of one's own has not signed what another server did.
+    unsigned = signed | {"signatures": []}
+    assert "none of its signatures" in switchboard(tmp_path, *asked, stdin=json.dumps(unsigned), CONNECTORS_SIGNATURE_KEY=SIGNED_WITH).stderr
 
 
 # What it says, and to whom
@@ -263,11 +270,13 @@ def test_the_map_says_how_each_connector_is(server: Server) -> None:
     all = mapped(server)
     for connector in all.values():
         assert connector["status"] == connector["availability"]["status"] in STATUSES
-        assert re.fullmatch("sha256:[0-9a-f]{64}", connector["catalog"]["hash"])
+        assert re.fullmatch("sha256:[0-9a-f]{64}", connector["metadata"]["catalog"]["hash"])
+        assert connector["auth"]["type"] in {"apiKey", "bearer", "none"} and urlsplit(connector["endpoint"]).scheme
         assert set(connector["telemetry"]) >= {"requestCount", "errorCount"}
-    assert all["kit"]["catalog"]["tools"] == 4 and all["kit"]["quotas"] == {"concurrent": 3}
+    assert all["kit"]["metadata"]["catalog"]["tools"] == 4 and all["kit"]["quotas"] == {"concurrent": 3}
     assert all["kit"]["endpoint"] == "urn:switchboard:connector:kit" and all["off"]["enabled"] is False
-    assert all["written"]["endpoint"] == "https://${HOST_OF_IT:h.example}/v1"
+    # What a reference stands for is unknown before it is filled in, and its default may be a secret.
+    assert all["written"]["endpoint"] == "urn:switchboard:connector:written"
     assert all["unset"]["status"] == "offline" and "NOBODY" not in all["unset"]["availability"]["failureReason"]
     checked = all["api"]
     assert moment(checked["expiresAt"]) > moment(checked["availability"]["lastCheckedAt"])
@@ -319,7 +328,58 @@ def test_a_document_stays_who_it_was_while_it_is_broken(tmp_path: Path) -> None:
         assert Wire(server.base).send("GET", "/health").json()["brand"] == "brAInwav"
 
 
+def test_of_two_documents_the_first_stays_who_we_are_while_it_is_broken(tmp_path: Path) -> None:
+    manifests = manifests_of(tmp_path)
+    for seed, name in enumerate(("alpha", "beta")):
+        (manifests.folder / f"{name}.json").write_text(json.dumps(random_document(random.Random(seed), 1) | {"brand": name}))
+    with harness.serve(manifests, env={"NO_AUTH": "true"}) as server:
+        assert map_of(server, None).json()["payload"]["brand"] == "alpha"
+        manifests.put(kit())
+        manifests.replace(manifests.folder / "alpha.json", "{")
+        until(lambda: map_of(server, None).json()["payload"]["metadata"]["count"] == 3, "the other connector")
+        assert map_of(server, None).json()["payload"]["brand"] == "alpha"
+
+
+def test_what_a_program_says_at_its_end_is_its_operators_business(tmp_path: Path) -> None:
+    says = f"import sys; sys.exit('no /home/ada/{SECRET} at postgres://u:{SECRET}@10.1.2.3/db')"
+    dead = {"id": "dead", "name": "Dead", "version": "1", "adapter": {"kind": "mcp", "program": "python3", "args": ["-c", says]}}
+    with harness.serve(manifests_of(tmp_path, dead)) as server:
+        until(lambda: any(SECRET in line for line in server.log), "the program's end")
+        until(lambda: mapped(server)["dead"]["status"] == "offline", "its status")
+        got = map_of(server)
+        assert SECRET not in got.text and mapped(server)["dead"]["availability"]["failureReason"]
+
+
+def test_an_edit_makes_nothing_online_that_was_not(tmp_path: Path) -> None:
+    with running({"/v1": lambda _: Reply(503)}) as upstream:
+        failing = api(upstream.url) | {"adapter": {"kind": "http", "baseUrl": upstream.url, "allowPrivate": True, "probe": "/v1"}}
+        manifests = manifests_of(tmp_path, failing, API_SECRET=SECRET)
+        with harness.serve(manifests) as server, follow(server) as response:
+            told = (event["payload"]["payload"]["connectors"][0] for _, event in events(response))
+            assert next(it for it in told if it["status"] != "unknown")["status"] == "offline"
+            manifests.put(failing | {"description": "Another text."})
+            edited = next(it for it in told if it.get("description") == "Another text.")
+            assert edited["status"] == "offline" and "lastSuccessAt" not in edited["availability"]
+
+
 # The stream
+
+
+def test_the_stream_ends_with_the_key_that_it_was_opened_with(tmp_path: Path) -> None:
+    manifests = manifests_of(tmp_path, kit())
+    env = {"CONNECTORS_API_KEY": KEY, "SWITCHBOARD_DATA_DIR": str(tmp_path / "data")}
+    with harness.serve(manifests, env=env) as server:
+        key = switchboard(tmp_path, "keys", "new", "--subject", "ada").stdout.strip()
+        [kept] = json.loads(switchboard(tmp_path, "keys", "list", "--format", "json").stdout)["keys"]
+        headers = {"Authorization": f"Bearer {key}"}
+        until(lambda: Wire(server.base).send("GET", MAP, headers=headers).status_code == 200, "the key")
+        with follow(server, **headers) as response:
+            told = events(response)
+            assert next(told)
+            assert switchboard(tmp_path, "keys", "revoke", kept["id"]).returncode == 0
+            until(lambda: Wire(server.base).send("GET", MAP, headers=headers).status_code == 403, "its end")
+            manifests.put(kit(id="second"))
+            assert list(told) == []
 
 
 def events(response: httpx2.Response) -> Iterator[tuple[str, Json]]:

@@ -137,7 +137,10 @@ pub(in crate::adapter) fn output(
     invocation: &Invocation,
 ) -> Output {
     interpret(head, body, rules, method).unwrap_or_else(|fault| match fault {
-        Fault::Told(words) => Output { again: head.again(invocation), ..Output::failure(words) },
+        Fault::Told(words) => {
+            let is_ill = head.status.is_server_error() && head.status != StatusCode::NOT_IMPLEMENTED;
+            Output { is_ill, again: head.again(invocation), ..Output::failure(words) }
+        }
         Fault::Unusable(words) => Output::failure(words + &head.made(invocation)),
     })
 }

@@ -6,7 +6,7 @@ use axum::extract::{ConnectInfo, Extension, Path, State};
 use axum::{Router, response::Response, routing::get};
 use http::{HeaderMap, Method, StatusCode, header};
 
-use super::{Front, LAST_EVENT, unknown};
+use super::{Front, unknown};
 use crate::transport::desk;
 use crate::transport::guard::{Prefix, Visitor};
 use crate::transport::reply::{self, Code};
@@ -69,8 +69,8 @@ async fn stream(
 ) -> Response {
     let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
     refusal.unwrap_or_else(|| {
-        let known = headers.get(LAST_EVENT).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let mut response = desk::stream(front.streamable.server(), &front.board, known);
+        let access = (&front.desk, &front.access);
+        let mut response = desk::stream(front.streamable.server(), access, &front.board, &headers);
         reply::mark_stream(&mut response, version);
         response
     })
