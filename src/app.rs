@@ -11,6 +11,7 @@ mod pages;
 mod settings;
 mod shutdown;
 
+pub use manifests::Hangups;
 pub use settings::Following;
 pub use shutdown::Signals;
 
@@ -110,6 +111,7 @@ pub struct App {
     stamp: Stamp,
     environment: Environment,
     following: Option<Following>,
+    hangups: Option<Hangups>,
 }
 
 impl App {
@@ -155,13 +157,20 @@ impl App {
         if config.strict && live.problems.iter().any(Problem::is_error) {
             return Err(AppError::Problems(live.problems.clone()));
         }
-        Ok(Self { config, mode, gateway, audience: Audience::default(), sources, stamp, environment, following: None })
+        let (audience, following, hangups) = (Audience::default(), None, None);
+        Ok(Self { config, mode, gateway, audience, sources, stamp, environment, following, hangups })
     }
 
     /// Reads the settings again when their file changes or SIGHUP comes, as far as they can change while we run.
     #[must_use]
     pub fn following(self, following: Following) -> Self {
         Self { following: Some(following), ..self }
+    }
+
+    /// Answers these SIGHUPs by reading again; unsaid, those from the time on when it serves.
+    #[must_use]
+    pub fn hearing(self, hangups: Hangups) -> Self {
+        Self { hangups: Some(hangups), ..self }
     }
 
     /// What answers calls.
@@ -201,6 +210,7 @@ impl App {
     pub async fn serve(mut self, ready: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
         // Before anybody is told that we run, so that a signal finds its handler.
         let signals = Signals::new().map_err(AppError::Signals)?;
+        self.hangups.get_or_insert_with(Hangups::from_here);
         let wanted = (self.config.host, self.config.port);
         let failed = |error| AppError::Listen(format!("{}:{}", wanted.0, wanted.1), error);
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
@@ -210,6 +220,9 @@ impl App {
         self.read_added().await;
         self.keep_pages().await;
         let auth = Arc::new(self.auth(&base).await?);
+        if let Some(issuer) = auth.issuer() {
+            issuer.record_in(self.gateway.audit().clone());
+        }
         ready(address);
         let shutdown = Shutdown::default();
         let server = self.server(Caller::Anonymous { reach: Scopes::none() }, &shutdown);
@@ -222,6 +235,7 @@ impl App {
 
     /// Serves the client that started us what was asked for it, until it closes our input or a signal comes.
     pub async fn stdio(mut self, asked: Asked) -> Result<(), AppError> {
+        self.hangups.get_or_insert_with(Hangups::from_here);
         let views = self.config.views();
         let unknown = |unknown: Unknown| AppError::Problems(vec![Problem::in_file("command line", unknown.message())]);
         views.check(&asked).map_err(unknown)?;
@@ -271,10 +285,13 @@ impl App {
         let over = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(over.clone().run_until_cancelled_owned(self.audience.clone().announce(Arc::clone(&self.gateway))));
-        let follow = manifests::follow(self.sources.clone(), Arc::clone(&self.gateway), self.stamp.clone());
+        let Hangups { settings, manifests } = self.hangups.take().unwrap_or_else(Hangups::from_here);
+        let (sources, stamp) = (self.sources.clone(), self.stamp.clone());
+        let follow = manifests::follow(sources, Arc::clone(&self.gateway), stamp, manifests);
         tasks.spawn(over.clone().run_until_cancelled_owned(follow));
         if let Some(following) = self.following.take() {
-            tasks.spawn(over.clone().run_until_cancelled_owned(following.follow(self.telemetry().logs().clone())));
+            let follow = following.follow(Arc::clone(&self.gateway), settings);
+            tasks.spawn(over.clone().run_until_cancelled_owned(follow));
         }
         let (gateway, stop) = (Arc::clone(&self.gateway), over.clone());
         tasks.spawn(async move { gateway.tend(Upkeep::Everything, stop).await });

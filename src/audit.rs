@@ -198,6 +198,12 @@ pub enum Deed {
     ServerStart,
     #[serde(rename = "server.stop")]
     ServerStop,
+    #[serde(rename = "oauth-client.set")]
+    OauthClientSet,
+    #[serde(rename = "oauth-client.drop")]
+    OauthClientDrop,
+    #[serde(rename = "consent.give")]
+    ConsentGive,
 }
 
 /// What waits to be written, and when it was.
@@ -214,6 +220,8 @@ enum Event {
 struct Tally {
     records: AtomicU64,
     lost: AtomicU64,
+    /// Whether the last write failed.
+    failing: AtomicBool,
     /// Bytes of arguments that wait.
     waiting: AtomicUsize,
     ending: AtomicBool,
@@ -284,6 +292,11 @@ impl Audit {
         self.0.as_ref().map(count).unwrap_or_default()
     }
 
+    /// Whether records could not be written the last time.
+    pub fn is_failing(&self) -> bool {
+        self.0.as_ref().is_some_and(|inner| inner.tally.failing.load(Ordering::Relaxed))
+    }
+
     /// Ends the recording: what was taken is written, as long as that takes no more than a few seconds.
     pub async fn close(&self) {
         let Some(inner) = &self.0 else { return };
@@ -317,6 +330,7 @@ impl Inner {
         let started = Builder::new().name("audit".into()).spawn(move || writer.run());
         let started = started.inspect_err(|error| {
             self.tally.over.cancel();
+            self.tally.failing.store(true, Ordering::Relaxed);
             tracing::error!(%error, "nothing is recorded: the thread that does so cannot be started");
         });
         (queue, started.ok().map(|handle| handle.thread().clone()))

@@ -1,12 +1,17 @@
 //! What is told of what goes on: log lines, numbers and traces.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
-use opentelemetry::{InstrumentationScope, KeyValue, metrics::MeterProvider as _, trace::TracerProvider as _};
+use opentelemetry::{InstrumentationScope, metrics::MeterProvider as _, trace::TracerProvider as _};
 use opentelemetry_otlp::{Compression, WithExportConfig as _, WithHttpConfig as _};
-use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use opentelemetry_sdk::{Resource, metrics::PeriodicReader};
+use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
+use opentelemetry_sdk::resource::{EnvResourceDetector, Resource, TelemetryResourceDetector};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,15 +19,20 @@ use url::Url;
 
 mod logs;
 mod metrics;
+mod told;
 mod trace;
 
 pub use logs::{Format, Level, LogConfig, Logs};
 pub use metrics::{Call, Held, Metrics, Reading};
-pub use trace::{CALL, Ids, REQUEST, STEP, TraceContext};
+pub use opentelemetry::{KeyValue, trace::SpanKind};
+pub use trace::{CALL, Ids, Part, REQUEST, TraceContext};
+
+use told::Told;
 
 /// What is under way when we end may take this long to leave.
-const FLUSH: Duration = Duration::from_secs(3);
-/// How we are called where traces and numbers of many programs come together, unless `OTEL_SERVICE_NAME` says it.
+pub const FLUSH: Duration = Duration::from_secs(3);
+/// How we are called where traces and numbers of many programs come together, unless `OTEL_SERVICE_NAME` or
+/// `OTEL_RESOURCE_ATTRIBUTES` says it.
 const SERVICE: &str = "switchboard";
 
 /// What is told to whom, besides the log.
@@ -53,30 +63,29 @@ struct Parts {
     registry: Option<Registry>,
     meters: Option<SdkMeterProvider>,
     tracers: Option<SdkTracerProvider>,
+    tracer: Option<SdkTracer>,
 }
 
 impl Telemetry {
     /// Starts telling. To be called once, before there is a runtime: what sends to collectors has threads of its own.
     /// `service` is what `OTEL_SERVICE_NAME` says. The reason when something cannot be set up.
     pub fn start(log: &LogConfig, config: &TelemetryConfig, service: Option<&str>) -> Result<Self, String> {
-        let resource = Resource::builder()
-            .with_service_name(service.unwrap_or(SERVICE).to_owned())
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
-        let endpoint = config.otlp_endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
-        let tracers = endpoint.as_deref().map(|endpoint| tracers(endpoint, config, resource.clone())).transpose()?;
+        let resource = resource(service);
+        let endpoint = config.otlp_endpoint.as_ref();
+        let tracers = endpoint.map(|endpoint| tracers(endpoint, config, resource.clone())).transpose()?;
         let scope = InstrumentationScope::builder(SERVICE).with_version(env!("CARGO_PKG_VERSION")).build();
-        let logs = Logs::start(log, tracers.as_ref().map(|tracers| tracers.tracer_with_scope(scope.clone())));
+        let tracer = tracers.as_ref().map(|tracers| tracers.tracer_with_scope(scope.clone()));
+        let logs = Logs::start(log);
         let mut meters = SdkMeterProvider::builder()
             .with_resource(resource)
             .with_view(|_: &Instrument| Stream::builder().with_cardinality_limit(metrics::MOST).build().ok());
         let wanted = config.otlp_metrics.unwrap_or(!config.prometheus);
         let endpoint = endpoint.filter(|_| wanted);
-        if let Some(endpoint) = &endpoint {
+        if let Some(endpoint) = endpoint {
             let exporter = opentelemetry_otlp::MetricExporter::builder().with_http();
-            let exporter = exporter.with_endpoint(format!("{endpoint}/v1/metrics")).with_compression(Compression::Gzip);
+            let exporter = exporter.with_endpoint(address(endpoint, "metrics")).with_compression(Compression::Gzip);
             let exporter = exporter.build().map_err(|error| cannot(&error))?;
-            meters = meters.with_reader(PeriodicReader::builder(exporter).build());
+            meters = meters.with_reader(PeriodicReader::builder(Told::new(exporter, "numbers", endpoint)).build());
         }
         let mut registry = None;
         if config.prometheus {
@@ -88,11 +97,11 @@ impl Telemetry {
             registry = Some(own);
         }
         if endpoint.is_none() && registry.is_none() {
-            return Ok(Self(Arc::new(Parts { logs, tracers, ..Parts::default() })));
+            return Ok(Self(Arc::new(Parts { logs, tracers, tracer, ..Parts::default() })));
         }
         let meters = meters.build();
         let metrics = Metrics::new(meters.meter_with_scope(scope));
-        Ok(Self(Arc::new(Parts { logs, metrics, registry, meters: Some(meters), tracers })))
+        Ok(Self(Arc::new(Parts { logs, metrics, registry, meters: Some(meters), tracers, tracer })))
     }
 
     /// The log.
@@ -100,9 +109,15 @@ impl Telemetry {
         &self.0.logs
     }
 
-    /// Whether traces are kept.
-    pub fn traces(&self) -> bool {
-        self.0.tracers.is_some()
+    /// What happens here for a request that stands there in a trace, by its sender's word; nothing where no trace is
+    /// kept.
+    pub fn part(&self, sent: Option<&TraceContext>) -> Part {
+        self.0.tracer.as_ref().map(|tracer| Part::first(tracer, sent)).unwrap_or_default()
+    }
+
+    /// A part of another one, of which this is said; nothing where that is not kept.
+    pub fn within(&self, part: &Part, kind: SpanKind, name: impl Into<Cow<'static, str>>, said: Vec<KeyValue>) -> Part {
+        self.0.tracer.as_ref().map(|tracer| part.within(tracer, kind, name, said)).unwrap_or_default()
     }
 
     /// What is counted and measured.
@@ -116,21 +131,48 @@ impl Telemetry {
         Some(TextEncoder::new().encode_to_string(&registry.gather()).map_err(|error| error.to_string()))
     }
 
-    /// Sends what is left. To be called once, after the last runtime ended; waits a few seconds at most.
-    pub fn stop(&self) {
-        if let Some(tracers) = &self.0.tracers {
-            let _ = tracers.shutdown_with_timeout(FLUSH);
-        }
-        if let Some(meters) = &self.0.meters {
-            let _ = meters.shutdown_with_timeout(FLUSH);
-        }
+    /// Sends what is left, and waits so long for it. To be called once, after the last runtime ended. Where nothing is
+    /// waited for it is called, too: what is only dropped has its own patience.
+    pub fn stop(&self, patience: Duration) {
+        let (working, ended) = mpsc::channel::<()>();
+        let (tracers, meters) = (self.0.tracers.clone(), self.0.meters.clone());
+        let also_working = working.clone();
+        thread::spawn(move || {
+            let _working = working;
+            tracers.map(|tracers| tracers.shutdown_with_timeout(patience))
+        });
+        thread::spawn(move || {
+            let _working = also_working;
+            // It does not hear how long it may take.
+            meters.map(|meters| meters.shutdown_with_timeout(patience))
+        });
+        // Nothing is sent there; it is closed when both have ended.
+        let _ = ended.recv_timeout(patience);
     }
 }
 
-fn tracers(endpoint: &str, config: &TelemetryConfig, resource: Resource) -> Result<SdkTracerProvider, String> {
+/// Who we are, beside what `OTEL_RESOURCE_ATTRIBUTES` says.
+fn resource(service: Option<&str>) -> Resource {
+    let resource = Resource::builder_empty()
+        .with_service_name(SERVICE)
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_detector(Box::new(EnvResourceDetector::new()));
+    match service.filter(|service| !service.is_empty()) {
+        Some(service) => resource.with_service_name(service.to_owned()).build(),
+        None => resource.build(),
+    }
+}
+
+/// Where a collector takes this signal.
+fn address(endpoint: &Url, signal: &str) -> String {
+    format!("{}/v1/{signal}", endpoint.as_str().trim_end_matches('/'))
+}
+
+fn tracers(endpoint: &Url, config: &TelemetryConfig, resource: Resource) -> Result<SdkTracerProvider, String> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http();
-    let exporter = exporter.with_endpoint(format!("{endpoint}/v1/traces")).with_compression(Compression::Gzip);
-    let exporter = exporter.build().map_err(|error| cannot(&error))?;
+    let exporter = exporter.with_endpoint(address(endpoint, "traces")).with_compression(Compression::Gzip);
+    let exporter = Told::new(exporter.build().map_err(|error| cannot(&error))?, "traces", endpoint);
     let root = config.sample_ratio.map_or(Sampler::AlwaysOn, Sampler::TraceIdRatioBased);
     let sampler = Sampler::ParentBased(Box::new(root));
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_sampler(sampler);

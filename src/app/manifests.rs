@@ -141,7 +141,7 @@ pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 /// Reads manifests and pages again whenever they change or SIGHUP comes, for as long as it is polled.
 /// `read` is the stamp of what was read already.
-pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp) {
+pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp, mut hangups: Option<SignalStream>) {
     let (notify, mut notices) = mpsc::channel::<()>(1);
     // When one notice waits already, it covers this change too.
     let notice = move |events: DebounceEventResult| {
@@ -158,7 +158,6 @@ pub(super) async fn follow(sources: Sources, gateway: Arc<Gateway>, read: Stamp)
     };
     let mut watcher = new_debouncer(SETTLE, None, notice).inspect_err(|error| unwatched(error)).ok();
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut hangups = hangups();
     // What changed between the first reading and the watch would never be noticed.
     let mut changed_before = None;
     let mut snapshots = gateway.watch();
@@ -196,10 +195,20 @@ pub(super) async fn read_again(sources: &Sources, gateway: &Arc<Gateway>) {
     let _ = tokio::task::spawn_blocking(move || reload(&sources, &gateway)).await;
 }
 
-/// Each SIGHUP from here on. A closed terminal hangs up too, and then we have to end.
-pub(super) fn hangups() -> Option<SignalStream> {
-    let hangups = (!io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
-    hangups.map(SignalStream::new)
+/// Each SIGHUP, for those who read something again. A closed terminal hangs up too, and then we have to end.
+#[derive(Debug)]
+pub struct Hangups {
+    pub(super) settings: Option<SignalStream>,
+    pub(super) manifests: Option<SignalStream>,
+}
+
+impl Hangups {
+    /// Those from here on: the signal ends us no more, and whoever reads hears of it once they listen. To be asked for
+    /// where a runtime is.
+    pub fn from_here() -> Self {
+        let hangups = || (!io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
+        Self { settings: hangups().map(SignalStream::new), manifests: hangups().map(SignalStream::new) }
+    }
 }
 
 /// Waits for the next SIGHUP; at once nothing where none is looked for.

@@ -26,6 +26,9 @@ const CHUNK: usize = 256 << 10;
 /// Where the last record of a file is looked for first.
 const TAIL: u64 = 1 << 20;
 
+/// The files of chains, by their first records.
+pub(super) type Chains = BTreeMap<u32, BTreeMap<u64, PathBuf>>;
+
 /// A chain that this process writes.
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -141,7 +144,7 @@ impl Chain {
         self.flush()?;
         self.sync()?;
         let folder = &self.place.folder;
-        match fs::rename(path(folder, self.number), folder.join(format!("{}-{}.jsonl", self.number, self.first))) {
+        match fs::rename(path(folder, self.number), folder.join(name_of(self.number, self.first))) {
             // It was renamed when the next one could not be begun.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed?,
@@ -217,30 +220,39 @@ fn first_of(mut file: &File) -> io::Result<Option<u64>> {
 
 /// The file that a chain's newest records stand in.
 pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
-    folder.join(format!("{number}.jsonl"))
+    folder.join(name_of(number, u64::MAX))
+}
+
+/// What a chain's file is called whose first record this is; the newest of them has no number.
+fn name_of(number: u32, first: u64) -> String {
+    if first == u64::MAX { format!("{number}.jsonl") } else { format!("{number}-{first}.jsonl") }
 }
 
 /// The older files of a chain, by their first records.
 pub(super) fn older(folder: &Path, number: u32) -> io::Result<BTreeMap<u64, PathBuf>> {
-    let mut found = files(folder)?.remove(&number).unwrap_or_default();
+    let mut found = files(folder)?.0.remove(&number).unwrap_or_default();
     found.remove(&u64::MAX);
     Ok(found)
 }
 
-/// All files of all chains, by their first records; the newest of a chain is its last.
-pub(super) fn files(folder: &Path) -> io::Result<BTreeMap<u32, BTreeMap<u64, PathBuf>>> {
-    let mut found: BTreeMap<u32, BTreeMap<u64, PathBuf>> = BTreeMap::new();
+/// All files of all chains, by their first records; the newest of a chain is its last. And files that look like those
+/// and are none: behind another spelling of a name, a file that was changed could hide.
+pub(super) fn files(folder: &Path) -> io::Result<(Chains, Vec<PathBuf>)> {
+    let (mut found, mut others) = (Chains::new(), Vec::new());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".jsonl"));
-        let Some(name) = name else { continue };
-        let (number, first) = name.split_once('-').map_or((name, None), |(number, first)| (number, Some(first)));
-        let first = first.map_or(Ok(u64::MAX), str::parse);
-        if let (Ok(number), Ok(first)) = (number.parse(), first) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let Some(stem) = name.strip_suffix(".jsonl") else { continue };
+        let (number, first) = stem.split_once('-').unwrap_or((stem, ""));
+        let (number, first) = (number.parse().unwrap_or_default(), first.parse().unwrap_or(u64::MAX));
+        if name == name_of(number, first) {
             found.entry(number).or_default().insert(first, path);
+        } else {
+            others.push(path);
         }
     }
-    Ok(found)
+    others.sort();
+    Ok((found, others))
 }
 
 /// Whether a process writes a chain now.

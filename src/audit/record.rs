@@ -31,10 +31,23 @@ pub(super) struct Tie {
 pub(super) fn seal(mut record: Map<String, Value>, seq: u64, previous: &str) -> Result<(String, String), String> {
     record.insert("seq".into(), json!(seq));
     record.insert("previous".into(), json!(previous));
-    let text = serde_json_canonicalizer::to_string(&record).map_err(|error| error.to_string())?;
+    let text = canonical(record)?;
     let hash = sha256_hex(&text);
     let open = text.strip_suffix('}').unwrap_or(&text);
     Ok((format!("{open},\"hash\":\"{hash}\"}}\n"), hash))
+}
+
+/// A record as RFC 8785 writes it.
+fn canonical(record: Map<String, Value>) -> Result<String, String> {
+    let mut record = Value::Object(record);
+    record.sort_all_objects();
+    let text = record.to_string();
+    // Records hold no number but integers. Names of characters beyond U+FFFF are sorted otherwise there; all else is as
+    // it should be, for a fraction of the work.
+    if text.bytes().all(|byte| byte < 0xf0) {
+        return Ok(text);
+    }
+    serde_json_canonicalizer::to_string(&record).map_err(|error| error.to_string())
 }
 
 /// Reads a line, without its line break. Says what is wrong with it by itself.

@@ -1,6 +1,7 @@
 //! Whether records are as they were written: each by its hash, all by what ties them together.
 
 use std::{
+    cmp::Ordering,
     collections::BTreeSet,
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _},
@@ -10,12 +11,14 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::chain::{files, is_written};
-use super::record::{NOTHING_BEFORE, unseal};
+use super::record::{NOTHING_BEFORE, Tie, unseal};
 
 /// The longest line that is read. Ours are much shorter.
 const LONGEST: u64 = 1 << 20;
 /// A chain that is written while it is read is read so often before a fault of it is believed.
 const TRIES: usize = 3;
+/// Faults that are told of one chain.
+const MOST: usize = 100;
 
 /// What was found of one chain.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +27,7 @@ pub struct Report {
     pub chain: u32,
     /// Its files.
     pub files: usize,
-    /// Records that are right.
+    /// Records that are as they were written.
     pub records: u64,
     /// The number of the first one, and the hash of the last one.
     pub span: Option<(u64, String)>,
@@ -32,8 +35,8 @@ pub struct Report {
     pub lost: u64,
     /// Whether a process writes it now.
     pub is_written: bool,
-    /// The first thing that is wrong.
-    pub fault: Option<Fault>,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
     /// Those of the hashes asked for that are in it.
     pub found: BTreeSet<String>,
 }
@@ -43,34 +46,36 @@ pub struct Report {
 pub struct Fault {
     /// In which file.
     pub file: PathBuf,
-    /// In which line, from 1.
+    /// In which line, from 1; 0 for all of it.
     pub line: u64,
     /// What it is.
     pub what: String,
 }
 
-/// Checks every chain of a folder, and looks for these hashes.
-pub fn verify(folder: &Path, wanted: &[String]) -> io::Result<Vec<Report>> {
+/// Checks every chain of a folder, and looks for these hashes. Gives what is wrong with the folder beside its chains.
+pub fn verify(folder: &Path, wanted: &[String]) -> io::Result<(Vec<Report>, Vec<Fault>)> {
     let mut reports = Vec::new();
-    for number in files(folder)?.into_keys() {
+    let (chains, others) = files(folder)?;
+    for number in chains.into_keys() {
         let mut report = Report::default();
         for _ in 0..TRIES {
             let is_written = is_written(folder, number);
-            let paths = files(folder)?.remove(&number).unwrap_or_default().into_iter().collect();
+            let paths = files(folder)?.0.remove(&number).unwrap_or_default().into_iter().collect();
             report = Check::new(Report { chain: number, is_written, ..Report::default() }, wanted).run(paths);
-            if report.fault.is_none() || !is_written {
+            if report.faults.is_empty() || !is_written {
                 break;
             }
         }
         reports.push(report);
     }
-    Ok(reports)
+    let none_of_ours = |file| Fault { file, line: 0, what: "it is none of ours, and is called like one".into() };
+    Ok((reports, others.into_iter().map(none_of_ours).collect()))
 }
 
 /// The newest records of all chains, the newest last.
 pub fn newest(folder: &Path, most: usize) -> io::Result<Vec<Map<String, Value>>> {
     let mut all = Vec::new();
-    for paths in files(folder)?.into_values() {
+    for paths in files(folder)?.0.into_values() {
         let mut mine: Vec<Map<String, Value>> = Vec::new();
         for path in paths.into_values().rev() {
             let lines = BufReader::new(File::open(path)?).split(b'\n');
@@ -96,73 +101,82 @@ struct Check<'a> {
     before: Option<(String, PathBuf)>,
     /// The last records of files that were removed, by what the records say.
     removed: BTreeSet<String>,
-    next: u64,
-    last: String,
+    /// The number of the next record, and the hash it names. Behind what is no record, that may be any.
+    next: Option<(u64, String)>,
 }
 
 impl<'a> Check<'a> {
     fn new(report: Report, wanted: &'a [String]) -> Self {
         let (before, removed) = (None, BTreeSet::new());
-        Self { report, wanted, before, removed, next: 1, last: NOTHING_BEFORE.into() }
+        Self { report, wanted, before, removed, next: Some((1, NOTHING_BEFORE.into())) }
     }
 
     fn run(mut self, paths: Vec<(u64, PathBuf)>) -> Report {
         for (first, path) in paths {
-            let (line, fault) = match self.file(first, &path) {
-                Ok(()) => continue,
-                Err((line, fault)) => (line, fault),
-            };
-            self.report.fault = Some(Fault { file: path, line, what: fault });
-            return self.report;
+            if let Err(error) = self.file(first, &path) {
+                self.next = None;
+                self.fault(&path, 0, format!("it cannot be read: {error}"));
+            }
         }
-        if let Some((before, file)) = self.before.filter(|(before, _)| !self.removed.contains(before)) {
+        if let Some((before, file)) = self.before.take().filter(|(before, _)| !self.removed.contains(before)) {
             let what =
                 format!("the records before it are gone, up to {before}, and no record says that they were removed");
-            self.report.fault = Some(Fault { file, line: 1, what });
+            self.fault(&file, 1, what);
         }
         self.report
     }
 
-    fn file(&mut self, first: u64, path: &Path) -> Result<(), (u64, String)> {
+    fn fault(&mut self, file: &Path, line: u64, what: String) {
+        let count = self.report.faults.len();
+        if count <= MOST {
+            let what = if count == MOST { "and more".into() } else { what };
+            self.report.faults.push(Fault { file: file.to_owned(), line, what });
+        }
+    }
+
+    fn file(&mut self, first: u64, path: &Path) -> io::Result<()> {
         self.report.files += 1;
-        let unreadable = |error: io::Error| (0, format!("it cannot be read: {error}"));
-        let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
+        let mut reader = BufReader::new(File::open(path)?);
         for number in 1.. {
             let mut line = Vec::new();
-            reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(unreadable)?;
+            reader.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
             if line.is_empty() {
                 break;
             }
             if line.pop_if(|byte| *byte == b'\n').is_none() {
+                let is_last = reader.skip_until(b'\n')? == 0;
                 // Its writer may be in the middle of it.
-                if self.report.is_written && first == u64::MAX {
+                if is_last && self.report.is_written && first == u64::MAX {
                     break;
                 }
-                return Err((number, "it is not whole: what wrote it was stopped, or somebody cut it".into()));
+                self.next = None;
+                let what = "it is not whole: what wrote it was stopped, or somebody cut it";
+                self.fault(path, number, what.into());
+                continue;
             }
             let named = (number == 1 && first != u64::MAX).then_some(first);
-            self.line(&line, named, path).map_err(|fault| (number, fault))?;
+            if let Err(what) = self.line(&line, named, path) {
+                self.fault(path, number, what);
+            }
         }
         Ok(())
     }
 
     fn line(&mut self, line: &[u8], named: Option<u64>, path: &Path) -> Result<(), String> {
+        let expected = self.next.take();
         let text = str::from_utf8(line).map_err(|_| "it is no text")?;
         let (tie, record) = unseal(text)?;
-        if let Some(named) = named.filter(|named| *named != tie.seq) {
-            return Err(format!("its file is named after the record {named}, and begins with {}", tie.seq));
-        }
-        if self.report.span.is_none() && tie.seq != 1 {
-            self.before = Some((tie.previous.clone(), path.to_owned()));
-        } else if tie.previous != self.last || tie.seq != self.next {
-            let (seq, next) = (tie.seq, self.next);
-            let how = match seq.cmp(&next) {
-                std::cmp::Ordering::Greater => format!("the records {next} to {} are missing", seq - 1),
-                std::cmp::Ordering::Less => format!("the record {seq} stands where {next} should"),
-                std::cmp::Ordering::Equal => "it does not follow from the record before it".into(),
-            };
-            return Err(how);
-        }
+        let placed = match (named, &expected) {
+            (Some(named), _) if named != tie.seq => {
+                Err(format!("its file is named after the record {named}, and begins with {}", tie.seq))
+            }
+            (_, Some(_)) if self.report.span.is_none() && tie.seq != 1 => {
+                self.before = Some((tie.previous.clone(), path.to_owned()));
+                Ok(())
+            }
+            (_, Some((next, last))) => follows(&tie, *next, last),
+            (_, None) => Ok(()),
+        };
         let text = |name: &str| record.get(name).and_then(Value::as_str);
         if text("event") == Some("removed") {
             self.removed.extend(text("last").map(str::to_owned));
@@ -176,7 +190,18 @@ impl<'a> Check<'a> {
         let first = self.report.span.as_ref().map_or(tie.seq, |(first, _)| *first);
         self.report.span = Some((first, tie.hash.clone()));
         self.report.records += 1;
-        (self.next, self.last) = (tie.seq.saturating_add(1), tie.hash);
-        Ok(())
+        self.next = Some((tie.seq.saturating_add(1), tie.hash));
+        placed
+    }
+}
+
+/// Whether a record stands where it should: it is the next, and names the last one's hash.
+fn follows(tie: &Tie, next: u64, last: &str) -> Result<(), String> {
+    let seq = tie.seq;
+    match seq.cmp(&next) {
+        Ordering::Greater => Err(format!("the records {next} to {} are missing", seq - 1)),
+        Ordering::Less => Err(format!("the record {seq} stands where {next} should")),
+        Ordering::Equal if tie.previous != last => Err("it does not follow from the record before it".into()),
+        Ordering::Equal => Ok(()),
     }
 }

@@ -156,12 +156,14 @@ impl Writer {
 
     fn count(&mut self, written: u64) {
         if written > 0 {
+            self.tally.failing.store(false, Ordering::Relaxed);
             self.tally.records.fetch_add(written, Ordering::Relaxed);
             self.unkept.get_or_insert_with(Instant::now);
         }
     }
 
     fn complain(&mut self, error: &io::Error) {
+        self.tally.failing.store(true, Ordering::Relaxed);
         if self.complained.is_none_or(|last| last.elapsed() >= TELL) {
             self.complained = Some(Instant::now());
             let folder = self.place.folder.display();

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -56,6 +56,7 @@ pub use user::{Connected, NewUser, User, UserError, Users};
 pub use visit::Visit;
 
 use super::config::BuiltInConfig;
+use crate::audit::Audit;
 use crate::store::{Store, StoreError};
 use crate::upstream::{Fetcher, Upstream};
 use client::{Client, Documents, Kind, Proof, Proofs, Redirects, Registry};
@@ -150,6 +151,7 @@ pub struct Issuer {
     predefined: Option<Arc<Client>>,
     pages: Pages,
     revocations: watch::Sender<u64>,
+    audit: OnceLock<Audit>,
 }
 
 impl fmt::Debug for IssuerOptions {
@@ -189,6 +191,7 @@ impl Issuer {
             proofs: Proofs::new(shelf.clone(), fetcher),
             pages: Pages::new(redirect::shown(&base))?,
             revocations: watch::Sender::new(0),
+            audit: OnceLock::new(),
             base,
             resource,
             settings,
@@ -197,6 +200,11 @@ impl Issuer {
             shelf,
             signing,
         }))
+    }
+
+    /// Records from here on what people agree to.
+    pub fn record_in(&self, audit: Audit) {
+        let _ = self.audit.set(audit);
     }
 
     /// Its own address, as its metadata names it.

@@ -177,14 +177,12 @@ impl Downstream {
         own.or_else(|| self.trace.clone())
     }
 
-    /// The same client, for a request that stands there in a trace.
+    /// The same client, for a request that stands there in a trace, whatever its own says.
     #[must_use]
-    pub fn traced(&self, trace: &TraceContext) -> Self {
+    pub fn traced(&self, trace: TraceContext) -> Self {
         let mut meta = Params::clone(&self.meta);
-        for (name, value) in trace.pairs() {
-            meta.set(name, &value);
-        }
-        self.with_meta(meta)
+        meta.retain(|name| !TraceContext::NAMES.contains(&name));
+        Self { trace: Some(trace), ..self.with_meta(meta) }
     }
 
     /// The same client for a call that its own call makes: it is told and asked nothing on the way.

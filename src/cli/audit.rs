@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, Format, FormatArgs, for_terminal, print};
-use crate::audit::{Act, Audit, Report, newest, verify};
+use crate::audit::{Act, Audit, Fault, Report, newest, verify};
 use crate::config::Config;
 
 /// What no look at the records can show.
@@ -61,21 +61,24 @@ pub(super) fn audit(config: &Config, args: &AuditArgs) -> Result<(), Failure> {
     let unreadable = |error| Failure::Usage(format!("{} cannot be read: {error}", folder.display()));
     match &args.command {
         AuditCommand::Verify(args) => {
-            let reports = verify(&folder, &args.expect_last).map_err(unreadable)?;
+            let (reports, faults) = verify(&folder, &args.expect_last).map_err(unreadable)?;
             let missing: Vec<&String> =
                 args.expect_last.iter().filter(|hash| !reports.iter().any(|it| it.found.contains(*hash))).collect();
             match args.format.format {
                 Format::Json => {
                     let chains: Vec<Value> = reports.iter().map(told).collect();
-                    print(&format!("{:#}", json!({ "chains": chains, "missing": missing })))?;
+                    let faults: Vec<Value> = faults.iter().map(told_fault).collect();
+                    print(&format!("{:#}", json!({ "chains": chains, "faults": faults, "missing": missing })))?;
                 }
                 Format::Text => {
                     reports.iter().try_for_each(|report| print(&said(report)))?;
+                    faults.iter().try_for_each(|fault| print(&said_fault(fault)))?;
                     missing.iter().try_for_each(|hash| print(&format!("MISSING: no record has the hash {hash}")))?;
                     print(if reports.is_empty() { "there are no records" } else { BEYOND })?;
                 }
             }
-            if missing.is_empty() && reports.iter().all(|it| it.fault.is_none()) { Ok(()) } else { Err(Failure::No) }
+            let is_right = missing.is_empty() && faults.is_empty() && reports.iter().all(|it| it.faults.is_empty());
+            if is_right { Ok(()) } else { Err(Failure::No) }
         }
         AuditCommand::Tail(args) => {
             let records = newest(&folder, args.lines).map_err(unreadable)?;
@@ -115,14 +118,22 @@ fn said(report: &Report) -> String {
     if let Some((_, last)) = &report.span {
         let _ = write!(said, "\n  last hash {last}");
     }
-    if let Some(fault) = &report.fault {
-        let _ = write!(said, "\n  FAULT in {}, line {}: {}", fault.file.display(), fault.line, fault.what);
+    for fault in &report.faults {
+        let _ = write!(said, "\n  {}", said_fault(fault));
     }
     said
 }
 
+fn said_fault(fault: &Fault) -> String {
+    let line = if fault.line > 0 { format!(", line {}", fault.line) } else { String::new() };
+    format!("FAULT in {}{line}: {}", fault.file.display(), fault.what)
+}
+
+fn told_fault(fault: &Fault) -> Value {
+    json!({ "file": fault.file, "line": fault.line, "what": fault.what })
+}
+
 fn told(report: &Report) -> Value {
-    let fault = report.fault.as_ref();
     json!({
         "chain": report.chain,
         "files": report.files,
@@ -131,7 +142,7 @@ fn told(report: &Report) -> Value {
         "last": report.span.as_ref().map(|(_, last)| last),
         "lost": report.lost,
         "isWritten": report.is_written,
-        "fault": fault.map(|fault| json!({ "file": fault.file, "line": fault.line, "what": fault.what })),
+        "faults": report.faults.iter().map(told_fault).collect::<Vec<_>>(),
     })
 }
 

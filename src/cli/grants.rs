@@ -93,11 +93,13 @@ async fn end(gateway: &Gateway, of: impl Fn(&str, &str) -> bool) -> Result<Ended
             if !of(id.as_str(), &who) {
                 continue;
             }
-            let parted = grants.end(&holding.caller).await?;
-            gateway.did(Deed::GrantDisconnect, &Caller::Local, &format!("{id} of {who}"), None);
+            let (parted, on) = (grants.end(&holding.caller).await, format!("{id} of {who}"));
+            let failure = parted.as_ref().err().map(|error| error as _);
+            gateway.did(Deed::GrantDisconnect, &Caller::Local, &on, failure);
+            let parted = parted?;
             ended.all += usize::from(parted != Parted::Nothing);
             if parted == Parted::Forgotten {
-                ended.untold.push(format!("{id} of {who}"));
+                ended.untold.push(on);
             }
         }
     }

@@ -1,27 +1,35 @@
 //! `serve` and `stdio`.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use tokio::runtime::Runtime;
 
 use super::{Failure, StdioArgs, show_problems};
-use crate::app::{App, AppError, Following};
+use crate::app::{App, AppError, Following, Hangups};
 use crate::auth::{AuthConfig, Mode};
 use crate::catalog::view::Asked;
 use crate::config::{Config, Layers, Seen};
 use crate::error::Problem;
 use crate::gateway::{Gateway, State};
-use crate::telemetry::{Format, Telemetry};
+use crate::telemetry::{FLUSH, Format, Telemetry};
 
 pub(super) fn serve(config: Config, layers: Layers) -> Result<(), Failure> {
     let faults = config.faults_of_callers(&layers.environment);
     if !faults.is_empty() {
         return Err(AppError::Problems(faults).into());
     }
-    let app = open(config.clone(), Following { layers, running: config, judge: Config::faults_of_callers })?;
+    let runtime = super::runtime()?;
+    let following = Following { layers, running: config.clone(), judge: Config::faults_of_callers };
+    let app = open(&runtime, config, following)?;
     let config = app.config().clone();
     let strangers = app.says_to_strangers();
     let json = config.log.format == Format::Json;
     let summary = summary(app.gateway());
     block_on(
+        runtime,
         &app.telemetry(),
         app.serve(move |address| {
             for warning in strangers {
@@ -50,19 +58,34 @@ pub(super) fn stdio(config: Config, layers: Layers, args: &StdioArgs) -> Result<
     // Who starts us is who calls.
     let auth = AuthConfig { mode: Some(Mode::None), ..config.auth.clone() };
     let effective = Config { auth, ..config.clone() };
-    let app = open(effective, Following { layers, running: config, judge: |_, _| Vec::new() })?;
+    let runtime = super::runtime()?;
+    let app = open(&runtime, effective, Following { layers, running: config, judge: |_, _| Vec::new() })?;
     tracing::info!("{}", summary(app.gateway()));
-    block_on(&app.telemetry(), app.stdio(asked))
+    block_on(runtime, &app.telemetry(), app.stdio(asked))
 }
 
-fn open(config: Config, following: Following) -> Result<App, Failure> {
+fn open(runtime: &Runtime, config: Config, following: Following) -> Result<App, Failure> {
+    // Before what takes its time: from here on SIGHUP does not end us.
+    let hangups = {
+        let _inside = runtime.enter();
+        Hangups::from_here()
+    };
     let refuse = |words: String| AppError::Problems(vec![Problem::in_file("settings", words)]);
     let environment = following.layers.environment.clone();
     let service = environment.get("OTEL_SERVICE_NAME");
     let telemetry = Telemetry::start(&config.log, &config.telemetry, service).map_err(refuse)?;
+    let format = config.log.format;
     let app = App::telling(config, environment, telemetry)?;
-    show_problems(&app.gateway().live().problems);
-    Ok(app.following(following))
+    let live = app.gateway().live();
+    match format {
+        Format::Text => show_problems(&live.problems),
+        Format::Json => live.problems.iter().for_each(log),
+    }
+    Ok(app.following(following).hearing(hangups))
+}
+
+fn log(problem: &Problem) {
+    if problem.is_error() { tracing::error!("{problem}") } else { tracing::warn!("{problem}") }
 }
 
 fn summary(gateway: &Gateway) -> String {
@@ -80,12 +103,16 @@ fn summary(gateway: &Gateway) -> String {
     }
 }
 
-fn block_on(telemetry: &Telemetry, work: impl Future<Output = Result<(), AppError>>) -> Result<(), Failure> {
-    let runtime = super::runtime()?;
+fn block_on(
+    runtime: Runtime,
+    telemetry: &Telemetry,
+    work: impl Future<Output = Result<(), AppError>>,
+) -> Result<(), Failure> {
     let result = runtime.block_on(work);
     // After a second signal nothing is waited for; dropping a call kills what it started. Standard
     // input may hold a thread in a read that never ends.
     runtime.shutdown_background();
-    telemetry.stop();
+    let is_at_once = matches!(result, Err(AppError::StoppedAtOnce));
+    telemetry.stop(if is_at_once { Duration::ZERO } else { FLUSH });
     Ok(result?)
 }

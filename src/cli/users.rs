@@ -116,17 +116,7 @@ pub(super) fn users(config: Config, environment: Environment, args: UsersArgs) -
                 Format::Text => print(&table(&users, &owner).to_string()),
             }
         }
-        UsersCommand::Password(args) => {
-            let password = password(args.password_stdin)?;
-            let ended = runtime.block_on(async {
-                users.set_password(&args.name, password).await?;
-                if args.disconnect { users.disconnect(&args.name, None).await.map(Some) } else { Ok(None) }
-            });
-            if let Some(ended) = ended.map_err(failure)? {
-                remark(&format!("{} of {} end within half a minute", connections(ended), args.name));
-            }
-            record(&config, [Act::local(Deed::UserPassword, args.name)])
-        }
+        UsersCommand::Password(args) => change_password(&args, &users, &config),
         UsersCommand::Disconnect(args) => {
             let client = args.client.as_deref();
             let ended = runtime.block_on(async {
@@ -141,6 +131,22 @@ pub(super) fn users(config: Config, environment: Environment, args: UsersArgs) -
         }
         UsersCommand::Remove { name } => remove(&name, &users, (config, environment)),
     }
+}
+
+/// Gives a user another password, and ends what clients may do for them when that is wanted.
+fn change_password(args: &PasswordArgs, users: &Users, config: &Config) -> Result<(), Failure> {
+    let (password, runtime) = (password(args.password_stdin)?, super::runtime()?);
+    runtime.block_on(users.set_password(&args.name, password)).map_err(failure)?;
+    let ended = args.disconnect.then(|| runtime.block_on(users.disconnect(&args.name, None)));
+    let disconnected = ended.as_ref().map(|ended| {
+        let outcome = ended.as_ref().err().map_or_else(|| "ok".to_owned(), ToString::to_string);
+        Act { outcome, ..Act::local(Deed::UserDisconnect, &args.name) }
+    });
+    record(config, [Act::local(Deed::UserPassword, &args.name)].into_iter().chain(disconnected))?;
+    if let Some(ended) = ended {
+        remark(&format!("{} of {} end within half a minute", connections(ended.map_err(failure)?), args.name));
+    }
+    Ok(())
 }
 
 /// Removes a user, and takes back what connectors may do for them.

@@ -53,11 +53,9 @@ impl Sign {
                 Some(Executed::Declined) => Self::There,
                 Some(Executed::No | Executed::Unproven | Executed::UnderWay) | None => Self::Well,
             },
-            Err(error) => match error.kind() {
-                ErrorKind::Unreachable | ErrorKind::Timeout => Self::Unwell,
-                ErrorKind::TooLarge | ErrorKind::Upstream => Self::There,
-                _ => Self::Neither,
-            },
+            Err(error) if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Timeout) => Self::Unwell,
+            Err(error) if matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Upstream) => Self::There,
+            Err(_) => Self::Neither,
         }
     }
 }
@@ -249,7 +247,7 @@ impl Connector {
     /// Lets an exchange through, of a call that had `time` in all.
     pub(super) fn pass(&self, deadline: Instant, time: Duration) -> Result<Pass<'_>> {
         let breaker = self.breaker();
-        let admitted = breaker.map_or(Ok(false), |breaker| breaker.with(|state, now| state.admit(now)));
+        let admitted = breaker.map_or(Ok(false), |breaker| breaker.with(State::admit));
         let is_trial = admitted.map_err(|refused| self.spared(refused))?;
         let is_fair = deadline.saturating_duration_since(Instant::now()) >= time / 2;
         Ok(Pass { breaker, deadline, is_fair, is_trial })

@@ -231,9 +231,14 @@ impl Gateway {
         let Some(caller) = callers.iter().find(|caller| caller.id() == flow.caller) else { return Ok(None) };
         let all = self.connectable(caller);
         let Some(connectable) = all.into_iter().find(|it| it.id.as_str() == connector) else { return Ok(None) };
-        let ended = connectable.grants.finish(flow, said).await?;
-        let failure = ended.as_ref().err().map(|_| "refused");
+        let ended = connectable.grants.finish(flow, said).await;
+        let failure = match &ended {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) => Some("refused"),
+            Err(error) => Some(error.message()),
+        };
         self.did(Deed::GrantConnect, caller, connector, failure.as_ref().map(|failure| failure as _));
+        let ended = ended?;
         if ended.is_ok() {
             self.tell_connected(caller, connector).await;
         }

@@ -7,13 +7,12 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Connector;
 use super::connector::Turn;
 use super::strain::Kind;
-use super::trip::Trip;
+use super::trip::{Trip, answered};
 use crate::call::{CallContext, Content, Invocation, Key, Outcome, Output};
 use crate::catalog::Entry;
 use crate::error::{Again, Error, ErrorKind, Executed, Result};
@@ -96,12 +95,15 @@ impl<'a> Tries<'a> {
         let outcome = loop {
             self.in_doubt.store(true, Ordering::Relaxed);
             let adapter = connector.adapter()?;
-            let (span, trace) = trip.attempt(&self.entry.tool, &self.entry.connector);
-            if trace.as_ref() != trip.sent() && connector.mcp().is_some() {
-                cx.downstream = trace.as_ref().map_or_else(|| cx.downstream.clone(), |own| cx.downstream.traced(own));
+            let (part, trace) = trip.attempt(Some(self.entry.tool.as_str()));
+            // What it asks of others, calls of ours among it, stands below it.
+            if let Some(own) = trace.clone().filter(|own| Some(own) != trip.sent()) {
+                cx.downstream = cx.downstream.traced(own);
             }
             invocation.trace = trace;
-            let outcome = adapter.call(invocation, &cx).instrument(span).await;
+            trip.tried(u64::from(self.made) + 1);
+            let outcome = adapter.call(invocation, &cx).await;
+            answered(part, &outcome);
             pass.ended(&outcome);
             // What was refused did nothing, so that it may be asked again with another credential.
             let refused = !renewed && outcome.as_ref().is_ok_and(Outcome::is_refused);
@@ -121,7 +123,6 @@ impl<'a> Tries<'a> {
             };
             (turn, pass) = (next_turn, next);
         };
-        trip.tried(self.made.into());
         let refused = outcome.as_ref().is_ok_and(Outcome::is_refused);
         let outcome = self.ended(outcome);
         reached.ended(&outcome);

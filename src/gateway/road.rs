@@ -14,7 +14,7 @@ use std::{
 use tracing::Instrument as _;
 
 use super::retry::{Tries, UNKNOWN};
-use super::trip::{TOOL, Trip};
+use super::trip::{TOOL, Trip, answered};
 use super::{Connector, Gateway, Live, authorize::authorize, cache::Cache, shape::shape};
 use crate::adapter::McpAdapter;
 use crate::call::{CallContext, Downstream, Invocation, Outcome, Sent, ToolCall};
@@ -105,7 +105,7 @@ impl Gateway {
 
     async fn walk(&self, caller: Caller, call: ToolCall, downstream: Downstream, trip: &Trip<'_>) -> Result<Outcome> {
         let ToolCall { name, params } = call;
-        let (live, entry) = self.tool(&name, &caller, &downstream.view).instrument(trip.step("resolve")).await?;
+        let (live, entry) = trip.step("resolve").during(self.tool(&name, &caller, &downstream.view)).await?;
         let mark = self.together.mark(&caller, &downstream);
         let outcome = self.travel(caller, (&live, &entry), (params, downstream), trip).await?;
         if !outcome.is_error() {
@@ -150,7 +150,7 @@ impl Gateway {
     ) -> Result<Outcome> {
         trip.found(live, entry, params.get("arguments"));
         authorize(&caller, &entry.access, &entry.name)?;
-        let arguments = trip.step("check").in_scope(|| entry.check(params.get("arguments")))?;
+        let arguments = trip.step("check").of(|| entry.check(params.get("arguments")))?;
         let connector = live.connectors.get(&entry.connector).ok_or_else(gone)?;
         let time = entry.timeout.unwrap_or(self.limits.call_timeout);
         let max_result = self.limits.max_result;
@@ -168,8 +168,8 @@ impl Gateway {
             if let Some(wait) = tries.rest()? {
                 tokio::time::sleep(wait).await;
             }
-            let turn = connector.turn().instrument(trip.step("turn")).await?;
-            let credential = source.credential(&caller).instrument(trip.step("credential")).await?;
+            let turn = trip.step("turn").during(connector.turn()).await?;
+            let credential = trip.step("credential").during(source.credential(&caller)).await?;
             // Few tools take files, and what it takes to fetch them is large.
             let (files, _room) = if entry.files.is_empty() {
                 (HashMap::new(), None)
@@ -181,7 +181,7 @@ impl Gateway {
             let mut invocation = Invocation { entry, arguments, sent: params, files, credential, key, trace: None };
             let cx = CallContext { caller, downstream, deadline, max_result };
             let outcome = tries.make(turn, &mut invocation, cx, trip).await;
-            trip.step("shape").in_scope(|| shape(&invocation.entry, outcome?, max_result))
+            trip.step("shape").of(|| shape(&invocation.entry, outcome?, max_result))
         };
         let exchange = pin!(async {
             match place {
@@ -220,11 +220,13 @@ impl Gateway {
             let _turn = connector.turn().await?;
             // Who has none to show takes no connection.
             connector.source()?.credential(caller).await?;
-            let (span, own) = trip.attempt("", &manifest.id);
-            let traced = own.filter(|own| Some(own) != trip.sent()).map(|own| downstream.traced(&own));
+            let (part, own) = trip.attempt(None);
+            let traced = own.filter(|own| Some(own) != trip.sent()).map(|own| downstream.traced(own));
             let downstream = traced.as_ref().unwrap_or(downstream);
             let sent = mcp.request(caller, request.method, request.params.clone(), downstream);
-            let sent = sent.instrument(span).await?;
+            let sent = sent.await;
+            answered(part, &sent);
+            let sent = sent?;
             if request.method == "resources/read" { self.pinned_page(&request.place, sent).await } else { Ok(sent) }
         });
         let late = || late(request.method, time, " and was stopped");

@@ -35,8 +35,9 @@ impl Standing {
     pub(super) fn status(&self) -> &'static str {
         let Some(live) = self.live() else { return "offline" };
         match (live.phase, self.failure(), self.breaker) {
-            (Phase::Down, ..) | (Phase::Up | Phase::Degraded, Some(_), _) => "offline",
-            (Phase::Up | Phase::Degraded, None, "open") => "offline",
+            (Phase::Down, ..)
+            | (Phase::Up | Phase::Degraded, Some(_), _)
+            | (Phase::Up | Phase::Degraded, _, "open") => "offline",
             (Phase::Degraded, None, _) | (Phase::Up, None, "half-open") => "degraded",
             (Phase::Up, None, _) if self.is_proven(live) => "online",
             (Phase::Up, None, _) | (Phase::Starting, ..) => "unknown",
@@ -93,10 +94,11 @@ impl Standing {
 
 /// What anybody may know of a failed check.
 fn in_public(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Timeout => "it does not answer in time",
-        ErrorKind::Unreachable => "it cannot be reached",
-        ErrorKind::Upstream => "it says that it does not work",
-        _ => "its last check failed",
+    if kind == ErrorKind::Timeout {
+        "it does not answer in time"
+    } else if kind == ErrorKind::Unreachable {
+        "it cannot be reached"
+    } else {
+        "its last check failed"
     }
 }

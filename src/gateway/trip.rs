@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, value::RawValue};
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{Span, field::Empty};
+use tracing::Span;
 
 use super::{Gateway, Live, acts::recorded};
 use crate::audit::{self, Keeping};
@@ -20,7 +20,7 @@ use crate::catalog::Entry;
 use crate::error::Result;
 use crate::manifest::AuditedArguments;
 use crate::name::{ConnectorId, shown};
-use crate::telemetry::{CALL, Call, Held, Ids, STEP, TraceContext};
+use crate::telemetry::{CALL, Call, Held, Ids, KeyValue, Part, SpanKind, TraceContext};
 
 /// The method of a tool's call.
 pub(super) const TOOL: &str = "tools/call";
@@ -44,10 +44,14 @@ pub(super) struct Trip<'a> {
     /// Tries after the first.
     retries: AtomicU64,
     is_over: bool,
-    /// The span that stands for it, with [semantic conventions] for MCP.
+    /// The span that stands for it in the log.
+    span: Span,
+    /// It in its trace, by the [semantic conventions] for MCP.
     ///
     /// [semantic conventions]: https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp
-    span: Span,
+    part: Part,
+    /// Whose it is, once that is known.
+    connector: OnceLock<ConnectorId>,
     ids: Ids,
     /// Where its request stands in a trace, as its sender says.
     sent: Option<TraceContext>,
@@ -144,27 +148,10 @@ impl<'a> Trip<'a> {
         downstream: &Downstream,
     ) -> Self {
         let (what, request, sent) = (shown(what), downstream.request, downstream.trace());
-        let name = gateway.telemetry.traces().then(|| format!("{method} {what}"));
-        let span = tracing::info_span!(
-            target: CALL,
-            "call",
-            otel.name = name,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            brand = Empty,
-            component = "gateway",
-            runId = Empty,
-            connectorId = Empty,
-            mcp.method.name = method,
-            mcp.protocol.version = downstream.era.word(),
-            mcp.session.id = Empty,
-            gen_ai.operation.name = Empty,
-            gen_ai.tool.name = Empty,
-            error.type = Empty,
-            switchboard.outcome = Empty,
-        );
-        let ids = Ids::give(&span, request.into(), sent.as_ref());
-        let trip = Self {
+        let part = gateway.telemetry.part(sent.as_ref());
+        let span = tracing::info_span!(target: CALL, "call");
+        let ids = Ids::give(&span, request.into(), part.place().or_else(|| sent.clone()).as_ref());
+        let mut trip = Self {
             gateway,
             method,
             what,
@@ -178,6 +165,8 @@ impl<'a> Trip<'a> {
             retries: AtomicU64::new(0),
             is_over: false,
             span,
+            part,
+            connector: OnceLock::new(),
             ids,
             sent,
             _under_way: gateway.calls.token(),
@@ -186,23 +175,36 @@ impl<'a> Trip<'a> {
         trip
     }
 
-    /// Says in the trace whose call it is. Where no trace is kept, that is not worth its words.
-    fn describe(&self, downstream: &Downstream) {
-        if !self.gateway.telemetry.traces() {
+    /// Says in the trace whose call it is. Where none is kept, that is not worth its words.
+    fn describe(&mut self, downstream: &Downstream) {
+        if !self.part.is_kept() {
             return;
         }
-        self.span.record("brand", self.gateway.telemetry.logs().brand());
-        self.span.record("runId", self.request.to_string());
-        if self.method == TOOL {
-            self.span.record("gen_ai.operation.name", "execute_tool");
-            self.span.record("gen_ai.tool.name", &self.what);
+        let tool = Some(self.what.as_str()).filter(|_| self.method == TOOL);
+        let mut said = self.said("gateway");
+        said.push(KeyValue::new("mcp.method.name", self.method));
+        said.push(KeyValue::new("mcp.protocol.version", downstream.era.word()));
+        said.extend(downstream.session.as_ref().map(|it| KeyValue::new("mcp.session.id", it.id.to_string())));
+        if let Some(tool) = tool {
+            said.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
+            said.push(KeyValue::new("gen_ai.tool.name", tool.to_owned()));
         }
-        if let Some(session) = &downstream.session {
-            self.span.record("mcp.session.id", session.id.to_string());
-        }
+        let name = named(self.method, tool);
+        self.part.rename(name);
+        self.part.say(said);
     }
 
-    /// The span that stands for it.
+    /// What the contract has every part of a trace say.
+    fn said(&self, component: &'static str) -> Vec<KeyValue> {
+        let mut said = Vec::with_capacity(8);
+        said.push(KeyValue::new("brand", self.gateway.telemetry.logs().brand()));
+        said.push(KeyValue::new("component", component));
+        said.push(KeyValue::new("runId", self.request.to_string()));
+        said.extend(self.connector.get().map(|id| KeyValue::new("connectorId", id.as_str().to_owned())));
+        said
+    }
+
+    /// The span that stands for it in the log.
     pub(super) fn span(&self) -> Span {
         self.span.clone()
     }
@@ -212,32 +214,26 @@ impl<'a> Trip<'a> {
         self.sent.as_ref()
     }
 
-    /// The span of one of its steps, where a trace is kept.
-    pub(super) fn step(&self, name: &'static str) -> Span {
-        if !self.gateway.telemetry.traces() {
-            return Span::none();
+    /// One of its steps, in its trace.
+    pub(super) fn step(&self, name: &'static str) -> Part {
+        if !self.part.is_kept() {
+            return Part::default();
         }
-        tracing::info_span!(target: STEP, parent: &self.span, "step", otel.name = name)
+        self.gateway.telemetry.within(&self.part, SpanKind::Internal, name, self.said("gateway"))
     }
 
-    /// The span of something that is asked of its connector, and where that stands in a trace: where it came from, when
-    /// no trace is kept here.
-    pub(super) fn attempt(&self, tool: &str, connector: &ConnectorId) -> (Span, Option<TraceContext>) {
-        if !self.gateway.telemetry.traces() {
-            return (Span::none(), self.sent.clone());
+    /// Something that is asked of its connector, in its trace, and where that stands: where we stand, or the sender, when
+    /// the trace is not kept. [`answered`] ends it.
+    pub(super) fn attempt(&self, tool: Option<&str>) -> (Part, Option<TraceContext>) {
+        if !self.part.is_kept() {
+            return (Part::default(), self.sent.clone().or_else(|| self.part.place()));
         }
-        let span = tracing::info_span!(
-            target: STEP,
-            parent: &self.span,
-            "attempt",
-            otel.name = format!("{} {tool}", self.method),
-            otel.kind = "client",
-            mcp.method.name = self.method,
-            gen_ai.tool.name = tool,
-            connectorId = connector.as_str(),
-        );
-        let own = TraceContext::of(&span);
-        (span, own)
+        let mut said = self.said("adapter");
+        said.push(KeyValue::new("mcp.method.name", self.method));
+        said.extend(tool.map(|tool| KeyValue::new("gen_ai.tool.name", tool.to_owned())));
+        let part = self.gateway.telemetry.within(&self.part, SpanKind::Client, named(self.method, tool), said);
+        let own = part.place();
+        (part, own)
     }
 
     /// Notes which tool it is for.
@@ -253,7 +249,7 @@ impl<'a> Trip<'a> {
 
     /// Notes whose connector it is for.
     pub(super) fn of_connector(&self, connector: &ConnectorId) {
-        self.span.record("connectorId", connector.as_str());
+        let _ = self.connector.set(connector.clone());
     }
 
     /// Notes that its result may be one that is kept.
@@ -266,7 +262,7 @@ impl<'a> Trip<'a> {
         self.reached.store(true, Ordering::Relaxed);
     }
 
-    /// Notes how often its connector was asked.
+    /// Notes how often its connector was asked, the try under way among it.
     pub(super) fn tried(&self, times: u64) {
         self.retries.store(times.saturating_sub(1), Ordering::Relaxed);
     }
@@ -274,8 +270,8 @@ impl<'a> Trip<'a> {
     /// Notes how it ended.
     pub(super) fn end<T: Ended>(mut self, result: Result<T>) -> Result<T> {
         match &result {
-            Ok(ended) => self.note(if ended.has_failed() { "failed" } else { "ok" }, ended.bytes(), None),
-            Err(error) => self.note(error.kind().word(), 0, std::error::Error::source(error)),
+            Ok(ended) => self.note(word(&result), ended.bytes(), None),
+            Err(error) => self.note(word(&result), 0, std::error::Error::source(error)),
         }
         result
     }
@@ -287,12 +283,10 @@ impl<'a> Trip<'a> {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let cause = cause.map(tracing::field::display);
         self.span.in_scope(|| tracing::info!(tool = self.what, outcome, ms, bytes, cause, "called"));
-        if self.gateway.telemetry.traces() {
-            self.span.record("switchboard.outcome", outcome);
-            if outcome != "ok" {
-                self.span.record("error.type", if outcome == "failed" { "tool_error" } else { outcome });
-                self.span.record("otel.status_code", "ERROR");
-            }
+        if self.part.is_kept() {
+            let connector = self.connector.get().map(|id| KeyValue::new("connectorId", id.as_str().to_owned()));
+            self.part.say(connector.into_iter().chain([KeyValue::new("switchboard.outcome", outcome)]));
+            mark(&mut self.part, outcome);
         }
         if self.method != TOOL {
             return;
@@ -335,6 +329,32 @@ impl<'a> Trip<'a> {
             trace: Some(self.ids.trace.clone()),
         });
     }
+}
+
+/// The name of a span.
+fn named(method: &str, tool: Option<&str>) -> String {
+    tool.map_or_else(|| method.to_owned(), |tool| format!("{method} {tool}"))
+}
+
+/// How something ended, in a word.
+fn word<T: Ended>(result: &Result<T>) -> &'static str {
+    match result {
+        Ok(ended) if ended.has_failed() => "failed",
+        Ok(_) => "ok",
+        Err(error) => error.kind().word(),
+    }
+}
+
+/// Says of a part of a trace how it ended.
+fn mark(part: &mut Part, outcome: &'static str) {
+    if outcome != "ok" {
+        part.failed(if outcome == "failed" { "tool_error" } else { outcome });
+    }
+}
+
+/// Ends the part of a trace that was asked of a connector.
+pub(super) fn answered<T: Ended>(mut part: Part, result: &Result<T>) {
+    mark(&mut part, word(result));
 }
 
 impl Drop for Trip<'_> {

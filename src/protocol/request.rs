@@ -14,13 +14,14 @@ use std::{
 
 use super::present::{Helps, dressed, from_error, member, present, result_meta};
 use super::server::Server;
-use crate::call::{Downstream, Era, ToolCall, Way};
+use crate::call::{Downstream, Era, RequestId, ToolCall, Way};
 use crate::caller::Caller;
 use crate::catalog::view::{Exposure, View};
 use crate::catalog::{Catalog, List, Place, Viewer, in_step};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::{Request, may_open_links};
 use crate::params::{Params, mentions};
+use crate::telemetry::Metrics;
 
 /// Methods that are answered here. The SDK sees them under other names, so that its types do not
 /// take anything from the answers.
@@ -41,8 +42,8 @@ pub const OURS: &[&str] = &[
     "tasks/update",
     "tasks/cancel",
 ];
-/// Methods with which clients begin.
-const HELLOS: &[&str] = &["initialize", "server/discover"];
+/// Methods that the SDK hands us by themselves.
+const HANDED: &[&str] = &["initialize", "server/discover", "subscriptions/listen"];
 /// Methods about one thing, which may take more than the caller has.
 pub const ASKED_ABOUT: &[&str] =
     &["tools/call", "prompts/get", "resources/read", "resources/subscribe", "completion/complete"];
@@ -66,19 +67,39 @@ struct Asked<'a> {
     downstream: &'a Downstream,
 }
 
+impl Asked<'_> {
+    /// What an error says of the request.
+    fn named(&self) -> (Era, Option<RequestId>) {
+        (self.downstream.era, Some(self.downstream.request))
+    }
+}
+
+/// A request under way, counted when this is dropped: it was answered, or its client gave it up.
+pub(super) struct Counted {
+    metrics: Metrics,
+    method: &'static str,
+    by: (&'static str, &'static str),
+    started: Instant,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics.requested(self.method, self.by, self.started.elapsed());
+    }
+}
+
 impl Server {
     /// Answers a request, `_meta` of whose parameters is in `downstream`, and counts it.
     pub(super) async fn answer(&self, caller: &Caller, method: &str, params: Params, downstream: Downstream) -> Answer {
-        let (started, era, way) = (Instant::now(), downstream.era, downstream.way);
-        let answered = self.respond(caller, method, params, downstream).await;
-        self.answered(method, (era, way), started);
-        answered
+        let _counted = self.counted(method, (downstream.era, downstream.way));
+        self.respond(caller, method, params, downstream).await
     }
 
-    /// Counts a request that was answered.
-    pub(super) fn answered(&self, method: &str, (era, way): (Era, Way), started: Instant) {
-        let known = OURS.iter().chain(HELLOS).find(|known| **known == method).unwrap_or(&"other");
-        self.gateway.telemetry().metrics().requested(known, (era.word(), way.word()), started.elapsed());
+    /// Counts a request that begins.
+    pub(super) fn counted(&self, method: &str, (era, way): (Era, Way)) -> Counted {
+        let method = OURS.iter().chain(HANDED).find(|known| **known == method).unwrap_or(&"other");
+        let metrics = self.gateway.telemetry().metrics().clone();
+        Counted { metrics, method, by: (era.word(), way.word()), started: Instant::now() }
     }
 
     async fn respond(&self, caller: &Caller, method: &str, params: Params, mut downstream: Downstream) -> Answer {
@@ -155,7 +176,7 @@ impl Server {
         let downstream = asked.downstream;
         let uri = params.text("uri").unwrap_or_default();
         let page = self.gateway.page(&uri, asked.caller).await;
-        if let Some(page) = page.map_err(|error| from_error(&error, downstream.era, Some(&uri)))? {
+        if let Some(page) = page.map_err(|error| from_error(&error, asked.named(), Some(&uri)))? {
             let contents = json!([page.contents(viewer(downstream))]).to_string();
             let anybody = !matches!(asked.caller, Caller::Known(_));
             let scope = if page.is_for_all() && anybody { "public" } else { "private" };
@@ -168,12 +189,11 @@ impl Server {
 
     /// A request about one thing, whose published name stands under `key`.
     async fn about(&self, method: &'static str, key: &str, mut params: Params, asked: &Asked<'_>) -> Answer {
-        let era = asked.downstream.era;
         let Some(public) = params.text(key) else {
             return Err(ErrorData::invalid_params(format!("{method} wants `{key}`, a string"), None));
         };
         let place = self.place(key, &public, asked.caller).await;
-        let place = place.map_err(|error| from_error(&error, era, Some(&public)))?;
+        let place = place.map_err(|error| from_error(&error, asked.named(), Some(&public)))?;
         params.set(key, &place.own);
         self.forward(method, params, place, asked).await
     }
@@ -212,7 +232,7 @@ impl Server {
         let era = asked.downstream.era;
         let request = Request { method, params, place };
         let sent = self.gateway.forward(asked.caller, request, asked.downstream).await;
-        let sent = sent.map_err(|error| from_error(&error, era, None))?;
+        let sent = sent.map_err(|error| from_error(&error, asked.named(), None))?;
         Ok(dressed(sent, era, method == "resources/read"))
     }
 
@@ -223,7 +243,7 @@ impl Server {
         let key = if reference.contains_key("uri") { "uri" } else { "name" };
         let public = reference.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let place = self.place(key, &public, asked.caller).await;
-        let place = place.map_err(|error| from_error(&error, asked.downstream.era, Some(&public)))?;
+        let place = place.map_err(|error| from_error(&error, asked.named(), Some(&public)))?;
         reference.insert(key.into(), json!(place.own));
         params.set("ref", &reference);
         self.forward("completion/complete", params, place, asked).await

@@ -1,11 +1,8 @@
 //! The MCP server: which method goes where.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use http::{HeaderMap, HeaderName};
@@ -227,26 +224,23 @@ impl ServerHandler for Server {
         request: InitializeRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
-        let started = Instant::now();
+        let _counted = self.counted("initialize", (Era::Handshake, OverHttp::way(&cx)));
         let view = self.view(OverHttp::asked(&cx), || Some(request.client_info.name.clone()));
         let instructions = self.instructions(self.caller_of(&cx), &view);
         cx.peer.set_peer_info(request.clone());
-        let result = self.negotiate_initialize(&request);
-        self.answered("initialize", (Era::Handshake, OverHttp::way(&cx)), started);
-        let mut result = result?;
+        let mut result = self.negotiate_initialize(&request)?;
         result.instructions = Some(instructions);
         Ok(result)
     }
 
     async fn discover(&self, cx: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        let started = Instant::now();
+        let _counted = self.counted("server/discover", (era_of(&cx), OverHttp::way(&cx)));
         let named = || cx.meta.get(CLIENT_INFO)?.get("name")?.as_str().map(str::to_owned);
         let view = self.view(OverHttp::asked(&cx), named);
         let instructions = self.instructions(self.caller_of(&cx), &view);
         let config = ServerHandler::get_info(self).with_instructions(instructions);
         let mut result = DiscoverResult::from_server_info(Self::PER_REQUEST.to_vec(), config);
         result.ttl_ms = DISCOVER_TTL_MS;
-        self.answered("server/discover", (era_of(&cx), OverHttp::way(&cx)), started);
         Ok(result)
     }
 
@@ -270,7 +264,9 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        let caller = OverHttp::of(subscription.request_context()).map_or(&self.caller, |over| &over.caller);
+        let cx = subscription.request_context();
+        let _counted = self.counted("subscriptions/listen", (era_of(cx), OverHttp::way(cx)));
+        let caller = OverHttp::of(cx).map_or(&self.caller, |over| &over.caller);
         listen(&subscription, &self.gateway, caller, &self.closing).await;
         Ok(())
     }
@@ -287,9 +283,8 @@ impl ServerHandler for Server {
         let meta = params.take("_meta").and_then(|meta| Params::parse(meta.get())).unwrap_or_default();
         let about_session = matches!(method, "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe");
         if about_session && era_of(&cx) == Era::Handshake {
-            let started = Instant::now();
+            let _counted = self.counted(method, (Era::Handshake, OverHttp::way(&cx)));
             let done = self.about_session(method, params, &cx).await;
-            self.answered(method, (Era::Handshake, OverHttp::way(&cx)), started);
             return done.map(|()| CustomResult::new(json!({})));
         }
         let caller = self.caller_of(&cx);
@@ -353,7 +348,8 @@ impl Server {
         let caller = self.caller_of(cx);
         let place = self.place("uri", &uri, caller).await;
         let place = place.and_then(|place| self.gateway.lets_in(place, caller, &uri));
-        let place = place.map_err(|error| from_error(&error, Era::Handshake, Some(&uri)))?;
+        let named = (Era::Handshake, Some(OverHttp::request(cx)));
+        let place = place.map_err(|error| from_error(&error, named, Some(&uri)))?;
         let Some(cell) = &self.cell else {
             return Err(ErrorData::invalid_params("there is no session in which to tell of changes", None));
         };

@@ -1,13 +1,12 @@
 //! Log lines, on standard error only: standard output belongs to MCP.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     io::{self, IsTerminal as _},
     sync::{Arc, PoisonError, RwLock},
     time::SystemTime,
 };
 
-use opentelemetry_sdk::trace::SdkTracer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,7 +22,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use super::trace::{CALL, Ids, REQUEST, STEP};
+use super::trace::{CALL, Ids, REQUEST};
 
 /// Whose lines they are until somebody says it.
 const BRAND: &str = "Switchboard";
@@ -74,24 +73,14 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Starts logging, and the tracing of calls. A second start in one process (a test) keeps the first.
-    pub(super) fn start(config: &LogConfig, tracer: Option<SdkTracer>) -> Self {
+    /// Starts logging. A second start in one process (a test) keeps the first.
+    pub(super) fn start(config: &LogConfig) -> Self {
         let (filter, level) = reload::Layer::new(shown(config.level));
         let brand = Arc::<RwLock<Option<String>>>::default();
         let event = Lines { brand: Arc::clone(&brand), format: config.format };
         let ansi = config.format == Format::Text && io::stderr().is_terminal();
         let layer = writing::layer().with_writer(io::stderr).with_ansi(ansi).fmt_fields(Nothing).event_format(event);
-        let lines = tracing_subscriber::registry().with(layer.with_filter(filter));
-        // A layer that is not there would let every span and event of every library through to the others.
-        let started = match tracer {
-            None => lines.try_init(),
-            Some(tracer) => {
-                let calls = Targets::new().with_target(CALL, LevelFilter::INFO).with_target(STEP, LevelFilter::INFO);
-                let layer = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
-                let layer = layer.with_target(false).with_level(false).with_tracked_inactivity(false);
-                lines.with(layer.with_filter(calls)).try_init()
-            }
-        };
+        let started = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
         Self { level: started.is_ok().then_some(level), brand }
     }
 
@@ -127,7 +116,7 @@ fn shown(level: Level) -> Targets {
         .with_default(LevelFilter::WARN)
         .with_target("switchboard", level)
         // They are no lines, but give lines their ids.
-        .with_targets([(REQUEST, LevelFilter::INFO), (CALL, LevelFilter::INFO), (STEP, LevelFilter::OFF)])
+        .with_targets([(REQUEST, LevelFilter::INFO), (CALL, LevelFilter::INFO)])
         .with_targets([("rmcp", LevelFilter::ERROR), ("rmcp::service", LevelFilter::OFF)])
 }
 
@@ -157,8 +146,10 @@ where
         let ids = spans.find_map(|span| span.extensions().get::<Ids>().cloned());
         let at = humantime::format_rfc3339_micros(SystemTime::now());
         if self.format == Format::Text {
-            write!(writer, "{at} {} ", Coloured(*metadata.level(), writer.has_ansi_escapes()))?;
-            DefaultFields::new().format_fields(writer.by_ref(), event)?;
+            let mut fields = String::new();
+            DefaultFields::new().format_fields(Writer::new(&mut fields), event)?;
+            let level = Coloured(*metadata.level(), writer.has_ansi_escapes());
+            write!(writer, "{at} {level} {}", OneLine(&fields))?;
             if let Some(ids) = ids {
                 write!(writer, " request_id={} trace_id={}", ids.request, ids.trace)?;
             }
@@ -200,6 +191,22 @@ impl fmt::Display for Coloured {
             _ => 34,
         };
         if *coloured { write!(f, "\u{1b}[{colour}m{level:>5}\u{1b}[0m") } else { write!(f, "{level:>5}") }
+    }
+}
+
+/// A text on one line. What others send may hold ends of lines, and what moves a terminal's cursor.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 

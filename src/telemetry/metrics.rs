@@ -214,8 +214,12 @@ impl Metrics {
             .build();
     }
 
-    /// Shows how many records the audit took, and how many were lost.
-    pub fn watch_audit(&self, read: impl Fn() -> (u64, u64) + Clone + Send + Sync + 'static) {
+    /// Shows how many records the audit took, how many were lost, and whether they cannot be written.
+    pub fn watch_audit(
+        &self,
+        read: impl Fn() -> (u64, u64) + Clone + Send + Sync + 'static,
+        is_failing: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
         let Some(meter) = self.0.as_ref().map(|it| &it.meter) else { return };
         let lost = read.clone();
         let counter = meter.u64_observable_counter("switchboard.audit.records");
@@ -224,6 +228,9 @@ impl Metrics {
         let counter = meter.u64_observable_counter("switchboard.audit.lost");
         let counter = counter.with_description("Records that were lost.");
         counter.with_callback(move |observer| observer.observe(lost().1, &[])).build();
+        let gauge = meter.u64_observable_gauge("switchboard.audit.failing");
+        let gauge = gauge.with_description("Whether records cannot be written: 1, or 0.");
+        gauge.with_callback(move |observer| observer.observe(u64::from(is_failing()), &[])).build();
     }
 }
 

@@ -1,21 +1,19 @@
-//! Traces: W3C Trace Context in and out, and by which ids a line of the log is found.
+//! Traces: W3C Trace Context in and out, the parts of a trace, and by which ids a line of the log is found.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
-use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::{Context, propagation::TextMapPropagator as _};
+use opentelemetry::trace::{Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, TraceState, Tracer as _};
+use opentelemetry::{Context, KeyValue, propagation::TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, Span as Kept};
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{Registry, registry::LookupSpan as _};
 use uuid::Uuid;
 
 /// The target of spans that stand for a request to us: for the log, which shows their ids on each line.
 pub const REQUEST: &str = "switchboard.request";
-/// The target of spans that stand for a call: for the log and for traces.
+/// The target of spans that stand for a call: for the log, too. Traces have [parts](Part) of their own.
 pub const CALL: &str = "switchboard.call";
-/// The target of spans that stand for a step of a call: for traces alone.
-pub const STEP: &str = "switchboard.step";
 
 const PARENT: &str = "traceparent";
 const STATE: &str = "tracestate";
@@ -25,31 +23,33 @@ const LONGEST_STATE: usize = 2048;
 /// Where a request stands in a trace, as W3C Trace Context writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
-    /// Names the trace and the span that is the parent of what comes.
-    pub parent: String,
-    /// What others along the trace keep there.
-    pub state: Option<String>,
+    /// Names the trace and the span that is the parent of what comes. Invariant: 55 bytes of version 00.
+    parent: String,
+    /// What others along the trace keep there. Invariant: a list that W3C allows, of [`LONGEST_STATE`] bytes at most.
+    state: Option<String>,
 }
 
 impl TraceContext {
+    /// The headers, and members of `_meta`, that say it.
+    pub const NAMES: [&str; 2] = [PARENT, STATE];
+
     /// The context that somebody sent; nothing when it is malformed, which W3C wants to be passed over.
     pub fn read(parent: &str, state: Option<&str>) -> Option<Self> {
-        let state = state.filter(|state| state.len() <= LONGEST_STATE);
-        let own = Self { parent: parent.trim().to_owned(), state: state.map(str::to_owned) };
+        let state = state.filter(|state| is_state(state)).map(str::to_owned);
+        let own = Self { parent: in_version_00(parent.trim())?, state };
         let is_valid = own.context().span().span_context().is_valid();
         is_valid.then_some(own)
     }
 
-    /// Where a span stands, when it is part of a trace.
-    pub fn of(span: &Span) -> Option<Self> {
-        let context = span.context();
-        if !context.span().span_context().is_valid() {
-            return None;
-        }
-        let mut carrier = HashMap::new();
-        TraceContextPropagator::new().inject_context(&context, &mut carrier);
-        let state = carrier.remove(STATE).filter(|state| !state.is_empty());
-        Some(Self { parent: carrier.remove(PARENT)?, state })
+    fn of(own: &SpanContext) -> Option<Self> {
+        let state = Some(own.trace_state().header()).filter(|state| !state.is_empty());
+        let (trace, span, flags) = (own.trace_id(), own.span_id(), own.trace_flags().to_u8());
+        own.is_valid().then(|| Self { parent: format!("00-{trace:032x}-{span:016x}-{flags:02x}"), state })
+    }
+
+    /// Names the trace, in 32 hexadecimal digits.
+    fn trace(&self) -> &str {
+        self.parent.get(3..35).unwrap_or_default()
     }
 
     /// The name and value of each header and member of `_meta` that says it.
@@ -64,6 +64,23 @@ impl TraceContext {
     }
 }
 
+/// A `traceparent` as version 00 writes it. One of a later version begins so, and what follows there is not ours to pass
+/// on.
+fn in_version_00(text: &str) -> Option<String> {
+    let (own, more) = text.split_at_checked(55)?;
+    let (version, rest) = own.split_at_checked(2)?;
+    let fits = own.split('-').map(str::len).eq([2, 32, 16, 2])
+        && own.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    let ends = more.is_empty() || version != "00" && more.starts_with('-');
+    (fits && ends && version != "ff").then(|| format!("00{rest}"))
+}
+
+/// Whether a `tracestate` may be passed on.
+fn is_state(text: &str) -> bool {
+    let is_short = !text.is_empty() && text.len() <= LONGEST_STATE;
+    is_short && text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) && text.parse::<TraceState>().is_ok()
+}
+
 /// By what a line of the log is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
@@ -74,17 +91,9 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Puts a span below what its request's sender says, and names it in the log. Where nobody keeps traces, and the
-    /// sender neither, the trace is called as the request.
-    pub fn give(span: &Span, request: Uuid, sent: Option<&TraceContext>) -> Self {
-        if let Some(sent) = sent {
-            // Nothing to do where no trace is kept.
-            let _ = span.set_parent(sent.context());
-        }
-        let own = span.context().span().span_context().clone();
-        let own =
-            if own.is_valid() { Some(own) } else { sent.map(|sent| sent.context().span().span_context().clone()) };
-        let trace = own.map_or_else(|| request.simple().to_string(), |own| own.trace_id().to_string());
+    /// Names a span in the log. Where its request stands in no trace, the trace is called as the request.
+    pub fn give(span: &Span, request: Uuid, place: Option<&TraceContext>) -> Self {
+        let trace = place.map_or_else(|| request.simple().to_string(), |place| place.trace().to_owned());
         let ids = Self { request, trace };
         span.with_subscriber(|(id, dispatch)| {
             if let Some(named) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
@@ -92,5 +101,76 @@ impl Ids {
             }
         });
         ids
+    }
+}
+
+/// A part of a trace, which ends when this is dropped; of a trace that is not kept, at most its place.
+#[derive(Debug, Default)]
+pub struct Part(Option<Kept>);
+
+impl Part {
+    /// What happens for a request that stands there in a trace, by its sender's word.
+    pub(super) fn first(tracer: &SdkTracer, sent: Option<&TraceContext>) -> Self {
+        let above = sent.map(TraceContext::context).unwrap_or_default();
+        let begun = tracer.span_builder("request").with_kind(SpanKind::Server);
+        Self(Some(tracer.build_with_context(begun, &above)))
+    }
+
+    /// A part of this one; nothing where this is not kept.
+    pub(super) fn within(
+        &self,
+        tracer: &SdkTracer,
+        kind: SpanKind,
+        name: impl Into<Cow<'static, str>>,
+        said: Vec<KeyValue>,
+    ) -> Self {
+        let kept = self.0.as_ref().filter(|kept| kept.is_recording());
+        Self(kept.map(|kept| {
+            let above = Context::new().with_remote_span_context(kept.span_context().clone());
+            let begun = tracer.span_builder(name).with_kind(kind).with_attributes(said);
+            tracer.build_with_context(begun, &above)
+        }))
+    }
+
+    /// Whether it is kept.
+    pub fn is_kept(&self) -> bool {
+        self.0.as_ref().is_some_and(Kept::is_recording)
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Option<TraceContext> {
+        self.0.as_ref().and_then(|kept| TraceContext::of(kept.span_context()))
+    }
+
+    /// Gives it another name.
+    pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
+        if let Some(kept) = &mut self.0 {
+            kept.update_name(name);
+        }
+    }
+
+    /// Says something of it.
+    pub fn say(&mut self, said: impl IntoIterator<Item = KeyValue>) {
+        if let Some(kept) = &mut self.0 {
+            kept.set_attributes(said);
+        }
+    }
+
+    /// Says that it failed, and how, in a word.
+    pub fn failed(&mut self, how: &'static str) {
+        self.say([KeyValue::new("error.type", how)]);
+        if let Some(kept) = &mut self.0 {
+            kept.set_status(Status::error(""));
+        }
+    }
+
+    /// Does some work, for as long as it lasts.
+    pub fn of<T>(self, work: impl FnOnce() -> T) -> T {
+        work()
+    }
+
+    /// Waits for something, for as long as it lasts.
+    pub async fn during<T>(self, work: impl Future<Output = T>) -> T {
+        work.await
     }
 }

@@ -318,9 +318,10 @@ impl Hall {
                 Ok(Answer::Page(Page { cookie: self.cookie(&seen), ..page }))
             }
             "disconnect" => {
-                let parted = found.grants.disconnect(&caller).await?;
-                self.gateway.did(Deed::GrantDisconnect, &caller, connector, None);
-                let done = match parted {
+                let parted = found.grants.disconnect(&caller).await;
+                let failure = parted.as_ref().err().map(|error| error as _);
+                self.gateway.did(Deed::GrantDisconnect, &caller, connector, failure);
+                let done = match parted? {
                     Parted::TakenBack | Parted::Nothing => "disconnected",
                     Parted::Forgotten => "forgotten",
                 };

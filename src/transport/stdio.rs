@@ -34,6 +34,7 @@ pub async fn serve(server: Server, shutdown: Shutdown) -> Result<(), TransportEr
         server: server.clone(),
         shutdown: shutdown.clone(),
     };
+    let _counted = server.gateway().telemetry().metrics().session("stdio");
     let expired = shutdown.expired.clone();
     let running = match serve_server_with_ct(Wire(server.for_session()), transport, shutdown.expired).await {
         Ok(running) => running,

@@ -6,14 +6,21 @@ import signal
 import subprocess
 from pathlib import Path
 
+import httpx2
 import pytest
 import rfc8785
 
 from harness import BINARY, Manifests, Server, serve, until
 from loopback import Handler, Loopback, listening
+from oauth.client import App
+from oauth.gateway import cli, gateway
+from oauth.house import PASSWORD, built_in
+from oauth.person import Person
+from sdk_client import ApiError, SdkClient
 from wire import Json, Wire
 
 SECRET = "s3cr3t-a7c91b"
+KEY = "the-operators-own-key-of-these-tests"
 CONVERSION = {
     "type": "object",
     "properties": {
@@ -71,6 +78,12 @@ def records(file: Path) -> list[Json]:
         previous = own
         found.append(record)
     return found
+
+
+def acts(data: Path, *names: str) -> list[Json]:
+    """The records of these acts, of all chains of a data folder."""
+    lines = [line for file in (data / "audit").glob("*.jsonl") for line in file.read_text().splitlines()]
+    return [record for record in map(json.loads, lines) if record.get("act") in names]
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -138,11 +151,69 @@ def test_a_server_that_dies_leaves_a_chain_that_the_next_one_goes_on_with(tmp_pa
     assert events == ["act", "call", "repaired", "act", "act"]
 
 
+def test_a_tenants_client_is_a_record_without_its_secret_when_it_is_set_and_dropped(tmp_path: Path) -> None:
+    with gateway(tmp_path, env={"CONNECTORS_API_KEY": KEY}) as server:
+        data, sdk = server.manifests.data, SdkClient(server.base, KEY)
+        sdk.oauth_config("POST", "acme", "notes", {"clientId": "ours", "clientSecret": SECRET})
+        with pytest.raises(ApiError):
+            sdk.oauth_config("POST", "acme", "notes", {"clientId": "", "clientSecret": SECRET})
+        sdk.oauth_config("DELETE", "acme", "notes")
+        with pytest.raises(ApiError):
+            sdk.oauth_config("DELETE", "acme", "notes")
+        stop(server)
+    found = acts(data, "oauth-client.set", "oauth-client.drop")
+    assert [(it["act"], it["on"], it["outcome"] == "ok") for it in found] == [
+        ("oauth-client.set", "notes of acme", True),
+        ("oauth-client.set", "notes of acme", False),
+        ("oauth-client.drop", "notes of acme", True),
+    ]
+    assert all(isinstance(it["who"], dict) for it in found) and SECRET not in json.dumps(found)
+
+
+def test_what_a_person_agrees_to_is_a_record(tmp_path: Path) -> None:
+    with built_in(tmp_path) as server:
+        app, ada = App.register(server), Person(server, "ada", PASSWORD)
+        ada.answers(app.link(), "deny")
+        app.code(ada)
+        stop(server)
+    [given] = acts(server.manifests.data, "consent.give")
+    assert (given["on"], given["outcome"], given["who"]["issuer"]) == (app.id, "ok", server.base)
+    words = ["password", "ada", "--password-stdin", "--disconnect"]
+    assert cli(server.manifests, "users", *words, say="another password of hers\n").returncode == 0
+    ended = acts(server.manifests.data, "user.password", "user.disconnect")
+    assert [(it["act"], it["on"]) for it in ended] == [("user.password", "ada"), ("user.disconnect", "ada")]
+
+
+def test_settings_read_again_are_a_record_and_so_is_their_refusal(tmp_path: Path, server_in) -> None:
+    data, file = tmp_path / "data", tmp_path / "settings" / "switchboard.yaml"
+    file.parent.mkdir()
+    file.write_text("log:\n  level: info\n")
+    with server_in(SWITCHBOARD_CONFIG=str(file)) as server:
+        file.write_text("log:\n  level: debug\nlimits:\n  sessions: 7\n")
+        until(lambda: len(acts(data, "config.reload")) == 1, "the record of the change")
+        file.write_text(f"prot: {SECRET}\n")
+        until(lambda: len(acts(data, "config.reload")) == 2, "the record of the refusal")
+        stop(server)
+    changed, refused = acts(data, "config.reload")
+    assert changed["outcome"] == "ok"
+    assert changed["details"] == {"changed": ["log.level"], "takeRestart": ["limits.sessions"]}
+    assert refused["outcome"] == "problems: 1" and SECRET not in json.dumps(refused)
+
+
 @pytest.mark.parametrize("folder", ["/dev/full/audit", "/proc/audit"])
-def test_a_folder_that_cannot_be_written_stops_no_call(server_in, folder: str) -> None:
-    with server_in(AUDIT_DIR=folder) as server:
+def test_a_folder_that_cannot_be_written_stops_no_call_and_is_told_at_once(server_in, folder: str) -> None:
+    with server_in(AUDIT_DIR=folder, CONNECTORS_API_KEY=KEY, ENABLE_PROMETHEUS="true") as server:
+        shown = {"Authorization": f"Bearer {KEY}"}
+
+        def numbers() -> list[str]:
+            return httpx2.get(f"{server.base}/metrics", headers=shown).raise_for_status().text.splitlines()
+
+        # Long before any record is lost.
+        until(lambda: "switchboard_audit_failing 1" in numbers(), "the number that says so")
+        assert "switchboard_audit_lost_total 0" in numbers()
         for _ in range(20):
-            answer = Wire(server.base).modern("tools/call", {"name": "c_shape", "arguments": {"text": "hello"}})
+            asked = {"name": "c_shape", "arguments": {"text": "hello"}}
+            answer = Wire(server.base).modern("tools/call", asked, **shown)
             assert '"ok"' in answer.text
         stop(server)
     complaints = [line for line in server.log if "cannot be recorded" in line]

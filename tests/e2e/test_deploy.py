@@ -19,6 +19,7 @@ PROMETHEUS = DEPLOY / "prometheus"
 
 # Every number the server tells, less the brand's own gauge, by kind. Histograms end on _bucket, _sum and _count too.
 GAUGES = {
+    "switchboard_audit_failing",
     "switchboard_audit_records_total",
     "switchboard_audit_lost_total",
     "switchboard_breaker_open",
@@ -148,7 +149,7 @@ def test_the_health_check_says_whether_requests_are_taken(server: Server) -> Non
 
 def test_the_service_is_one_that_systemd_takes_and_shuts_in(tmp_path: Path) -> None:
     unit = (DEPLOY / "switchboard.service").read_text()
-    for wanted in ("Type=exec", "kill -HUP", "DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes"):
+    for wanted in ("Type=exec", "Restart=always", "kill -HUP", "DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes"):
         assert wanted in unit
     if not (analyze := shutil.which("systemd-analyze")):
         return
@@ -163,8 +164,12 @@ def test_the_service_is_one_that_systemd_takes_and_shuts_in(tmp_path: Path) -> N
 def test_containers_get_what_they_need_and_no_more() -> None:
     run(Path(sys.executable).with_name("hadolint"), "--failure-threshold", "style", ROOT / "Dockerfile")
     compose = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text())
+    # Compose copies those into the container, which one that is read-only does not take.
+    from_environment = {name for name, secret in compose["secrets"].items() if "environment" in secret}
     for name, service in compose["services"].items():
-        assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["healthcheck"], name
+        copied = from_environment.intersection(service.get("secrets", []))
+        assert service["read_only"] == (not copied), name
+        assert service["cap_drop"] == ["ALL"] and service["healthcheck"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
     files = [mount.split(":")[0] for it in compose["services"].values() for mount in it["volumes"] if mount[0] == "."]

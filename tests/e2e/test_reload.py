@@ -2,13 +2,14 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from harness import Server, until
+from harness import BINARY, Manifests, Server, kill_tree, until
 
 Serve = Callable[..., Server]
 
@@ -89,3 +90,30 @@ def test_settings_by_which_everybody_would_get_in_are_refused_as_at_the_start(se
     file.write_text("auth:\n  mode: oauth\n")
     until(lambda: says(server, "auth.oauth.issuer (OAUTH_ISSUER) is not set"), "the fault")
     assert says(server, "the settings stay as they are")
+
+
+def catches_hangups(process: subprocess.Popen) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(caught, 16) & 1 << (signal.SIGHUP - 1))
+
+
+def test_a_sighup_while_it_starts_does_not_end_it_and_is_answered_later(manifests: Manifests, file: Path) -> None:
+    # It waits for this manifest, as it would for a slow disk.
+    os.mkfifo(slow := manifests.folder / "slow.json")
+    command = [BINARY, "serve", "--port", "0", "--manifests", manifests.folder, "--config", file]
+    with (log := file.with_name("log")).open("w") as stderr:
+        env = {**os.environ, **manifests.env}
+        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=stderr)
+    try:
+        until(lambda: catches_hangups(process), "who catches SIGHUP")
+        with slow.open("w") as writer:
+            slow.unlink()
+            file.write_text("prot: 1\n")
+            process.send_signal(signal.SIGHUP)
+            writer.write("{}")
+        # It reads its settings once as it starts to follow them.
+        until(lambda: log.read_text().count("the settings stay as they are") == 2, "the answer to the signal")
+        assert process.poll() is None
+    finally:
+        kill_tree(process)

@@ -12,11 +12,11 @@ import pytest
 
 import harness
 import telemetry
-from connectors import connector, program
+from connectors import FIXTURE, connector, program
 from harness import PATIENCE, Manifests, Server, until
 from telemetry import attributes
-from test_search import Api, Reply, running
-from wire import META, Json, Wire, request, result
+from test_search import Api, Reply, Seen, running
+from wire import LEGACY, META, Json, Wire, error, request, result
 
 KEY = "k3y-of-the-numbers-0000"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -141,6 +141,9 @@ def test_a_trace_goes_from_the_client_to_the_upstream(tmp_path: Path) -> None:
         client = spans[sender]
         parent = spans[client.parent_span_id.hex()]
         assert (client.name, client.kind) == ("tools/call get", 3)
+        asked = attributes(client)
+        assert (asked["brand"], asked["component"], asked["connectorId"]) == ("Switchboard", "adapter", "api")
+        assert asked["runId"] == answered.headers["x-request-id"]
         assert (parent.name, parent.parent_span_id.hex(), parent.kind) == ("tools/call api_get", "00f067aa0ba902b7", 2)
         steps = {span.name for span in spans.values() if span.parent_span_id == parent.span_id}
         assert steps >= {"resolve", "check", "turn", "credential", "shape"}
@@ -185,3 +188,120 @@ def test_a_failed_result_says_by_what_it_is_found(tmp_path: Path) -> None:
     with upstream() as behind, harness.serve(folder_of(tmp_path, api(behind.url))) as server:
         answered = call(server, "api_fail")
         assert result(answered)["_meta"]["switchboard/requestId"] == answered.headers["x-request-id"]
+
+
+NEXT = f"01-{TRACE}-00f067aa0ba902b7-01"
+
+
+# What a client says, and what goes on of it.
+CONTEXTS: list[tuple[tuple[str, str | None], tuple[str | None, str | None]]] = [
+    ((PARENT, "a=b,c@d=e"), (PARENT, "a=b,c@d=e")),
+    ((NEXT, None), (PARENT, None)),
+    ((f"{NEXT}-{'x' * 100_000}", None), (PARENT, None)),
+    ((f"{NEXT}x", None), (None, None)),
+    ((f"{PARENT}-x", "a=b"), (None, None)),
+    ((PARENT.upper(), None), (None, None)),
+    ((PARENT.replace("00-", "ff-", 1), None), (None, None)),
+    ((PARENT.replace(TRACE, "0" * 32), None), (None, None)),
+    ((PARENT.replace("00f067aa0ba902b7", "0" * 16), None), (None, None)),
+    ((PARENT.replace(TRACE, TRACE[:-1]), None), (None, None)),
+    ((PARENT, "no list"), (PARENT, None)),
+    ((PARENT, "a=b\r\nEvil: 1"), (PARENT, None)),
+    ((PARENT, f"a={'b' * 3000}"), (PARENT, None)),
+]
+
+
+def test_of_a_context_only_what_is_well_formed_is_passed_on(tmp_path: Path) -> None:
+    with upstream() as behind, harness.serve(folder_of(tmp_path, api(behind.url)), env=PROMETHEUS) as server:
+        for (parent, state), _ in CONTEXTS:
+            meta = META | {"traceparent": parent} | ({"tracestate": state} if state else {})
+            params = {"name": "api_get", "arguments": {}, "_meta": meta}
+            answered = Wire(server.base).modern("tools/call", params, Authorization=BEARER["Authorization"])
+            assert not result(answered).get("isError"), answered.text
+        seen = [it.headers for it in behind.seen if it.path == "/get"]
+        passed = [(it.get("traceparent"), it.get("tracestate")) for it in seen]
+        assert passed == [passed_on for _, passed_on in CONTEXTS]
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_an_mcp_server_finds_the_context_in_meta(tmp_path: Path, collected: bool) -> None:
+    heard, script = tmp_path / "heard", tmp_path / "tee.sh"
+    script.write_text(f"#!/bin/sh\ntee -a {heard} | {FIXTURE} stdio --faults\n")
+    script.chmod(0o755)
+    manifest = mcp() | {"adapter": {"kind": "mcp", "program": str(script), "args": []}}
+    # Nobody listens there.
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "100"} if collected else {}
+
+    def said() -> list[Json]:
+        asked = [json.loads(line) for line in heard.read_text().splitlines()]
+        return [it["params"].get("_meta", {}) for it in asked if it.get("method") == "tools/call"]
+
+    with harness.serve(folder_of(tmp_path, manifest), env=PROMETHEUS | env) as server:
+        headers = {"traceparent": PARENT, "tracestate": "a=b"}
+        call(server, "mcp_echo", {"message": "hello"}, **headers)
+        other = f"00-{'a' * 32}-{'b' * 16}-01"
+        params = {"name": "mcp_echo", "arguments": {"message": "hello"}, "_meta": META | {"traceparent": other}}
+        Wire(server.base).modern("tools/call", params, Authorization=BEARER["Authorization"], **headers)
+        until(lambda: len(said()) == 2, "both calls")
+        first, second = said()
+        assert first["tracestate"] == "a=b" and "tracestate" not in second
+        if collected:
+            assert first["traceparent"].startswith(f"00-{TRACE}-") and first["traceparent"] != PARENT
+            assert second["traceparent"].startswith(f"00-{'a' * 32}-") and second["traceparent"] != other
+            until(lambda: any("traces are lost" in line for line in server.log), "the collector is told to be away")
+            assert len([line for line in server.log if "traces are lost" in line]) == 1
+        else:
+            assert (first["traceparent"], second["traceparent"]) == (PARENT, other)
+
+
+FORGED = b"oops\n1999-01-01T00:00:00.000000Z ERROR forged\r\x1b[31mred"
+
+
+def babbling(seen: Seen) -> object:
+    """An MCP server whose tool fails in words that look like a line of a log."""
+    asked = json.loads(seen.body or b"{}")
+    results: dict[str, Json] = {
+        "initialize": {
+            "protocolVersion": LEGACY,
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "babbling", "version": "1.0.0"},
+        },
+        "tools/list": {"tools": [{"name": "talk", "inputSchema": {"type": "object"}}]},
+    }
+    method = asked.get("method")
+    if method in results:
+        return {"jsonrpc": "2.0", "id": asked["id"], "result": results[method]}
+    if method == "tools/call":
+        return Reply(500, FORGED, {"Content-Type": "text/plain"})
+    return Reply(202 if method and "id" not in asked else 405)
+
+
+def test_what_an_upstream_says_makes_no_line_of_the_log(tmp_path: Path) -> None:
+    with running({"/mcp": babbling}) as behind:
+        manifest = mcp() | {"adapter": {"kind": "mcp", "url": f"{behind.url}/mcp", "allowPrivate": True}}
+        with harness.serve(folder_of(tmp_path, manifest)) as server:
+            call(server, "mcp_talk")
+            until(lambda: any("oops" in line for line in server.log), "the call is told of")
+            [line] = [line for line in server.log if "oops" in line and "called" in line]
+            assert "oops\\n1999-01-01" in line and "forged\\r" in line and "[31mred" in line and "request_id=" in line
+            assert "\x1b" not in line
+            assert not any(line.startswith("1999") for line in server.log)
+
+
+def test_what_mcp_servers_fail_with_and_errors_say_by_what_they_are_found(tmp_path: Path) -> None:
+    with harness.serve(folder_of(tmp_path, mcp())) as server:
+        failed = call(server, "mcp_test_error_handling")
+        assert result(failed)["isError"]
+        assert result(failed)["_meta"]["switchboard/requestId"] == failed.headers["x-request-id"]
+        assert "switchboard/requestId" not in call(server, "mcp_echo", {"message": "hello"}).text
+        unknown = call(server, "nobody_has_this")
+        assert error(unknown)["data"] == {"switchboard/requestId": unknown.headers["x-request-id"]}
+
+
+def test_for_machines_problems_of_manifests_are_lines_of_the_log_like_all_others(tmp_path: Path) -> None:
+    manifests = folder_of(tmp_path, mcp())
+    (manifests.folder / "bad.json").write_text('{"id": "bad"}')
+    with harness.serve(manifests, env={"LOG_FORMAT": "json"}) as server:
+        call(server, "mcp_echo", {"message": "hello"})
+        lines = [json.loads(line) for line in list(server.log)]
+        assert [line for line in lines if line["level"] == "ERROR" and "bad.json" in line["message"]]

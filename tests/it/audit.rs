@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use switchboard::audit::{Act, Audit, AuditConfig, Call, Deed, Report, Who, verify};
+use switchboard::audit::{Act, Audit, AuditConfig, Call, Deed, Fault, Report, Who, verify};
 use tempfile::TempDir;
 
 use crate::program::{Program, text};
@@ -55,11 +55,17 @@ fn close(audit: &Audit) {
 }
 
 fn checked(folder: &Path) -> Vec<Report> {
-    verify(folder, &[]).unwrap()
+    verify(folder, &[]).unwrap().0
 }
 
+fn faults(folder: &Path) -> Vec<Fault> {
+    let (reports, others) = verify(folder, &[]).unwrap();
+    reports.into_iter().flat_map(|report| report.faults).chain(others).collect()
+}
+
+/// The first of them.
 fn fault(folder: &Path) -> Option<(PathBuf, u64, String)> {
-    let fault = checked(folder).into_iter().find_map(|report| report.fault)?;
+    let fault = faults(folder).into_iter().next()?;
     Some((fault.file, fault.line, fault.what))
 }
 
@@ -135,8 +141,54 @@ fn lines_that_are_gone_or_elsewhere_are_found_with_their_place() {
     };
     fs::write(&file, lines[..2].concat()).unwrap();
     assert_eq!(fault(folder.path()), None);
-    let found = |hash: &str| verify(folder.path(), &[hash.to_owned()]).unwrap()[0].found.contains(hash);
+    let found = |hash: &str| verify(folder.path(), &[hash.to_owned()]).unwrap().0[0].found.contains(hash);
     assert!(!found(&end) && found(&last(folder.path())));
+}
+
+#[test]
+fn what_is_behind_a_fault_is_looked_at_too() {
+    let folder = TempDir::new().unwrap();
+    record(&open(folder.path()), 6);
+    let file = folder.path().join("0.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    let end = last(folder.path());
+    let mut lines: Vec<String> = whole.split_inclusive('\n').map(str::to_owned).collect();
+    let long = format!("{}\n", "x".repeat(3 << 20));
+    lines[1] = lines[1].replace("key 1", "key 9");
+    lines.remove(3);
+    lines.insert(1, "\0\0\0\n".into());
+    lines.insert(1, long);
+    fs::write(&file, lines.concat()).unwrap();
+    let found: Vec<(u64, String)> = faults(folder.path()).into_iter().map(|it| (it.line, it.what)).collect();
+    let whats = ["it is not whole", "it is no record", "it was changed", "the records 4 to 4 are missing"];
+    let at: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(at, [2, 3, 4, 6], "{found:?}");
+    assert!(found.iter().zip(whats).all(|((_, said), what)| said.contains(what)), "{found:?}");
+    assert_eq!((checked(folder.path())[0].records, last(folder.path())), (4, end.clone()));
+    assert!(verify(folder.path(), std::slice::from_ref(&end)).unwrap().0[0].found.contains(&end));
+    fs::write(&file, "\n".repeat(1000)).unwrap();
+    let found = faults(folder.path());
+    assert_eq!((found.len(), found[100].what.as_str()), (101, "and more"));
+}
+
+#[test]
+fn a_file_behind_another_spelling_of_its_name_is_found() {
+    let folder = TempDir::new().unwrap();
+    record(&open(folder.path()), 2);
+    let file = folder.path().join("0.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    let newest = "0-18446744073709551615.jsonl";
+    for name in ["00.jsonl", "+0.jsonl", "0-01.jsonl", "0-.jsonl", "x.jsonl", newest] {
+        let alias = folder.path().join(name);
+        fs::write(&file, whole.replace("key 1", "key 9")).unwrap();
+        fs::write(&alias, &whole).unwrap();
+        let found = faults(folder.path());
+        assert_eq!((found.len(), &found[0].file, found[0].line), (2, &file, 2), "{found:?}");
+        assert!(found[1].file == alias && found[1].what.contains("none of ours"), "{found:?}");
+        fs::remove_file(&alias).unwrap();
+    }
+    fs::write(&file, &whole).unwrap();
+    assert_eq!(fault(folder.path()), None);
 }
 
 #[test]
@@ -151,7 +203,7 @@ fn files_are_rotated_and_old_ones_removed_with_a_record_of_that() {
         names
     };
     let report = &checked(folder.path())[0];
-    assert!(report.fault.is_none(), "{report:?}");
+    assert!(report.faults.is_empty(), "{report:?}");
     assert_eq!((files().len(), report.files), (3, 4));
     assert!(report.span.clone().unwrap().0 > 1);
     // It goes on from there.
@@ -190,22 +242,23 @@ fn a_folder_that_cannot_be_written_loses_records_and_counts_them() {
     fs::write(&place, "a file").unwrap();
     let audit = open(&place);
     record(&audit, 5);
-    assert_eq!(audit.counts(), (0, 5));
+    assert_eq!((audit.counts(), audit.is_failing()), ((0, 5), true));
     // What is too much is told of as soon as there is room.
     let audit = open(&place);
     for on in 0..10_000 {
         audit.act(act(on));
     }
     let until = Instant::now() + Duration::from_secs(30);
-    while audit.counts().1 == 0 {
+    while audit.counts().1 == 0 || !audit.is_failing() {
         assert!(Instant::now() < until);
         audit.act(act(0));
     }
     let lost = audit.counts().1;
     fs::remove_file(&place).unwrap();
     close(&audit);
+    assert!(!audit.is_failing());
     let report = &checked(&place)[0];
-    assert!(report.fault.is_none() && report.records > 8000, "{report:?}");
+    assert!(report.faults.is_empty() && report.records > 8000, "{report:?}");
     assert!(report.lost >= lost, "{report:?}");
 }
 

@@ -25,6 +25,7 @@ use crate::call::{Downstream, Era, Session};
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Rejection};
 use crate::params::Params;
+use crate::telemetry::TraceContext;
 
 /// The version of each generation that we speak.
 pub(super) const HANDSHAKE: &str = "2025-11-25";
@@ -212,13 +213,14 @@ impl Link {
         downstream: Option<&Downstream>,
     ) -> Result<Answer, Failure> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        self.address(&mut params, id, downstream);
+        let trace = downstream.and_then(Downstream::trace);
+        self.address(&mut params, id, downstream, trace.as_ref());
         let mut headers = if self.over_http && self.era == Era::PerRequest {
             self.wishes.read().unwrap_or_else(PoisonError::into_inner).headers(method, &params)
         } else {
             Vec::new()
         };
-        if let Some(trace) = downstream.filter(|_| self.over_http).and_then(Downstream::trace) {
+        if let Some(trace) = trace.filter(|_| self.over_http) {
             let header = |(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?));
             headers.extend(trace.pairs().filter_map(header));
         }
@@ -257,9 +259,13 @@ impl Link {
         self.inbox.reply(message(None, method, params));
     }
 
-    /// What of `_meta` is for this hop: version, capabilities and our own token for progress.
-    fn address(&self, params: &mut Params, id: u64, downstream: Option<&Downstream>) {
+    /// What of `_meta` is for this hop: version, capabilities, place in a trace, and our own token for progress.
+    fn address(&self, params: &mut Params, id: u64, downstream: Option<&Downstream>, trace: Option<&TraceContext>) {
         let mut meta = downstream.map(|downstream| Params::clone(&downstream.meta)).unwrap_or_default();
+        meta.retain(|name| !TraceContext::NAMES.contains(&name));
+        for (name, value) in trace.into_iter().flat_map(TraceContext::pairs) {
+            meta.set(name, &value);
+        }
         meta.take("progressToken");
         if downstream.is_some_and(|downstream| downstream.wants_progress) {
             meta.set("progressToken", &id);

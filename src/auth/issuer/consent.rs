@@ -13,6 +13,7 @@ use super::shelf::lasting_for;
 use super::sign_in::Occasion;
 use super::visit::Visit;
 use super::{ALWAYS, Issuer, Trouble, random};
+use crate::audit::{Act, Deed, Who};
 
 /// A decision is remembered for this long.
 const REMEMBERED: Duration = Duration::from_hours(365 * 24);
@@ -65,8 +66,23 @@ impl Issuer {
             return Ok(self.refuse(ask, "access_denied", "the person said no", None));
         }
         let scopes = person.may_give(&ask.scopes);
-        self.remember(ask, &person, &scopes).await?;
+        let kept = self.remember(ask, &person, &scopes).await;
+        self.record(ask, &person, kept.as_ref().err());
+        kept?;
         self.allow(ask, person, scopes, None).await
+    }
+
+    /// Records that the person said yes.
+    fn record(&self, ask: &Ask, person: &Person, failure: Option<&Trouble>) {
+        let Some(audit) = self.audit.get() else { return };
+        let (issuer, subject, tenant) = (self.base.clone(), person.subject.clone(), person.tenant.clone());
+        audit.act(Act {
+            deed: Deed::ConsentGive,
+            who: Who::Known { issuer, subject, tenant },
+            on: ask.client.clone(),
+            outcome: failure.map_or_else(|| "ok".to_owned(), ToString::to_string),
+            details: None,
+        });
     }
 
     /// Whether the person has to be asked.

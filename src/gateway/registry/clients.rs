@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::record::{Drawer, id, of_tenant};
-use super::{Registry, RegistryError};
+use super::{Registry, RegistryError, id_of};
+use crate::audit::Deed;
 use crate::caller::Caller;
 use crate::credential::{TenantClient, TenantClients};
 use crate::gateway::Gateway;
@@ -134,6 +135,26 @@ impl Registry {
         names.dedup();
         Ok(names)
     }
+
+    async fn keep_client(
+        &self,
+        tenant: Option<&str>,
+        integration: &str,
+        body: &Value,
+    ) -> Result<OAuthClient, RegistryError> {
+        let client = OAuthClient::read(body, integration)?;
+        let key = key(tenant, integration)?;
+        let drawer = self.drawer()?;
+        if drawer.count(&of_tenant(CLIENTS, tenant)).await? >= MOST {
+            return Err(RegistryError::Forbidden(format!("{MOST} clients are kept already; forget one first")));
+        }
+        drawer.put(&key, &client, Expected::Any).await?;
+        Ok(client)
+    }
+
+    async fn drop_client(&self, tenant: Option<&str>, integration: &str) -> Result<bool, RegistryError> {
+        self.drawer()?.delete(&key(tenant, integration)?).await
+    }
 }
 
 impl Gateway {
@@ -145,13 +166,10 @@ impl Gateway {
         body: &Value,
         by: &Caller,
     ) -> Result<Value, RegistryError> {
-        let client = OAuthClient::read(body, integration)?;
-        let key = key(tenant, integration)?;
-        let drawer = self.registry.drawer()?;
-        if drawer.count(&of_tenant(CLIENTS, tenant)).await? >= MOST {
-            return Err(RegistryError::Forbidden(format!("{MOST} clients are kept already; forget one first")));
-        }
-        drawer.put(&key, &client, Expected::Any).await?;
+        let kept = self.registry.keep_client(tenant, integration, body).await;
+        let on = id_of(tenant, integration);
+        self.did(Deed::OauthClientSet, by, &on, kept.as_ref().err().map(|error| error as _));
+        let client = kept?;
         tracing::info!(integration, tenant, by = by.said(), "a tenant's client at an issuer is kept");
         Ok(client.told())
     }
@@ -163,7 +181,12 @@ impl Gateway {
         integration: &str,
         by: &Caller,
     ) -> Result<bool, RegistryError> {
-        let was = self.registry.drawer()?.delete(&key(tenant, integration)?).await?;
+        let dropped = self.registry.drop_client(tenant, integration).await;
+        if !matches!(dropped, Ok(false)) {
+            let on = id_of(tenant, integration);
+            self.did(Deed::OauthClientDrop, by, &on, dropped.as_ref().err().map(|error| error as _));
+        }
+        let was = dropped?;
         if was {
             tracing::info!(integration, tenant, by = by.said(), "a tenant's client at an issuer is forgotten");
         }
