@@ -67,7 +67,7 @@ struct Parts {
 }
 
 impl Telemetry {
-    /// Starts telling. To be called once, before there is a runtime: what sends to collectors has threads of its own.
+    /// Starts telling. To be called once, and in no runtime: what sends to collectors has threads of its own.
     /// `service` is what `OTEL_SERVICE_NAME` says. The reason when something cannot be set up.
     pub fn start(log: &LogConfig, config: &TelemetryConfig, service: Option<&str>) -> Result<Self, String> {
         let resource = resource(service);

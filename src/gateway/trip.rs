@@ -19,9 +19,11 @@ use crate::caller::Caller;
 use crate::catalog::Entry;
 use crate::error::Result;
 use crate::manifest::AuditedArguments;
-use crate::name::{ConnectorId, shown};
+use crate::name::{ConnectorId, cut, shown};
 use crate::telemetry::{CALL, Call, Held, Ids, KeyValue, Part, SpanKind, TraceContext};
 
+/// Characters of a client's name that wait for its record.
+const LONGEST_CLIENT: usize = 200;
 /// The method of a tool's call.
 pub(super) const TOOL: &str = "tools/call";
 
@@ -157,7 +159,7 @@ impl<'a> Trip<'a> {
             what,
             request,
             caller: caller.clone(),
-            client: downstream.client_name(),
+            client: downstream.client_name().filter(|_| gateway.audit.is_on()).map(|name| cut(&name, LONGEST_CLIENT)),
             started: Instant::now(),
             found: OnceLock::new(),
             may_be_kept: AtomicBool::new(false),

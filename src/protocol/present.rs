@@ -9,7 +9,6 @@ use serde_json::{Value, json, value::RawValue};
 use crate::call::{Content, Era, Outcome, Output, RequestId, Sent};
 use crate::error::{Connect, Error, ErrorKind, Invitation};
 use crate::gateway::QUESTION;
-use crate::params::Params;
 
 /// Where a 2026-07-28 result says who answered.
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
@@ -30,15 +29,11 @@ pub(super) fn result_meta(era: Era) -> Option<Value> {
 /// `isError`; only a call that makes no sense as a call is a JSON-RPC error.
 pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, helps: &Helps<'_>) -> Result<Bytes, ErrorData> {
     let output = match outcome {
-        Ok(Outcome::Sent(sent)) => {
-            let request = helps.request.filter(|_| sent.is_error);
-            let json = dressed(sent, era, false);
-            return Ok(request.and_then(|request| named(&json, request)).unwrap_or(json));
-        }
+        Ok(Outcome::Sent(sent)) => return Ok(dressed(sent, era, false)),
         Ok(Outcome::Made(output)) => output,
         Err(error) => match error.kind() {
             ErrorKind::UnknownTool | ErrorKind::UnknownResource | ErrorKind::Rejected | ErrorKind::Internal => {
-                return Err(from_error(&error, (era, helps.request), None));
+                return Err(from_error(&error, era, None));
             }
             ErrorKind::NotConnected => match link_of(&error).filter(|_| helps.opens_links) {
                 Some((connect, link)) => return ask_to_open(&error, (connect, link), era, helps),
@@ -70,7 +65,7 @@ pub(super) fn present(outcome: Result<Outcome, Error>, era: Era, helps: &Helps<'
     serde_json::to_vec(&result).map(Bytes::from).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
-/// Where a failed result, or an error, says by what its request is found in the log.
+/// Where a failed result says by what its request is found in the log.
 const REQUEST_ID: &str = "switchboard/requestId";
 
 /// How a caller can be helped on.
@@ -144,22 +139,12 @@ fn refused(error: &Error, sign_in_at: Option<&str>) -> Output {
 /// The code of RFC 6750 for who shows too little.
 pub const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
 
-/// An error as a JSON-RPC error; an upstream's own stays what it is. `about` is the resource it is about.
-pub(super) fn from_error(error: &Error, (era, request): (Era, Option<RequestId>), about: Option<&str>) -> ErrorData {
+/// An error as a JSON-RPC error. `about` is the resource it is about.
+pub(super) fn from_error(error: &Error, era: Era, about: Option<&str>) -> ErrorData {
     if let Some(rejection) = error.rejection() {
         let code = ErrorCode(rejection.code);
         return ErrorData::new(code, rejection.message.clone(), rejection.data.clone());
     }
-    let mut answer = of_kind(error, era, about);
-    if let Some(request) = request
-        && let Value::Object(data) = answer.data.get_or_insert_with(|| json!({}))
-    {
-        data.insert(REQUEST_ID.to_owned(), json!(request.to_string()));
-    }
-    answer
-}
-
-fn of_kind(error: &Error, era: Era, about: Option<&str>) -> ErrorData {
     let message = error.told();
     match error.kind() {
         ErrorKind::UnknownResource => {
@@ -207,15 +192,6 @@ pub(super) fn dressed(sent: Sent, era: Era, cacheable: bool) -> Bytes {
 fn undressed(json: &Bytes) -> Option<Bytes> {
     let mut members: IndexMap<&str, &RawValue> = serde_json::from_slice(json).ok()?;
     members.shift_remove("resultType").filter(|kind| kind.get() == "\"complete\"")?;
-    serde_json::to_vec(&members).ok().map(Bytes::from)
-}
-
-/// Another MCP server's result that says by what its request is found in the log.
-fn named(json: &Bytes, request: RequestId) -> Option<Bytes> {
-    let mut members = Params::parse(std::str::from_utf8(json).ok()?)?;
-    let mut meta: Params = members.read("_meta").unwrap_or_default();
-    meta.set(REQUEST_ID, &request.to_string());
-    members.set("_meta", &meta);
     serde_json::to_vec(&members).ok().map(Bytes::from)
 }
 

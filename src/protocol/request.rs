@@ -14,7 +14,7 @@ use std::{
 
 use super::present::{Helps, dressed, from_error, member, present, result_meta};
 use super::server::Server;
-use crate::call::{Downstream, Era, RequestId, ToolCall, Way};
+use crate::call::{Downstream, Era, ToolCall, Way};
 use crate::caller::Caller;
 use crate::catalog::view::{Exposure, View};
 use crate::catalog::{Catalog, List, Place, Viewer, in_step};
@@ -65,13 +65,6 @@ type Answer = Result<Bytes, ErrorData>;
 struct Asked<'a> {
     caller: &'a Caller,
     downstream: &'a Downstream,
-}
-
-impl Asked<'_> {
-    /// What an error says of the request.
-    fn named(&self) -> (Era, Option<RequestId>) {
-        (self.downstream.era, Some(self.downstream.request))
-    }
 }
 
 /// A request under way, counted when this is dropped: it was answered, or its client gave it up.
@@ -176,7 +169,7 @@ impl Server {
         let downstream = asked.downstream;
         let uri = params.text("uri").unwrap_or_default();
         let page = self.gateway.page(&uri, asked.caller).await;
-        if let Some(page) = page.map_err(|error| from_error(&error, asked.named(), Some(&uri)))? {
+        if let Some(page) = page.map_err(|error| from_error(&error, asked.downstream.era, Some(&uri)))? {
             let contents = json!([page.contents(viewer(downstream))]).to_string();
             let anybody = !matches!(asked.caller, Caller::Known(_));
             let scope = if page.is_for_all() && anybody { "public" } else { "private" };
@@ -193,7 +186,7 @@ impl Server {
             return Err(ErrorData::invalid_params(format!("{method} wants `{key}`, a string"), None));
         };
         let place = self.place(key, &public, asked.caller).await;
-        let place = place.map_err(|error| from_error(&error, asked.named(), Some(&public)))?;
+        let place = place.map_err(|error| from_error(&error, asked.downstream.era, Some(&public)))?;
         params.set(key, &place.own);
         self.forward(method, params, place, asked).await
     }
@@ -232,7 +225,7 @@ impl Server {
         let era = asked.downstream.era;
         let request = Request { method, params, place };
         let sent = self.gateway.forward(asked.caller, request, asked.downstream).await;
-        let sent = sent.map_err(|error| from_error(&error, asked.named(), None))?;
+        let sent = sent.map_err(|error| from_error(&error, asked.downstream.era, None))?;
         Ok(dressed(sent, era, method == "resources/read"))
     }
 
@@ -243,7 +236,7 @@ impl Server {
         let key = if reference.contains_key("uri") { "uri" } else { "name" };
         let public = reference.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let place = self.place(key, &public, asked.caller).await;
-        let place = place.map_err(|error| from_error(&error, asked.named(), Some(&public)))?;
+        let place = place.map_err(|error| from_error(&error, asked.downstream.era, Some(&public)))?;
         reference.insert(key.into(), json!(place.own));
         params.set("ref", &reference);
         self.forward("completion/complete", params, place, asked).await

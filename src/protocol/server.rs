@@ -348,8 +348,7 @@ impl Server {
         let caller = self.caller_of(cx);
         let place = self.place("uri", &uri, caller).await;
         let place = place.and_then(|place| self.gateway.lets_in(place, caller, &uri));
-        let named = (Era::Handshake, Some(OverHttp::request(cx)));
-        let place = place.map_err(|error| from_error(&error, named, Some(&uri)))?;
+        let place = place.map_err(|error| from_error(&error, Era::Handshake, Some(&uri)))?;
         let Some(cell) = &self.cell else {
             return Err(ErrorData::invalid_params("there is no session in which to tell of changes", None));
         };

@@ -149,7 +149,7 @@ where
             let mut fields = String::new();
             DefaultFields::new().format_fields(Writer::new(&mut fields), event)?;
             let level = Coloured(*metadata.level(), writer.has_ansi_escapes());
-            write!(writer, "{at} {level} {}", OneLine(&fields))?;
+            write!(writer, "{at} {level} {}", Harmless(&fields))?;
             if let Some(ids) = ids {
                 write!(writer, " request_id={} trace_id={}", ids.request, ids.trace)?;
             }
@@ -194,16 +194,17 @@ impl fmt::Display for Coloured {
     }
 }
 
-/// A text on one line. What others send may hold ends of lines, and what moves a terminal's cursor.
-struct OneLine<'a>(&'a str);
+/// A text as part of one entry: its further lines are set in, so that none looks like an entry of its own, and nothing
+/// in it moves a terminal's cursor.
+struct Harmless<'a>(&'a str);
 
-impl fmt::Display for OneLine<'_> {
+impl fmt::Display for Harmless<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
+            match c {
+                '\n' => f.write_str("\n    ")?,
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => f.write_char(c)?,
             }
         }
         Ok(())

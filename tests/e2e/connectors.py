@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -43,8 +42,7 @@ class Published:
         return uri.replace("://", f"://{self.id}/", 1)
 
     def original(self, text: str) -> str:
-        """A text with every published URI and task as its server has it, without the request's id of a failed result."""
-        text = re.sub(r',"_meta":\{"switchboard/requestId":"[^"]*"\}|,"switchboard/requestId":"[^"]*"', "", text)
+        """A text with every published URI and task as its server has it."""
         return text.replace(f"://{self.id}/", "://").replace(f'"taskId":"{self.id}.', '"taskId":"')
 
 

@@ -96,7 +96,7 @@ def test_a_rug_pull_is_held_shown_and_approved(upstream: Upstream) -> None:
         [change] = status(server)["pins"]["changes"]
         assert (change["tool"], change["class"], change["served"]) == ("echo", "risky", "before")
         until(lambda: any("`echo` changed (risky)" in line for line in server.log), "the log says so")
-        until(lambda: any(line.startswith("+  Says it again. <IMPORTANT>") for line in server.log), "the log shows it")
+        until(lambda: any(line.startswith("    +  Says it again. <IMPORTANT>") for line in server.log), "the log shows it")
         until(lambda: waiting(upstream), "it waits")
         shown = switchboard(upstream, "approve", "--list", code=1)
         for part in [

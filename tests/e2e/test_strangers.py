@@ -26,7 +26,7 @@ def test_a_connector_that_asks_for_a_proof_is_closed_to_them(
     wire = Wire(server.base)
     assert "closed_run" not in str(result(wire.modern("tools/list")))
     answer = wire.modern("tools/call", {"name": "closed_run"}).json()
-    assert (answer["error"]["code"], answer["error"]["message"]) == (-32602, "unknown tool `closed_run`")
+    assert answer["error"] == {"code": -32602, "message": "unknown tool `closed_run`"}
     until(lambda: any("nobody on the network can use closed" in line for line in server.log), "its operator to be told")
 
 
