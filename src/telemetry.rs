@@ -8,7 +8,7 @@ use std::{
 };
 
 use opentelemetry::{InstrumentationScope, metrics::MeterProvider as _, trace::TracerProvider as _};
-use opentelemetry_otlp::{Compression, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
 use opentelemetry_sdk::resource::{EnvResourceDetector, Resource, TelemetryResourceDetector};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
@@ -83,8 +83,8 @@ impl Telemetry {
         let endpoint = endpoint.filter(|_| wanted);
         if let Some(endpoint) = endpoint {
             let exporter = opentelemetry_otlp::MetricExporter::builder().with_http();
-            let exporter = exporter.with_endpoint(address(endpoint, "metrics")).with_compression(Compression::Gzip);
-            let exporter = exporter.build().map_err(|error| cannot(&error))?;
+            let exporter = exporter.with_endpoint(address(endpoint, "metrics")).build();
+            let exporter = exporter.map_err(|error| cannot(&error))?;
             meters = meters.with_reader(PeriodicReader::builder(Told::new(exporter, "numbers", endpoint)).build());
         }
         let mut registry = None;
@@ -171,8 +171,8 @@ fn address(endpoint: &Url, signal: &str) -> String {
 
 fn tracers(endpoint: &Url, config: &TelemetryConfig, resource: Resource) -> Result<SdkTracerProvider, String> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http();
-    let exporter = exporter.with_endpoint(address(endpoint, "traces")).with_compression(Compression::Gzip);
-    let exporter = Told::new(exporter.build().map_err(|error| cannot(&error))?, "traces", endpoint);
+    let exporter = exporter.with_endpoint(address(endpoint, "traces")).build();
+    let exporter = Told::new(exporter.map_err(|error| cannot(&error))?, "traces", endpoint);
     let root = config.sample_ratio.map_or(Sampler::AlwaysOn, Sampler::TraceIdRatioBased);
     let sampler = Sampler::ParentBased(Box::new(root));
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_sampler(sampler);

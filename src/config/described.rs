@@ -54,6 +54,11 @@ pub const OUTSIDE: &[(&[&str], &str, &str)] = &[
     (&["OTEL_SERVICE_NAME"], "text", "How we are called where traces and numbers of many programs come together."),
     (&["OTEL_RESOURCE_ATTRIBUTES"], "name=value,…", "What else is said of us with every trace and number."),
     (&["OTEL_EXPORTER_OTLP_HEADERS"], "secret", "Headers that a collector wants: name=value, separated by commas."),
+    (
+        &["OTEL_EXPORTER_OTLP_COMPRESSION"],
+        "gzip",
+        "How what goes to a collector is compressed; not at all when unsaid.",
+    ),
     (&["OTEL_EXPORTER_OTLP_TIMEOUT"], "milliseconds", "How long a collector may take to answer."),
     (&["XDG_DATA_HOME", "HOME"], "path", "Where the usual `dataDir` is."),
     (&["PATH"], "list of paths", "Where programs of connectors are found."),

@@ -57,6 +57,8 @@ pub(super) struct Trip<'a> {
     ids: Ids,
     /// Where its request stands in a trace, as its sender says.
     sent: Option<TraceContext>,
+    /// Where it stands itself.
+    place: Option<TraceContext>,
     _under_way: TaskTrackerToken,
 }
 
@@ -152,7 +154,8 @@ impl<'a> Trip<'a> {
         let (what, request, sent) = (shown(what), downstream.request, downstream.trace());
         let part = gateway.telemetry.part(sent.as_ref());
         let span = tracing::info_span!(target: CALL, "call");
-        let ids = Ids::give(&span, request.into(), part.place().or_else(|| sent.clone()).as_ref());
+        let place = part.place().or_else(|| sent.clone());
+        let ids = Ids::give(&span, request.into(), place.as_ref());
         let mut trip = Self {
             gateway,
             method,
@@ -171,6 +174,7 @@ impl<'a> Trip<'a> {
             connector: OnceLock::new(),
             ids,
             sent,
+            place,
             _under_way: gateway.calls.token(),
         };
         trip.describe(downstream);
@@ -228,7 +232,7 @@ impl<'a> Trip<'a> {
     /// the trace is not kept. [`answered`] ends it.
     pub(super) fn attempt(&self, tool: Option<&str>) -> (Part, Option<TraceContext>) {
         if !self.part.is_kept() {
-            return (Part::default(), self.sent.clone().or_else(|| self.part.place()));
+            return (Part::default(), self.sent.clone().or_else(|| self.place.clone()));
         }
         let mut said = self.said("adapter");
         said.push(KeyValue::new("mcp.method.name", self.method));

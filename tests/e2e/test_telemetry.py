@@ -16,7 +16,7 @@ from connectors import FIXTURE, connector, program
 from harness import PATIENCE, Manifests, Server, until
 from telemetry import attributes
 from test_search import Api, Reply, Seen, running
-from wire import LEGACY, META, Json, Wire, error, request, result
+from wire import LEGACY, META, Json, Wire, request, result
 
 KEY = "k3y-of-the-numbers-0000"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -32,12 +32,13 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>, Fault> {
         let _ = axum::serve(listener, Router::new().fallback(any(|| async {}))).await;
     });
     let traced = |share: f64| json!({ "prometheus": true, "otlpEndpoint": collector, "sampleRatio": share });
-    let told: [(&str, bool, Value); 5] = [
+    let told: [(&str, bool, Value); 6] = [
         ("nothing", false, json!({})),
         ("metrics", false, json!({ "prometheus": true })),
-        ("metrics and audit", true, json!({ "prometheus": true })),
-        ("metrics, audit and a tenth of the traces", true, traced(0.1)),
-        ("metrics, audit and all traces", true, traced(1.0)),
+        ("metrics and a tenth of the traces", false, traced(0.1)),
+        ("metrics and all traces", false, traced(1.0)),
+        ("the audit", true, json!({})),
+        ("metrics, a tenth of the traces and the audit", true, traced(0.1)),
     ];
     let mut gateways = Vec::new();
     for (label, audit, telemetry) in told {
