@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 mod keep;
 
-pub use keep::keep_secret;
+pub use keep::{keep_secret, read_secret};
 
 /// The process's environment, read once at start. `Debug` shows names only.
 #[derive(Clone, Default)]

@@ -24,6 +24,7 @@ mod verify;
 pub use verify::Verifier;
 
 use crate::secret::{Environment, keep_secret};
+use crate::widget::hex;
 use key::Pair;
 
 /// The variable that holds the key that is shared with who verifies.
@@ -130,9 +131,4 @@ fn random_key() -> io::Result<Zeroizing<String>> {
     let mut key = Zeroizing::new([0; KEY]);
     rand::fill(key.as_mut_slice()).map_err(|_| io::Error::other("this machine gives no random bytes"))?;
     Ok(Zeroizing::new(format!("{}\n", hex(key.as_slice()))))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
 mod bundle;
@@ -138,7 +139,13 @@ pub fn sha256_hex(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// What a content security policy says of a script or style that stands in a page.
+pub fn hash_source(text: &str) -> String {
+    format!("'sha256-{}'", BASE64_STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
+}
+
+/// Bytes in hex digits, lower case.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

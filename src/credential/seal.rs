@@ -4,7 +4,7 @@
 //! kept under is authenticated with it, so that nobody who can write to the store can pass one person's value off as
 //! another's.
 
-use std::{fmt, fs, io, path::Path};
+use std::{fmt, io, path::Path};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -13,7 +13,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use secrecy::zeroize::Zeroizing;
 
-use crate::secret::{Environment, keep_secret};
+use crate::secret::{Environment, keep_secret, read_secret};
 
 /// The variable that holds keys, the newest first.
 pub const SEAL_KEY: &str = "SWITCHBOARD_SEAL_KEY";
@@ -135,25 +135,9 @@ impl Key {
 }
 
 fn read(file: &Path) -> Result<Seal, String> {
-    use io::Read as _;
-    let mut text = Zeroizing::new(String::new());
-    let opened = fs::File::open(file).and_then(|opened| {
-        warn_of_readers(file, &opened.metadata()?);
-        opened.take(LONGEST_FILE).read_to_string(&mut text)
-    });
-    opened.map_err(|error| format!("it cannot be read: {error}"))?;
-    Seal::of(&text)
+    let bytes = read_secret(file, LONGEST_FILE, 0o077)?;
+    Seal::of(str::from_utf8(&bytes).map_err(|_| "it holds no text")?)
 }
-
-#[cfg(unix)]
-fn warn_of_readers(file: &Path, about: &fs::Metadata) {
-    if std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o077 != 0 {
-        tracing::warn!("the sealing key {} can be read by others: `chmod 600` is what it should have", file.display());
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_of_readers(_file: &Path, _about: &fs::Metadata) {}
 
 /// Makes a key, unless there is one.
 fn make(file: &Path) -> io::Result<()> {

@@ -89,9 +89,13 @@ impl Facts {
 
     /// Whether it was ever tried, and whether the last check failed and nothing worked since.
     fn standing(&self) -> (bool, bool) {
-        let failed = self.checked.as_ref().filter(|check| check.failure.is_some());
-        let is_ill = failed.is_some_and(|check| self.well.is_none_or(|well| well < check.at));
-        (self.checked.is_some() || self.well.is_some(), is_ill)
+        (self.checked.is_some() || self.well.is_some(), self.failure(self.well).is_some())
+    }
+
+    /// Why the last check failed, unless something `worked` after it.
+    pub(super) fn failure(&self, worked: Option<SystemTime>) -> Option<&Failure> {
+        let check = self.checked.as_ref()?;
+        check.failure.as_ref().filter(|_| worked.is_none_or(|worked| worked <= check.at))
     }
 
     fn ended(&mut self, at: SystemTime, failed: bool) {

@@ -82,8 +82,7 @@ impl Standing {
 
     /// Why the last check failed, as long as nothing newer says otherwise: a good call, or a connection made since.
     fn failure(&self) -> Option<&Failure> {
-        let check = self.facts.checked.as_ref()?;
-        if self.worked().is_some_and(|worked| worked > check.at) { None } else { check.failure.as_ref() }
+        self.facts.failure(self.worked())
     }
 
     /// An address that nobody has reached is none.

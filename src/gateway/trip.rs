@@ -162,7 +162,12 @@ impl<'a> Trip<'a> {
             what,
             request,
             caller: caller.clone(),
-            client: downstream.client_name().filter(|_| gateway.audit.is_on()).map(|name| cut(&name, LONGEST_CLIENT)),
+            // It is read for its record alone.
+            client: if gateway.audit.is_on() {
+                downstream.client_name().map(|name| cut(&name, LONGEST_CLIENT))
+            } else {
+                None
+            },
             started: Instant::now(),
             found: OnceLock::new(),
             may_be_kept: AtomicBool::new(false),

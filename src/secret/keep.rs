@@ -28,6 +28,29 @@ pub fn keep_secret(file: &Path, text: impl FnOnce() -> io::Result<Zeroizing<Stri
     Ok(made)
 }
 
+/// What a file of keys holds, whose longest form has `longest` bytes. It is said in the log when one of the bits `others`
+/// of its mode lets somebody read it. The error says why it cannot be read, and not which file.
+pub fn read_secret(file: &Path, longest: u64, others: u32) -> Result<Zeroizing<Vec<u8>>, String> {
+    use io::Read as _;
+    let mut bytes = Zeroizing::new(Vec::new());
+    let opened = fs::File::open(file).and_then(|opened| {
+        warn_of_readers(file, &opened.metadata()?, others);
+        opened.take(longest + 1).read_to_end(&mut bytes)
+    });
+    let length = opened.map_err(|error| format!("it cannot be read: {error}"))?;
+    if length as u64 > longest { Err(format!("it has more than {longest} bytes")) } else { Ok(bytes) }
+}
+
+#[cfg(unix)]
+fn warn_of_readers(file: &Path, about: &fs::Metadata, others: u32) {
+    if std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & others != 0 {
+        tracing::warn!("the key {} can be read by others: `chmod 600` is what it should have", file.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_file: &Path, _about: &fs::Metadata, _others: u32) {}
+
 fn write(file: &Path, contents: &[u8]) -> io::Result<()> {
     use io::Write as _;
     let mut options = fs::OpenOptions::new();

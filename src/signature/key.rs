@@ -1,10 +1,6 @@
 //! Keys in files: the shared one, and the pair whose public half everybody may have.
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use aws_lc_rs::{
     digest,
@@ -17,7 +13,7 @@ use base64::{
 use secrecy::zeroize::Zeroizing;
 use serde_json::{Value, json};
 
-use crate::secret::keep_secret;
+use crate::secret::{keep_secret, read_secret};
 
 /// The longest file of a key.
 const LONGEST: u64 = 4096;
@@ -27,30 +23,15 @@ const END: &str = "-----END PRIVATE KEY-----";
 /// A shared key: the text of a file, white space around it cut.
 pub(super) fn read(file: &Path) -> Result<String, String> {
     let bytes = contents(file)?;
-    let text = String::from_utf8(bytes).map_err(|_| "it holds no text")?;
+    let text = str::from_utf8(&bytes).map_err(|_| "it holds no text")?;
     let key = text.trim();
     if key.is_empty() { Err("it is empty".into()) } else { Ok(key.to_owned()) }
 }
 
-fn contents(file: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let opened = fs::File::open(file).and_then(|opened| {
-        warn_of_readers(file, &opened.metadata()?);
-        opened.take(LONGEST + 1).read_to_end(&mut bytes)
-    });
-    let length = opened.map_err(|error| format!("it cannot be read: {error}"))?;
-    if length as u64 > LONGEST { Err(format!("it has more than {LONGEST} bytes")) } else { Ok(bytes) }
+/// A group may share such a key.
+fn contents(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read_secret(file, LONGEST, 0o007)
 }
-
-#[cfg(unix)]
-fn warn_of_readers(file: &Path, about: &fs::Metadata) {
-    if std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o007 != 0 {
-        tracing::warn!("the key {} can be read by everybody here: `chmod 600` is what it should have", file.display());
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_of_readers(_file: &Path, _about: &fs::Metadata) {}
 
 /// An Ed25519 key and its name.
 pub(super) struct Pair {
@@ -76,7 +57,7 @@ impl Pair {
             let inside: String = inside.split_ascii_whitespace().collect();
             BASE64_STANDARD.decode(inside).ok()
         };
-        let der = written.map_or(Some(bytes.clone()), decode);
+        let der = written.map_or(Some(bytes.to_vec()), decode);
         let key = der.and_then(|der| Ed25519KeyPair::from_pkcs8(&der).ok());
         let key = key.ok_or("it holds no Ed25519 key (PKCS #8), as `openssl genpkey -algorithm ed25519` makes them")?;
         let id = thumbprint(key.public_key().as_ref());

@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-use aws_lc_rs::digest;
 use axum::response::Response;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{self, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE},
@@ -19,7 +17,7 @@ use super::reply;
 use super::stream::Board;
 use crate::auth::password;
 use crate::protocol::Server;
-use crate::widget::Pages;
+use crate::widget::{Pages, hash_source};
 
 /// How a browser is told to ask a person for the key.
 pub(super) const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"switchboard\", charset=\"UTF-8\"");
@@ -100,8 +98,7 @@ pub(super) fn dashboard(server: &Server, prefix: &str) -> Response {
         let live = server.gateway().live();
         return denied(live.brand(), StatusCode::NOT_FOUND, "the folder of pages holds no `connectors.html`");
     };
-    let scripts = script_hashes(&html).map(|hash| format!("'sha256-{hash}'"));
-    let scripts: Vec<String> = std::iter::once("'self'".to_owned()).chain(scripts).collect();
+    let scripts: Vec<String> = std::iter::once("'self'".to_owned()).chain(script_sources(&html)).collect();
     let policy = format!("script-src {}; {POLICY}", scripts.join(" "));
     let mut response = reply::html(html.as_ref().to_owned());
     if let Ok(policy) = HeaderValue::try_from(policy) {
@@ -111,12 +108,11 @@ pub(super) fn dashboard(server: &Server, prefix: &str) -> Response {
 }
 
 /// What its own policy says of each script that stands in a page: nothing that got in from elsewhere runs.
-fn script_hashes(html: &str) -> impl Iterator<Item = String> {
+fn script_sources(html: &str) -> impl Iterator<Item = String> {
     html.split("<script").skip(1).filter_map(|rest| {
         let (_, rest) = rest.split_once('>')?;
         let (script, _) = rest.split_once("</script")?;
-        let hash = || BASE64_STANDARD.encode(digest::digest(&digest::SHA256, script.as_bytes()));
-        (!script.trim().is_empty()).then(hash)
+        (!script.trim().is_empty()).then(|| hash_source(script))
     })
 }
 

@@ -2,14 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use aws_lc_rs::digest;
 use axum::{
     Router,
     extract::{Extension, State},
     response::Response,
     routing::get,
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderValue, StatusCode, Uri,
     header::{self, CONTENT_SECURITY_POLICY},
@@ -24,16 +22,16 @@ use super::http::unknown;
 use super::reply::{self, Code};
 use crate::gateway::{Live, State as Condition};
 use crate::protocol::Server;
+use crate::widget::hash_source;
 
 const PAGE: &str = include_str!("home/home.html");
 const STYLE: &str = include_str!("home/home.css");
 
 /// Nothing but our own style, by its hash, and no script.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
+    let style = hash_source(STYLE);
+    let policy =
+        format!("default-src 'none'; style-src {style}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 

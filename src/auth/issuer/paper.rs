@@ -1,12 +1,11 @@
 //! What all pages for people are made of: one layout, one style, and no script.
 
-use aws_lc_rs::digest;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::StatusCode;
 use minijinja::{Environment, Value, value::Serde};
 use serde::Serialize;
 
 use super::answer::Page;
+use crate::widget::hash_source;
 
 const STYLE: &str = include_str!("pages/style.css");
 const TEMPLATES: [(&str, &str); 2] =
@@ -47,8 +46,7 @@ impl Paper {
         }
         templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
         templates.add_global("server", server);
-        let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
-        Ok(Self { templates, style: format!("'sha256-{hash}'") })
+        Ok(Self { templates, style: hash_source(STYLE) })
     }
 
     /// A page that asks nothing.
