@@ -101,6 +101,16 @@ class Server:
         """`http://host:port`, without the path."""
         return self.url.removesuffix("/mcp")
 
+    def says(self, *words: str) -> str:
+        """The first line of its log that has these words. It is waited for: the log is read beside the test."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for line in list(self.log):
+                if all(word in line for word in words):
+                    return line
+            assert time.monotonic() < deadline, f"waited in vain for {words} in {self.log}"
+            time.sleep(0.02)
+
     def children(self) -> list[psutil.Process]:
         """Every process below the server, those it has not yet reaped included."""
         return psutil.Process(self.process.pid).children(recursive=True)

@@ -329,7 +329,7 @@ def test_where_a_file_lies_is_in_no_log(office: Office) -> None:
     office.call("receipts_store", {"name": "a", "receipt": office.file("/nowhere")})
     mark = "receipts_keep"
     office.call(mark, {"receipt": office.file()})
-    until(lambda: any(mark in line for line in office.server.log), f"the calls in the log: {office.server.log[-5:]}")
+    office.server.says(mark)
     assert SIGNATURE not in "\n".join(office.server.log)
 
 
@@ -429,7 +429,7 @@ def test_what_chatgpt_says_of_its_user_goes_nowhere_but_where_the_manifest_says(
             office.call("no_such_tool", {}, **PERSONAL)
             said = {"X_Openai_Session": "v1/personal-session", "X_Openai_Subject": "v1/personal-subject"}
             wire_to(server.base).legacy("tools/call", {"name": "receipts_store", "arguments": {}}, **said)
-            until(lambda: any("receipts" in line for line in server.log), "the calls in the log")
+            server.says("receipts")
             everything = "\n".join([*server.log, *(repr(seen) for seen in [*api.seen, *store.seen])])
             for word in ("nl-BE", "personal", "51.05"):
                 assert word not in everything

@@ -296,7 +296,7 @@ def test_a_page_half_written_or_gone_does_not_take_the_last_good_one_away(tmp_pa
         first = page_of(raw(server), "board_show")
         (bundle / "board.html").unlink()
         (bundle / "other.html").write_text("<p>changed, so that the folder is read again</p>")
-        until(lambda: any("board" in line and "page" in line for line in server.log), f"the reason: {server.log}")
+        server.says("board", "page")
         assert read(raw(server), first)["text"] == page(1)
 
 

@@ -18,6 +18,7 @@ import oddities
 from connectors import Published, connector
 from harness import BINARY, HERE, Manifests, Server, until
 from session import Session, elements, member, over_http, over_sse, over_stdio
+from test_supervision import status
 from test_upstreams import exact, without_our_additions
 from wire import META, Json, Wire, result
 
@@ -238,7 +239,9 @@ def test_of_two_tools_with_one_name_the_first_is_published_and_the_other_reporte
     [twin] = [tool for text in session.listed("tools") if (tool := json.loads(text))["name"] == "odd_twin"]
     assert twin["description"] == "the first"
     assert session.call("odd_twin").kind == "result"
-    assert any("twin" in line for line in server.log)
+    reported = "left out: a second tool called `twin`"
+    assert status(server)["odd"]["reason"] == reported
+    server.says(reported)
 
 
 # Servers that do not know when to stop

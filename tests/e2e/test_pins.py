@@ -95,7 +95,7 @@ def test_a_rug_pull_is_held_shown_and_approved(upstream: Upstream) -> None:
         # It is shown: in the status, in the log, and on the command line with what differs.
         [change] = status(server)["pins"]["changes"]
         assert (change["tool"], change["class"], change["served"]) == ("echo", "risky", "before")
-        until(lambda: any("`echo` changed (risky)" in line for line in server.log), "the log says so")
+        server.says("`echo` changed (risky)")
         until(lambda: any(line.startswith("    +  Says it again. <IMPORTANT>") for line in server.log), "the log shows it")
         until(lambda: waiting(upstream), "it waits")
         shown = switchboard(upstream, "approve", "--list", code=1)
@@ -127,7 +127,7 @@ def test_a_change_is_served_and_told_under_warn(upstream: Upstream) -> None:
         before = upstream.lock.read_text()
         upstream.say(NEWS)
         until(lambda: described(server)["echo"] == POISON, "the change is served")
-        until(lambda: any("`echo` changed (risky)" in line for line in server.log), "the log says so")
+        server.says("`echo` changed (risky)")
         assert status(server)["pins"]["changes"][0]["served"] == "now"
         assert upstream.lock.read_text() == before
         until(lambda: set(waiting(upstream, "warn")) == {"echo"}, "it waits")
@@ -213,7 +213,7 @@ def test_a_lock_that_makes_no_sense_stops_the_start_where_it_counts(upstream: Up
     assert "switchboard.lock:1:1" in switchboard(upstream, "check", code=2)
     with served(upstream, "warn") as server:
         until(lambda: set(described(server)) == {"echo", "count"}, "it serves all the same")
-        assert any("no tool is compared" in line for line in server.log)
+        server.says("no tool is compared")
     assert upstream.lock.read_text() == "<<<<<<< mine"
 
 
@@ -223,7 +223,7 @@ def test_a_lock_that_is_lost_agrees_to_nothing(upstream: Upstream) -> None:
         upstream.say(NEWS)
         until(lambda: status(server).get("pins"), f"the change: {server.log}")
         upstream.lock.write_text('{"version": 2, "connectors": {}}')
-        until(lambda: any("stays in force until a restart" in line for line in server.log), "the log says so")
+        server.says("stays in force until a restart")
         assert described(server)["echo"] == "Says it again."
     with served(upstream, "warn") as server:
         pinned(upstream, server)
@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_written_has_its_lock_in_the_data_folder(
     try:
         with served(upstream) as server:
             until(locks, f"a lock in the data folder: {server.log}")
-            until(lambda: any("kept in the data folder" in line for line in server.log), "the log says so")
+            server.says("kept in the data folder")
             upstream.say(NEWS)
             until(lambda: set(waiting(upstream)) == {"echo"}, "it waits")
             assert described(server)["echo"] == "Says it again."
@@ -338,7 +338,7 @@ def test_a_changed_page_is_shown_and_told_under_warn(shown: Upstream) -> None:
         first_sight(shown, server)
         shown.say(pages={PAGE: "<p>new</p>"})
         assert page_of(server) == "<p>new</p>"
-        until(lambda: any("says something else" in line for line in server.log), "the log says so")
+        server.says("says something else")
 
 
 def test_a_changed_page_and_its_tool_are_withheld_under_block(shown: Upstream) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from connectors import call
 from flaky import Flaky, flaky
-from harness import BINARY, Manifests, Server, serve, until
+from harness import BINARY, Manifests, Server, serve
 from wire import Json, text
 
 NUMBERS = count()
@@ -281,7 +281,7 @@ def test_operations_of_a_document_are_tried_as_their_hints_say(api: Flaky, tmp_p
         assert broken.failed and "broke off" in broken.text and "is unknown" in broken.text
         silent = Called(server, api, "post", "events")
         assert silent.failed and "none came in time" in silent.text, silent.text
-        assert any("its results are not kept" in line for line in server.log), server.log
+        server.says("its results are not kept")
 
 
 def test_what_failed_is_told_without_its_body(made) -> None:
@@ -298,7 +298,7 @@ def test_what_was_never_sent_is_sent_later(tmp_path: Path) -> None:
         results: list[Json] = []
         asking = threading.Thread(target=lambda: results.append(call(server, "api_post", {"id": "late", "plan": "ok"})))
         asking.start()
-        until(lambda: any("trying again" in line for line in server.log), "a second try")
+        server.says("trying again")
         with flaky(port) as api:
             asking.join()
             assert not results[0].get("isError"), text(results[0])

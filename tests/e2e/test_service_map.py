@@ -208,7 +208,7 @@ def test_everybody_can_verify_the_second_signature(tmp_path: Path) -> None:
     with harness.serve(manifests, "--config", str(config), env={"SWITCHBOARD_DATA_DIR": str(tmp_path / "data")}) as server:
         signed = Wire(server.base).send("GET", MAP).json()
         keys = Wire(server.base).send("GET", "/.well-known/switchboard-keys.json")
-        assert any("made an Ed25519 key" in line for line in server.log)
+        server.says("made an Ed25519 key")
     assert stat.S_IMODE((tmp_path / "pair.pem").stat().st_mode) == 0o600
     [key], [made] = keys.json()["keys"], signed["signatures"]
     assert set(key) == {"kty", "crv", "x", "kid", "alg", "use"}
@@ -344,7 +344,7 @@ def test_what_a_program_says_at_its_end_is_its_operators_business(tmp_path: Path
     says = f"import sys; sys.exit('no /home/ada/{SECRET} at postgres://u:{SECRET}@10.1.2.3/db')"
     dead = {"id": "dead", "name": "Dead", "version": "1", "adapter": {"kind": "mcp", "program": "python3", "args": ["-c", says]}}
     with harness.serve(manifests_of(tmp_path, dead)) as server:
-        until(lambda: any(SECRET in line for line in server.log), "the program's end")
+        server.says(SECRET)
         until(lambda: mapped(server)["dead"]["status"] == "offline", "its status")
         got = map_of(server)
         assert SECRET not in got.text and mapped(server)["dead"]["availability"]["failureReason"]

@@ -27,7 +27,7 @@ def test_a_connector_that_asks_for_a_proof_is_closed_to_them(
     assert "closed_run" not in str(result(wire.modern("tools/list")))
     answer = wire.modern("tools/call", {"name": "closed_run"}).json()
     assert answer["error"] == {"code": -32602, "message": "unknown tool `closed_run`"}
-    until(lambda: any("nobody on the network can use closed" in line for line in server.log), "its operator to be told")
+    server.says("nobody on the network can use closed")
 
 
 def test_they_do_not_learn_why_a_connector_is_unavailable(manifests: Manifests, serve: Callable[..., Server]) -> None:
@@ -78,7 +78,7 @@ def test_a_second_signal_takes_the_programs_along(
     until(lambda: len(running_with(mark)) >= 2, "the programs")
     for _ in range(2):
         server.process.send_signal(signal.SIGINT)
-        until(lambda: any("stopping" in line for line in server.log), "the server to say that it stops")
+        server.says("stopping")
     assert server.process.wait(60) == 130
     until(lambda: not running_with(mark), "the programs to end")
 

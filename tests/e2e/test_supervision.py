@@ -244,4 +244,4 @@ def test_without_prefixes_the_first_by_id_has_the_names_and_the_other_is_reporte
         until(lambda: {state["state"] for state in status(server).values()} == {"up"}, "both to be up")
         until(lambda: "whoami" in tools(server), "the tools")
         assert owner(server, "whoami") == "eins"
-        until(lambda: any("zwei" in line and "whoami" in line for line in server.log), "word of the other's tools")
+        server.says("zwei", "whoami")

@@ -151,6 +151,7 @@ def test_a_trace_goes_from_the_client_to_the_upstream(tmp_path: Path) -> None:
         assert told["mcp.method.name"] == "tools/call" and told["gen_ai.tool.name"] == "api_get"
         assert (told["brand"], told["component"], told["connectorId"]) == ("Switchboard", "gateway", "api")
         assert told["runId"] == answered.headers["x-request-id"]
+        server.says('"called"')
         lines = [json.loads(line) for line in server.log if '"called"' in line]
         assert {line["trace_id"] for line in lines} == {TRACE}
         assert lines[0]["request_id"] == answered.headers["x-request-id"]
@@ -175,7 +176,7 @@ def test_each_line_of_the_log_says_who_speaks_and_of_which_request(tmp_path: Pat
     env = {"LOG_FORMAT": "json", "LOG_LEVEL": "debug", "SWITCHBOARD_BRAND": "Acme"}
     with upstream() as behind, harness.serve(folder_of(tmp_path, api(behind.url)), env=env) as server:
         answered = call(server, "api_get")
-        until(lambda: any('"called"' in line for line in server.log), "the call is told of")
+        server.says('"called"')
         lines = [json.loads(line) for line in server.log if line.startswith("{")]
         assert all({"timestamp", "level", "brand", "component", "trace_id", "request_id"} <= set(it) for it in lines)
         [called] = [line for line in lines if line["message"] == "called"]
@@ -248,7 +249,7 @@ def test_an_mcp_server_finds_the_context_in_meta(tmp_path: Path, collected: bool
         if collected:
             assert first["traceparent"].startswith(f"00-{TRACE}-") and first["traceparent"] != PARENT
             assert second["traceparent"].startswith(f"00-{'a' * 32}-") and second["traceparent"] != other
-            until(lambda: any("traces are lost" in line for line in server.log), "the collector is told to be away")
+            server.says("traces are lost")
             assert len([line for line in server.log if "traces are lost" in line]) == 1
         else:
             assert (first["traceparent"], second["traceparent"]) == (PARENT, other)
@@ -281,7 +282,7 @@ def test_what_an_upstream_says_makes_no_line_of_the_log(tmp_path: Path) -> None:
         manifest = mcp() | {"adapter": {"kind": "mcp", "url": f"{behind.url}/mcp", "allowPrivate": True}}
         with harness.serve(folder_of(tmp_path, manifest)) as server:
             call(server, "mcp_talk")
-            until(lambda: any("oops" in line for line in server.log), "the call is told of")
+            server.says("    1999-01-01")
             [at] = [at for at, line in enumerate(server.log) if "oops" in line and "called" in line]
             line, forged = server.log[at : at + 2]
             assert forged.startswith("    1999-01-01") and "forged\\r" in forged and "\x1b" not in line + forged

@@ -363,7 +363,7 @@ def test_the_dashboard_shows_and_tries_the_connectors(bundled: Server, tab: Open
         before = calls(bundled, "machine")
         request = run_sample(page.main_frame)
         assert calls(bundled, "machine") == before + 1
-        until(lambda: any(request in line for line in list(bundled.log)), "the request in the log")
+        bundled.says(request)
         assert fits(page.main_frame)
 
 

@@ -167,6 +167,9 @@ impl McpAdapter {
             }
             changed
         });
+        if let Some(omitted) = omitted.as_deref().filter(|_| changed) {
+            tracing::warn!(connector = %self.names().connector, "{omitted}");
+        }
         let phase = if omitted.is_some() { Phase::Degraded } else { Phase::Up };
         self.show(phase, omitted, Some(Arc::clone(link)));
         if changed {
