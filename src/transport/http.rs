@@ -135,7 +135,7 @@ fn router(front: Arc<Front>, sdk: Arc<Sdk>, options: &HttpOptions) -> Router {
     let prefix = options.public_url.as_ref().map(|url: &Url| url.path().trim_end_matches('/')).unwrap_or_default();
     let issuer = options.auth.issuer().map(|issuer| oauth::routes(Arc::clone(issuer)).with_state(()));
     let routes = endpoint
-        .merge(operator::routes())
+        .merge(operator::routes(&front))
         .merge(sdk::watched(sdk).with_state(()))
         .merge(home::routes(front.streamable.server(), options).with_state(()))
         .merge(issuer.unwrap_or_default())

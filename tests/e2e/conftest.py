@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness
+import planted
 from harness import Manifests, Server, Upstream
 
 
@@ -23,9 +24,12 @@ def the_binary_exists() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def what_servers_keep(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Servers keep what outlives them in a folder of this run, whatever a test says of its own."""
+def what_servers_keep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers keep what outlives them in a folder of this run, whatever a test says of its own. No record has a secret."""
     os.environ["SWITCHBOARD_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
+    yield
+    found = planted.found(planted.recorded_in(tmp_path_factory.getbasetemp()))
+    assert not found, f"records have secrets: {found}"
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import psutil
 
+import planted
 from loopback import Handler, Loopback, listening
 
 HERE = Path(__file__).parent
@@ -118,10 +119,13 @@ class Server:
 
 @contextmanager
 def serve(manifests: Manifests, *arguments: str, env: dict[str, str] | None = None) -> Iterator[Server]:
-    """Runs a server on a free port until the block ends."""
+    """Runs a server on a free port until the block ends, and looks whether it told a secret."""
+    env = {**os.environ, **manifests.env, **(env or {})}
+    if not any(name.startswith("OTEL_") for name in env):
+        env.setdefault("ENABLE_PROMETHEUS", "true")
     process = subprocess.Popen(
         [BINARY, "serve", "--port", "0", "--manifests", str(manifests.folder), *arguments],
-        env={**os.environ, **manifests.env, **(env or {})},
+        env=env,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -134,13 +138,19 @@ def serve(manifests: Manifests, *arguments: str, env: dict[str, str] | None = No
             if found := re.search(r"listening on (http://[^\s\"]+)", line):
                 server.url = found[1]
 
-    threading.Thread(target=read_log, daemon=True).start()
+    reader = threading.Thread(target=read_log, daemon=True)
+    reader.start()
+    told = ""
     try:
         until(lambda: server.url or process.poll() is not None, f"the server's address in {server.log}")
         assert server.url, f"the server did not start: {server.log}"
         yield server
+        told = planted.told_by(server.base, env.get("CONNECTORS_API_KEY"))
     finally:
         kill_tree(process)
+    reader.join(PATIENCE)
+    found = planted.found("\n".join([told, *server.log]))
+    assert not found, f"a server told secrets: {found}"
 
 
 class Upstream(Loopback):

@@ -16,10 +16,11 @@ from oauth.client import App
 from oauth.gateway import cli, gateway
 from oauth.house import PASSWORD, built_in
 from oauth.person import Person
+from planted import plant
 from sdk_client import ApiError, SdkClient
 from wire import Json, Wire
 
-SECRET = "s3cr3t-a7c91b"
+SECRET = plant("s3cr3t-a7c91b")
 KEY = "the-operators-own-key-of-these-tests"
 CONVERSION = {
     "type": "object",

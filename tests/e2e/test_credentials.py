@@ -30,13 +30,14 @@ from harness import BINARY, HERE, Server, until
 from oauth.client import App
 from oauth.gateway import Caller, add_user, new_key
 from oauth.house import PASSWORD, UNLIMITED, signed_in
+from planted import plant
 from test_search import Api, Reply, Seen, running
 from test_surface import Folder, manifests_of
 from vault import Vault, vault
 from wire import Json, Wire, error, messages, result, text
 
-KEY = "operator-key-for-tests"
-SECRET = "s3cret-of-the-client+/="
+KEY = plant("operator-key-for-tests")
+SECRET = plant("s3cret-of-the-client+/=")
 
 
 # An API that sees what it is shown

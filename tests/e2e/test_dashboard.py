@@ -18,6 +18,7 @@ import pytest
 
 import harness
 from harness import ROOT, Server, running_with, until
+from planted import plant
 from test_collection import COLLECTIONS, outcome, refusal, said
 from test_manifests import check
 from test_search import Api, Reply, running
@@ -25,8 +26,8 @@ from test_surface import DOORS, PUBLIC, UPSTREAM, Raw, call, door, manifests_of,
 from wire import META, MODERN, Json, request, result, text
 
 SWITCHBOARD = ROOT / "manifests/switchboard.json"
-KEY = "k3y-of/the+dashboard="
-SECRET = "s3cret-of-the-upstream"
+KEY = plant("k3y-of/the+dashboard=")
+SECRET = plant("s3cret-of-the-upstream")
 STREAM = "/v1/connectors/stream"
 PAGE = "/apps/chatgpt-dashboard/"
 MOST_READERS = 5000

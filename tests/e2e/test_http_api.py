@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from planted import found, plant
+
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,9 +35,9 @@ BINARY = os.environ.get("SWITCHBOARD_BIN", str(ROOT / "target/debug/switchboard"
 PATIENCE = 30.0
 
 # With characters that look different in a URL, in JSON and in base64.
-TOKEN = "tok3n/of+the=shop&more"
-KEY = "k3y in?the#query%41"
-FILE_SECRET = "s3cret-of-the-file"
+TOKEN = plant("tok3n/of+the=shop&more")
+KEY = plant("k3y in?the#query%41")
+FILE_SECRET = plant("s3cret-of-the-file")
 
 
 # The API, the server, the client
@@ -156,8 +158,9 @@ def running_server(folder: Path, api_url: str, **more: str) -> Iterator[Server]:
             assert process.poll() is None, said
             return re.search(r"listening on (http://127\.0\.0\.1:\d+/mcp)", said)
 
-        found = until(listening, "the server")
-        yield Server(found[1], stderr, folder, env)
+        said = until(listening, "the server")
+        yield Server(said[1], stderr, folder, env)
+    assert not found(stderr.read_text(errors="replace")), "a server told secrets"
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,13 @@ import harness
 from connectors import call, failure, tools
 from harness import BINARY, FIXTURES, Manifests, Server, serve, until
 from loopback import Handler, Loopback, listening
+from planted import plant
 from wire import Json, Wire, result
 
 pytestmark = pytest.mark.anyio
 
 SPEC = FIXTURES / "openapi/echo.yaml"
-SECRET = "k3y/of the=echo&API"
+SECRET = plant("k3y/of the=echo&API")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 

@@ -15,10 +15,11 @@ import behind
 import harness
 from harness import BINARY, PATIENCE, Server
 from loopback import Handler, Loopback, listening
+from planted import plant
 from wire import Json, Wire, result
 
 OK: Json = {"200": {"description": "ok"}}
-SECRET = "a-secret-in-a-file-outside"
+SECRET = plant("a-secret-in-a-file-outside")
 
 
 class Api(Loopback):

@@ -11,9 +11,10 @@ import pytest
 import behind
 import harness
 from harness import Server
+from planted import plant
 from wire import Json, Wire, result, text
 
-TOKEN = "t0ken-of-the-notebooks"
+TOKEN = plant("t0ken-of-the-notebooks")
 
 
 @dataclass

@@ -16,12 +16,13 @@ import behind
 import harness
 from behind import SERVICES, Prism
 from harness import Server
+from planted import plant
 from wire import Json
 
 pytestmark = pytest.mark.anyio
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
-TOKEN = "tok3n-for-prism"
+TOKEN = plant("tok3n-for-prism")
 # How many calls are under way at once.
 AT_ONCE = 8
 

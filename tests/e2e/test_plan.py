@@ -12,9 +12,10 @@ import pytest
 
 from harness import BINARY, PATIENCE, Manifests, Server, serve, until
 from pinning import Upstream, tool
+from planted import plant
 from wire import Wire, result
 
-KEY = "a-key-for-plans-0123456789"
+KEY = plant("a-key-for-plans-0123456789")
 
 
 def http(id: str, *tools: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from harness import ROOT, Server, kill_tree, until
+from planted import plant
 from proxies import listens, program
 from test_deploy import GAUGES, HISTOGRAMS
 from wire import Wire, result
 
-KEY = "a-key-that-only-this-test-knows"
+KEY = plant("a-key-that-only-this-test-knows")
 BEARER = {"Authorization": f"Bearer {KEY}"}
 
 

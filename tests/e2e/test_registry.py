@@ -23,12 +23,13 @@ from harness import Server, kill_tree, until
 from loopback import Handler, Loopback, listening
 from oauth.gateway import Caller, cli, gateway, new_key, settings
 from oauth.house import UNLIMITED
+from planted import plant
 from sdk_client import ApiError, SdkClient
 from test_surface import manifests_of
 from wire import Json, Wire, result
 
 OPERATOR = "the-operators-own-key"
-SECRET = "a-value-of-the-servers-environment"
+SECRET = plant("a-value-of-the-servers-environment")
 NOWHERE = "http://127.0.0.1:9/mcp"
 
 

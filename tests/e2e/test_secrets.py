@@ -4,17 +4,21 @@ import json
 import signal
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
+import pytest
 
 import harness
 import telemetry
 from connectors import program
 from harness import PATIENCE, Manifests, until
+from planted import found, plant
 from test_search import Reply, running
+from test_surface import manifests_of
 from wire import META, Wire, request
 
-PLANTED = [f"pl4nted-{number:02}-secret-{number * 7919 % 99991:05}" for number in range(40)]
+PLANTED = [plant(f"pl4nted-{number:02}-secret-{number * 7919 % 99991:05}") for number in range(40)]
 (
     *IN_HEADERS,
     IN_QUERY,
@@ -146,6 +150,16 @@ def test_none_of_forty_secrets_shows_in_what_the_server_tells_of_itself(tmp_path
         told["log"] = "\n".join(server.log)
         told["traces"] = seen.raw.decode("latin-1")
         assert "tools/call headed_get" in told["traces"] and '"called"' in told["log"]
-        found = {(place, secret) for place, text in told.items() for secret in PLANTED if secret in text}
-        found |= {("answer", secret) for answer in answers for secret in HELD if secret in answer}
-        assert not found
+        leaks = {(place, secret) for place, text in told.items() for secret in PLANTED if secret in text}
+        leaks |= {("answer", secret) for answer in answers for secret in HELD if secret in answer}
+        assert not leaks
+
+
+def test_who_looks_for_secrets_finds_them(tmp_path: Path) -> None:
+    """Guard: every server of every test is looked at so, and this one tells, because its program does."""
+    own = plant("what-a-program-says/at+its=end")
+    says = f"import sys; sys.exit({own!r})"
+    dead = {"id": "dead", "name": "Dead", "version": "1", "adapter": {"kind": "mcp", "program": "python3", "args": ["-c", says]}}
+    with pytest.raises(AssertionError, match="told secrets"), harness.serve(manifests_of(tmp_path, dead)) as server:
+        server.says(own)
+    assert found(f"a key: sb_0123456789_{'x' * 43}.") and found(quote(own, safe="")) and not found("nothing")

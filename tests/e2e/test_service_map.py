@@ -341,13 +341,14 @@ def test_of_two_documents_the_first_stays_who_we_are_while_it_is_broken(tmp_path
 
 
 def test_what_a_program_says_at_its_end_is_its_operators_business(tmp_path: Path) -> None:
-    says = f"import sys; sys.exit('no /home/ada/{SECRET} at postgres://u:{SECRET}@10.1.2.3/db')"
+    own = "what-the-program-calls-a-password"
+    says = f"import sys; sys.exit('no /home/ada/{own} at postgres://u:{own}@10.1.2.3/db')"
     dead = {"id": "dead", "name": "Dead", "version": "1", "adapter": {"kind": "mcp", "program": "python3", "args": ["-c", says]}}
     with harness.serve(manifests_of(tmp_path, dead)) as server:
-        server.says(SECRET)
+        server.says(own)
         until(lambda: mapped(server)["dead"]["status"] == "offline", "its status")
         got = map_of(server)
-        assert SECRET not in got.text and mapped(server)["dead"]["availability"]["failureReason"]
+        assert own not in got.text and mapped(server)["dead"]["availability"]["failureReason"]
 
 
 def test_an_edit_makes_nothing_online_that_was_not(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import pytest
 import harness
 from connectors import beside_a_calm_one, call, connector, echo, failure, marked, program, seen, tools, wrapped
 from harness import BINARY, PATIENCE, Manifests, Server, until
+from planted import plant
 from session import over_http
 from test_faults import in_the_background
 from wire import Json, Wire, text
 
-SECRET = "tell-nobody-5f0c2a"
+SECRET = plant("tell-nobody-5f0c2a")
 
 
 def status(server: Server) -> dict[str, Json]:

@@ -14,11 +14,12 @@ import harness
 import telemetry
 from connectors import FIXTURE, connector, program
 from harness import PATIENCE, Manifests, Server, until
+from planted import plant
 from telemetry import attributes
 from test_search import Api, Reply, Seen, running
 from wire import LEGACY, META, Json, Wire, request, result
 
-KEY = "k3y-of-the-numbers-0000"
+KEY = plant("k3y-of-the-numbers-0000")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 PROMETHEUS = {"ENABLE_PROMETHEUS": "true", "CONNECTORS_API_KEY": KEY}
@@ -84,7 +85,7 @@ def test_numbers_are_there_for_who_has_the_key_and_where_they_are_wanted(tmp_pat
         told = metrics(server, **BEARER)
         assert told.status_code == 200 and told.headers["content-type"].startswith("text/plain; version=0.0.4")
     (tmp_path / "again").mkdir()
-    with harness.serve(folder_of(tmp_path / "again"), env={"CONNECTORS_API_KEY": KEY}) as server:
+    with harness.serve(folder_of(tmp_path / "again"), env=PROMETHEUS | {"ENABLE_PROMETHEUS": ""}) as server:
         assert metrics(server, **BEARER).status_code == 404
 
 

@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::extract::{ConnectInfo, Extension, Path, State};
+use axum::extract::{ConnectInfo, Extension, Path, Request, State};
+use axum::middleware::{self, Next};
 use axum::{Router, response::Response, routing::get};
 use http::{HeaderMap, Method, StatusCode, header};
 
@@ -12,19 +13,22 @@ use crate::transport::guard::{Prefix, Visitor};
 use crate::transport::reply::{self, Code};
 
 /// The routes.
-pub(super) fn routes() -> Router<Arc<Front>> {
+pub(super) fn routes(front: &Arc<Front>) -> Router<Arc<Front>> {
+    let told = Router::new()
+        .route("/apps/chatgpt-dashboard/", get(dashboard))
+        .route("/v1/connectors/stream", get(stream))
+        .route("/v1/connectors/service-map", get(service_map))
+        .route("/metrics", get(metrics))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(front), known_here));
     Router::new()
         .route("/.well-known/oauth-protected-resource", get(metadata))
         .route("/.well-known/oauth-protected-resource/mcp", get(metadata))
         .route("/.well-known/oauth-protected-resource/mcp/", get(metadata))
         .route("/status", get(status))
         .route("/apps/chatgpt-dashboard", get(to_dashboard))
-        .route("/apps/chatgpt-dashboard/", get(dashboard))
-        .route("/v1/connectors/stream", get(stream))
-        .route("/metrics", get(metrics))
-        .route("/v1/connectors/service-map", get(service_map))
         .route("/assets/{*address}", get(asset))
         .route("/.well-known/openai-apps-challenge", get(challenge))
+        .merge(told)
 }
 
 /// How the connectors are, for the person at this machine: one that came here directly, and not by
@@ -49,43 +53,33 @@ async fn to_dashboard(Extension(prefix): Extension<Prefix>) -> Response {
     response
 }
 
-async fn dashboard(
+/// Lets nobody by who may not see how the connectors are.
+async fn known_here(
     State(front): State<Arc<Front>>,
-    Extension(prefix): Extension<Prefix>,
     Extension(visitor): Extension<Visitor>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    request: Request,
+    next: Next,
 ) -> Response {
-    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
-    refusal.unwrap_or_else(|| desk::dashboard(front.streamable.server(), &prefix.0))
+    match desk::refusal(&front.desk, &front.access, visitor, peer, request.headers()) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
 }
 
-async fn stream(
-    State(front): State<Arc<Front>>,
-    Extension(visitor): Extension<Visitor>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    version: http::Version,
-    headers: HeaderMap,
-) -> Response {
-    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
-    refusal.unwrap_or_else(|| {
-        let access = (&front.desk, &front.access);
-        let mut response = desk::stream(front.streamable.server(), access, &front.board, &headers);
-        reply::mark_stream(&mut response, version);
-        response
-    })
+async fn dashboard(State(front): State<Arc<Front>>, Extension(prefix): Extension<Prefix>) -> Response {
+    desk::dashboard(front.streamable.server(), &prefix.0)
+}
+
+async fn stream(State(front): State<Arc<Front>>, version: http::Version, headers: HeaderMap) -> Response {
+    let access = (&front.desk, &front.access);
+    let mut response = desk::stream(front.streamable.server(), access, &front.board, &headers);
+    reply::mark_stream(&mut response, version);
+    response
 }
 
 /// All numbers, as Prometheus reads them.
-async fn metrics(
-    State(front): State<Arc<Front>>,
-    Extension(visitor): Extension<Visitor>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
-    if let Some(refusal) = desk::refusal(&front.desk, &front.access, visitor, peer, &headers) {
-        return refusal;
-    }
+async fn metrics(State(front): State<Arc<Front>>) -> Response {
     match front.streamable.server().gateway().telemetry().prometheus() {
         None => unknown(),
         Some(Ok(text)) => reply::metrics(text),
@@ -93,14 +87,8 @@ async fn metrics(
     }
 }
 
-async fn service_map(
-    State(front): State<Arc<Front>>,
-    Extension(visitor): Extension<Visitor>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
-    let refusal = desk::refusal(&front.desk, &front.access, visitor, peer, &headers);
-    refusal.unwrap_or_else(|| desk::service_map(front.streamable.server()))
+async fn service_map(State(front): State<Arc<Front>>) -> Response {
+    desk::service_map(front.streamable.server())
 }
 
 async fn asset(State(front): State<Arc<Front>>, method: Method, Path(address): Path<String>) -> Response {
