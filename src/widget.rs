@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,6 +9,7 @@ use std::{
 use aws_lc_rs::digest;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 
 mod bundle;
 mod loads;
@@ -146,10 +146,7 @@ pub fn hash_source(text: &str) -> String {
 
 /// Bytes in hex digits, lower case.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(bytes)
 }
 
 /// Bytes that may be shared with what outlives them.

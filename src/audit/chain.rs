@@ -14,10 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::Place;
-use super::record::{NOTHING_BEFORE, Tie, note, seal};
+use super::record::{NOTHING_BEFORE, Record, Tie, note, seal};
 
 /// Processes that write into one folder.
 const CHAINS: u32 = 256;
@@ -127,7 +127,7 @@ impl Chain {
     }
 
     /// Adds a record, for which there is room.
-    pub(super) fn push(&mut self, record: Map<String, Value>) -> io::Result<()> {
+    pub(super) fn push(&mut self, record: Record) -> io::Result<()> {
         let (line, hash) = seal(record, self.next, &self.last).map_err(io::Error::other)?;
         if self.size == 0 && self.buffer.is_empty() {
             self.first = self.next;

@@ -3,10 +3,10 @@
 //! A line is the record as RFC 8785 writes it, with its `hash` behind everything else. The hash is the SHA-256 of the
 //! record without it, so it covers the hash of the record before.
 
-use std::time::SystemTime;
+use std::{borrow::Cow, collections::BTreeMap, time::SystemTime};
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Act, Call, Keeping, Who, shape};
 use crate::name::cut;
@@ -19,6 +19,9 @@ const CUT: usize = 200;
 /// The most bytes of arguments that are kept as they are.
 const VALUES: usize = 4096;
 
+/// A record without its hash. Its members stand in their order at once.
+pub(super) type Record = BTreeMap<Cow<'static, str>, Value>;
+
 /// What of a record ties it to others.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Tie {
@@ -28,7 +31,7 @@ pub(super) struct Tie {
 }
 
 /// Ends a record: its line, with the line break, and its hash.
-pub(super) fn seal(mut record: Map<String, Value>, seq: u64, previous: &str) -> Result<(String, String), String> {
+pub(super) fn seal(mut record: Record, seq: u64, previous: &str) -> Result<(String, String), String> {
     record.insert("seq".into(), json!(seq));
     record.insert("previous".into(), json!(previous));
     let text = canonical(record)?;
@@ -38,10 +41,9 @@ pub(super) fn seal(mut record: Map<String, Value>, seq: u64, previous: &str) -> 
 }
 
 /// A record as RFC 8785 writes it.
-fn canonical(record: Map<String, Value>) -> Result<String, String> {
-    let mut record = Value::Object(record);
-    record.sort_all_objects();
-    let text = record.to_string();
+fn canonical(mut record: Record) -> Result<String, String> {
+    record.values_mut().for_each(Value::sort_all_objects);
+    let text = serde_json::to_string(&record).map_err(|error| error.to_string())?;
     // Records hold no number but integers. Names of characters beyond U+FFFF are sorted otherwise there; all else is as
     // it should be, for a fraction of the work.
     if text.bytes().all(|byte| byte < 0xf0) {
@@ -51,10 +53,10 @@ fn canonical(record: Map<String, Value>) -> Result<String, String> {
 }
 
 /// Reads a line, without its line break. Says what is wrong with it by itself.
-pub(super) fn unseal(line: &str) -> Result<(Tie, Map<String, Value>), String> {
+pub(super) fn unseal(line: &str) -> Result<(Tie, Record), String> {
     let no_record = |error| format!("it is no record ({error})");
-    let mut record: Map<String, Value> = serde_json::from_str(line).map_err(no_record)?;
-    let tie = Tie::deserialize(&Value::Object(record.clone())).map_err(no_record)?;
+    let mut record: Record = serde_json::from_str(line).map_err(no_record)?;
+    let tie: Tie = serde_json::from_str(line).map_err(no_record)?;
     record.remove("hash");
     let (whole, hash) = seal(record.clone(), tie.seq, &tie.previous)?;
     if hash != tie.hash || whole.trim_end_matches('\n') != line {
@@ -64,15 +66,15 @@ pub(super) fn unseal(line: &str) -> Result<(Tie, Map<String, Value>), String> {
 }
 
 /// A record of ours, on the records themselves.
-pub(super) fn note(event: &str, members: Value) -> Map<String, Value> {
+pub(super) fn note(event: &str, members: Value) -> Record {
     let mut record = begin(SystemTime::now(), event);
     if let Value::Object(members) = members {
-        record.extend(members);
+        record.extend(members.into_iter().map(|(name, value)| (name.into(), value)));
     }
     record
 }
 
-pub(super) fn of_act(at: SystemTime, act: Act) -> Map<String, Value> {
+pub(super) fn of_act(at: SystemTime, act: Act) -> Record {
     let mut record = begin(at, "act");
     record.insert("act".into(), json!(act.deed));
     record.insert("who".into(), who(&act.who));
@@ -82,7 +84,7 @@ pub(super) fn of_act(at: SystemTime, act: Act) -> Map<String, Value> {
     record
 }
 
-pub(super) fn of_call(at: SystemTime, call: &Call) -> Map<String, Value> {
+pub(super) fn of_call(at: SystemTime, call: &Call) -> Record {
     let mut record = begin(at, "call");
     let size = |bytes: usize| json!(u64::try_from(bytes).unwrap_or(u64::MAX));
     let members = [
@@ -94,9 +96,9 @@ pub(super) fn of_call(at: SystemTime, call: &Call) -> Map<String, Value> {
         ("durationMs", json!(u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX))),
         ("requestId", json!(call.request)),
     ];
-    record.extend(members.map(|(name, value)| (name.to_owned(), value)));
-    let mut say = |name: &str, value: Option<&str>| {
-        record.extend(value.map(|value| (name.to_owned(), json!(cut(value, CUT)))));
+    record.extend(members.map(|(name, value)| (name.into(), value)));
+    let mut say = |name: &'static str, value: Option<&str>| {
+        record.extend(value.map(|value| (name.into(), json!(cut(value, CUT)))));
     };
     say("client", call.client.as_deref());
     say("traceId", call.trace.as_deref());
@@ -105,7 +107,7 @@ pub(super) fn of_call(at: SystemTime, call: &Call) -> Map<String, Value> {
         say("ownTool", Some(called.tool()));
         say("version", called.version());
         say("catalog", Some(&called.fingerprint()));
-        record.extend(arguments(call).map(|arguments| ("arguments".to_owned(), arguments)));
+        record.extend(arguments(call).map(|arguments| ("arguments".into(), arguments)));
     }
     record
 }
@@ -132,9 +134,9 @@ fn arguments(call: &Call) -> Option<Value> {
     }
 }
 
-fn begin(at: SystemTime, event: &str) -> Map<String, Value> {
+fn begin(at: SystemTime, event: &str) -> Record {
     let at = humantime::format_rfc3339_millis(at).to_string();
-    Map::from_iter([("at".to_owned(), json!(at)), ("event".to_owned(), json!(event))])
+    Record::from([("at".into(), json!(at)), ("event".into(), json!(event))])
 }
 
 fn who(who: &Who) -> Value {

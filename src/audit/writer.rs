@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::chain::Chain;
-use super::record::{note, of_act, of_call};
+use super::record::{Record, note, of_act, of_call};
 use super::{Event, Place, QUEUE, Tally};
 
 /// What comes within this time is written together, so that whoever records rarely has to wake us.
@@ -34,7 +34,7 @@ pub(super) struct Writer {
     tally: Arc<Tally>,
     chain: Option<Chain>,
     /// Records that no chain has taken yet.
-    waiting: VecDeque<Map<String, Value>>,
+    waiting: VecDeque<Record>,
     /// Lost records that are recorded as such.
     told: u64,
     /// Since when something is written that the disk was not asked to keep.

@@ -183,12 +183,16 @@ impl Entry {
 
     /// Whether its descriptor says that it changes nothing.
     pub fn is_read_only(&self) -> bool {
-        self.descriptor.pointer("/annotations/readOnlyHint") == Some(&Value::Bool(true))
+        self.hints("readOnlyHint")
     }
 
     /// Whether its descriptor says that two calls do no more than one.
     pub fn may_be_repeated(&self) -> bool {
-        self.is_read_only() || self.descriptor.pointer("/annotations/idempotentHint") == Some(&Value::Bool(true))
+        self.is_read_only() || self.hints("idempotentHint")
+    }
+
+    fn hints(&self, hint: &str) -> bool {
+        self.descriptor.get("annotations").and_then(|hints| hints.get(hint)) == Some(&Value::Bool(true))
     }
 
     /// How a structured result breaks the output schema: pointers and messages, none when it

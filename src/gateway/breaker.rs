@@ -145,15 +145,18 @@ impl State {
     }
 
     fn noted(&mut self, now: Instant, failed: bool) {
-        self.ended.retain(|(at, _)| now.duration_since(*at) < WINDOW);
-        if self.ended.len() == REMEMBERED {
+        // The oldest is first: the clock is read where the order is made.
+        let is_old = |at: &Instant| now.duration_since(*at) >= WINDOW;
+        while self.ended.len() == REMEMBERED || self.ended.front().is_some_and(|(at, _)| is_old(at)) {
             self.ended.pop_front();
         }
         self.ended.push_back((now, failed));
+        // What works opens nothing, and most calls do.
+        if !failed || self.ended.len() < ENOUGH || !self.ended.iter().rev().take(NEWEST).all(|(_, failed)| *failed) {
+            return;
+        }
         let failures = self.ended.iter().filter(|(_, failed)| *failed).count();
-        let nearly_all = failures * 10 >= self.ended.len() * 9;
-        let newest = self.ended.iter().rev().take(NEWEST).all(|(_, failed)| *failed);
-        if self.ended.len() >= ENOUGH && nearly_all && newest {
+        if failures * 10 >= self.ended.len() * 9 {
             self.phase = Phase::Open(now + FIRST, FIRST);
         }
     }

@@ -87,14 +87,14 @@ impl Cache {
     /// Where the result of a call is kept, if it is.
     pub(super) fn place(connector: &Connector, entry: &Entry, arguments: &Arguments, caller: &Caller) -> Option<Place> {
         use AdapterSettings::{Collection, Command, Gateway, Http, Mcp, OpenApi};
+        let age = entry.cache?.min(LONGEST);
         let kept = match &connector.checked.connector.adapter {
             Http(_) | OpenApi(_) | Command(_) => entry.is_read_only() && entry.files.is_empty(),
             // What is another server's to say, or changes with every call.
             Mcp(_) | Collection(_) | Gateway(_) => false,
         };
-        let source = connector.source().ok()?;
         // What a person connected, the person may disconnect.
-        let age = entry.cache.filter(|_| kept && source.grants().is_none())?.min(LONGEST);
+        let source = connector.source().ok().filter(|source| kept && source.grants().is_none())?;
         let mut arguments = Value::Object(arguments.clone());
         arguments.sort_all_objects();
         Some(Place {

@@ -285,7 +285,7 @@ impl Gateway {
 
 /// Whether a client opens links for its person, by the capabilities it declared.
 fn opens_links(capabilities: &Value) -> bool {
-    capabilities.pointer("/elicitation/url").is_some()
+    capabilities.get("elicitation").is_some_and(|elicitation| elicitation.get("url").is_some())
 }
 
 /// Whether the client of a request does.

@@ -158,7 +158,7 @@ impl Gateway {
         let place = Cache::place(connector, entry, &arguments, &caller);
         let (who, session) = (caller.clone(), downstream.session.clone());
         let in_doubt = AtomicBool::new(false);
-        let call = async {
+        let call = pin!(async {
             trip.reached();
             if let Some(grants) = connector.source().ok().and_then(|source| source.grants()) {
                 Box::pin(self.await_connection(&caller, grants, (&mut params, deadline))).await?;
@@ -182,7 +182,7 @@ impl Gateway {
             let cx = CallContext { caller, downstream, deadline, max_result };
             let outcome = tries.make(turn, &mut invocation, cx, trip).await;
             trip.step("shape").of(|| shape(&invocation.entry, outcome?, max_result))
-        };
+        });
         let exchange = pin!(async {
             match place {
                 Some(place) => {

@@ -14,7 +14,7 @@ use http::{
 };
 use http_body_util::{BodyExt as _, Full};
 use rmcp::transport::streamable_http_server::session::{
-    SessionManager as _, local::LocalSessionManager, never::NeverSessionManager,
+    SessionManager, local::LocalSessionManager, never::NeverSessionManager,
 };
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::value::RawValue;
@@ -163,8 +163,8 @@ impl Streamable {
         if initializes && reads != Reads::JsonOnly && self.sessions.len() < self.most_sessions {
             let owner = Owner::of(caller, &parts.headers);
             let client = envelope.client_name().filter(|_| self.server.views().know_clients());
-            let response = self.with_sessions.handle(request(caller, parts, body, reads, None)).await;
-            return self.opened(self.normalize(response).await, (owner, client));
+            let response = ask(&self.with_sessions, request(caller, parts, body, reads, None)).await;
+            return self.opened(response, (owner, client));
         }
         if let Some(id) = session_id(&parts.headers) {
             let Some(used) = self.sessions.enter(&id, &Owner::of(caller, &parts.headers)) else {
@@ -172,14 +172,13 @@ impl Streamable {
             };
             // What wants no answer can go to the session whatever the client reads.
             if reads != Reads::JsonOnly || !envelope.is_request() {
-                let response = self.with_sessions.handle(request(caller, parts, body, reads, Some(&used))).await;
-                return self.hold(self.normalize(response).await, used);
+                let response = ask(&self.with_sessions, request(caller, parts, body, reads, Some(&used))).await;
+                return self.hold(response, used);
             }
             parts.headers.remove(SESSION_ID);
         }
         let service = if reads == Reads::StreamOnly { &self.alone_streaming } else { &self.alone };
-        let answer = self.normalize(service.handle(request(caller, parts, body, reads, None)).await).await;
-        self.filled(answer, None)
+        self.filled(ask(service, request(caller, parts, body, reads, None)).await, None)
     }
 
     /// The answer to a caller who lacks what a request takes and could get it.
@@ -218,9 +217,8 @@ impl Streamable {
         match self.sessions.enter(&id, &Owner::of(caller, &parts.headers)) {
             None => unknown_session(),
             Some(used) => {
-                let response =
-                    self.with_sessions.handle(request(caller, parts, Bytes::new(), reads, Some(&used))).await;
-                self.hold(self.normalize(response).await, used)
+                let asked = request(caller, parts, Bytes::new(), reads, Some(&used));
+                self.hold(ask(&self.with_sessions, asked).await, used)
             }
         }
     }
@@ -271,26 +269,6 @@ impl Streamable {
         reply::json(StatusCode::OK, format!("[{}]", answers.join(",")))
     }
 
-    /// Gives the SDK's plain-text refusals a JSON-RPC body, and its session that died a 404, so that
-    /// clients open a new one.
-    async fn normalize<B>(&self, response: Response<B>) -> Response
-    where
-        B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
-    {
-        let status = response.status();
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if status.is_success() || kind.starts_with("application/json") {
-            return response.map(Body::new);
-        }
-        let said = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        if status == StatusCode::INTERNAL_SERVER_ERROR && said.contains("Session") {
-            return unknown_session();
-        }
-        let code = if status.is_server_error() { Code::Internal } else { Code::InvalidRequest };
-        reply::error(status, code, if said.is_empty() { "refused" } else { said.trim() })
-    }
-
     /// Keeps a session in use until the body is sent or the client is gone.
     fn hold(&self, response: Response, used: Use) -> Response {
         self.filled(response, Some(used))
@@ -312,6 +290,25 @@ impl Streamable {
             })
         })
     }
+}
+
+/// The SDK's answer. Its plain-text refusals get a JSON-RPC body, and a session of its that died gives a 404, so that
+/// clients open a new one.
+async fn ask<M: SessionManager>(service: &StreamableHttpService<Server, M>, request: Request<Full<Bytes>>) -> Response {
+    // What it takes is large, and would be copied for each hand that it goes through on the way to here.
+    let response = Box::pin(service.handle(request)).await;
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if status.is_success() || kind.starts_with("application/json") {
+        return response.map(Body::new);
+    }
+    let said = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    if status == StatusCode::INTERNAL_SERVER_ERROR && said.contains("Session") {
+        return unknown_session();
+    }
+    let code = if status.is_server_error() { Code::Internal } else { Code::InvalidRequest };
+    reply::error(status, code, if said.is_empty() { "refused" } else { said.trim() })
 }
 
 fn request(caller: &Caller, mut parts: Parts, body: Bytes, reads: Reads, used: Option<&Use>) -> Request<Full<Bytes>> {

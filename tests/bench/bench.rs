@@ -1,9 +1,10 @@
 //! What all cases have at hand: the servers they start, and the rows they make.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::{
     Fault,
@@ -48,6 +49,15 @@ impl Bench {
     pub(crate) async fn gateway(&mut self, manifests: &[Value]) -> Result<Process, Fault> {
         let folder = self.manifests(manifests)?;
         Process::start(process::gateway(&self.options.binary(), &folder)).await
+    }
+
+    /// The same with settings of its own, not started.
+    pub(crate) fn gateway_with(&mut self, manifests: &[Value], settings: &Value) -> Result<Command, Fault> {
+        let (folder, config) = (self.manifests(manifests)?, self.scratch());
+        fs::write(&config, settings.to_string())?;
+        let mut command = process::gateway(&self.options.binary(), &folder);
+        command.arg("--config").arg(config);
+        Ok(command)
     }
 
     /// The row of a comparison by a figure of its slices.

@@ -55,8 +55,9 @@ pub(super) async fn answer(
     let (mut downstream, mut notices) = single.downstream(parts, streaming);
     downstream.view = view;
     let id = envelope.id.map_or(RawValue::NULL, |id| id).to_owned();
+    // What a call takes is large, and would be copied for each hand that it goes through on the way to here.
     if !streaming {
-        let answered = server.answer_single(caller, single, downstream).await;
+        let answered = Box::pin(server.answer_single(caller, single, downstream)).await;
         return match answered {
             Ok(result) if result.len() > LARGE => large(&id, result),
             answered => reply::json(status(&answered), message(&id, answered)),
@@ -64,8 +65,7 @@ pub(super) async fn answer(
     }
     let (server, caller) = (server.clone(), caller.clone());
     let events = async_stream::stream! {
-        let answered = server.answer_single(&caller, single, downstream);
-        tokio::pin!(answered);
+        let mut answered = Box::pin(server.answer_single(&caller, single, downstream));
         let mut alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
         let answered = loop {
             tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
@@ -50,7 +51,9 @@ async fn compare(bench: &mut Bench, figure: &str, speech: Speech, count: usize, 
     let server = upstream(&["mcp-http"]).await?;
     let api = upstream(&["api"]).await?;
     let floor = floor(&server).await?;
-    let gateway = bench.gateway(&[manifest::http(api.address, 0, 2)]).await?;
+    // All come from one address.
+    let settings = json!({ "limits": { "connectionsPerAddress": 16_000 } });
+    let gateway = Process::start(bench.gateway_with(&[manifest::http(api.address, 0, 2)], &settings)?).await?;
     let [floor, subject] = weigh([&floor, &gateway], speech, count, wait).await?;
 
     let mut held = Row::new(format!("{figure}, of {count}: KiB"), Pair(Some(floor.each()), Some(subject.each())), aim);

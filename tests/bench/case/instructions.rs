@@ -4,6 +4,7 @@ use std::{ffi::OsStr, net::SocketAddr};
 
 use tokio::process::Command;
 
+use super::telemetry::Told;
 use crate::{
     Fault,
     answer::Text,
@@ -42,10 +43,29 @@ pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>, Fault> {
             Err(why) => Row { value: Pair(Some(floor), None), ..Row::missing(figure, why.to_string()) },
         });
     }
+    rows.extend(telling(bench, server.address).await?);
     Ok(rows)
 }
 
-async fn each(command: impl Fn() -> Result<Command, Fault>, text: Text) -> Result<f64, Fault> {
+/// What it takes to tell what goes on.
+async fn telling(bench: &mut Bench, server: SocketAddr) -> Result<Vec<Row>, Fault> {
+    let told = Told::new(bench).await?;
+    let (mut rows, mut nothing) = (Vec::new(), None);
+    for (label, settings) in &told.settings {
+        let mut gateway = || bench.gateway_with(&[manifest::mcp_http(server, 0, "2026-07-28")], settings);
+        // The first start makes what the later ones find.
+        Process::start(gateway()?).await?.interrupt().await?;
+        let counted = Some(each(gateway, Text::Same).await?);
+        if let Some(nothing) = nothing {
+            let figure = format!("instructions a call, telling {label}, beside nothing: thousands");
+            rows.push(Row { callers: Some(1), ..Row::new(figure, Pair(Some(nothing), counted), Aim::Times(1.1)) });
+        }
+        nothing = nothing.or(counted);
+    }
+    Ok(rows)
+}
+
+async fn each(mut command: impl FnMut() -> Result<Command, Fault>, text: Text) -> Result<f64, Fault> {
     let few = count(&command()?, FEW, text).await?;
     let many = count(&command()?, MANY, text).await?;
     Ok((many - few) / f64::from(MANY - FEW) / 1e3)

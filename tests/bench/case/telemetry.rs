@@ -1,8 +1,6 @@
 //! What it costs to tell what goes on: the road of `mcp-stateless` with metrics, audit and traces, beside the same
 //! gateway that tells nothing.
 
-use std::fs;
-
 use axum::{Router, routing::any};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -13,7 +11,7 @@ use crate::{
     bench::{Bench, upstream},
     caller::{Ask, Speech},
     manifest,
-    process::{self, Process},
+    process::Process,
     rounds::take_turns,
     slice::{Load, Side, Slice, ready},
     table::{Aim, Row},
@@ -22,34 +20,46 @@ use crate::{
 const CALLERS: usize = 16;
 const ASK: Ask = Ask::Call("echo", Text::Same);
 
+/// Settings for telling some of what goes on, each with a name.
+pub(super) struct Told {
+    pub(super) settings: Vec<(&'static str, Value)>,
+    /// Takes what collectors take, and does nothing with it.
+    _collector: JoinSet<()>,
+}
+
+impl Told {
+    /// The first tells nothing.
+    pub(super) async fn new(bench: &mut Bench) -> Result<Self, Fault> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let mut collector = JoinSet::new();
+        collector.spawn(async move {
+            let _ = axum::serve(listener, Router::new().fallback(any(|| async {}))).await;
+        });
+        let traced = |share: f64| json!({ "prometheus": true, "otlpEndpoint": address, "sampleRatio": share });
+        let told = [
+            ("nothing", false, json!({})),
+            ("metrics", false, json!({ "prometheus": true })),
+            ("metrics and a tenth of the traces", false, traced(0.1)),
+            ("metrics and all traces", false, traced(1.0)),
+            ("the audit", true, json!({})),
+            ("metrics, a tenth of the traces and the audit", true, traced(0.1)),
+        ];
+        let settings = told.map(|(label, audit, telemetry)| {
+            let settings = json!({ "dataDir": bench.scratch(), "audit": { "enabled": audit }, "telemetry": telemetry });
+            (label, settings)
+        });
+        Ok(Self { settings: settings.into(), _collector: collector })
+    }
+}
+
 pub(super) async fn run(bench: &mut Bench) -> Result<Vec<Row>, Fault> {
     let server = upstream(&["mcp-http"]).await?;
-    // Takes what collectors take, and does nothing with it.
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let collector = format!("http://{}", listener.local_addr()?);
-    let mut serving = JoinSet::new();
-    serving.spawn(async move {
-        let _ = axum::serve(listener, Router::new().fallback(any(|| async {}))).await;
-    });
-    let traced = |share: f64| json!({ "prometheus": true, "otlpEndpoint": collector, "sampleRatio": share });
-    let told: [(&str, bool, Value); 6] = [
-        ("nothing", false, json!({})),
-        ("metrics", false, json!({ "prometheus": true })),
-        ("metrics and a tenth of the traces", false, traced(0.1)),
-        ("metrics and all traces", false, traced(1.0)),
-        ("the audit", true, json!({})),
-        ("metrics, a tenth of the traces and the audit", true, traced(0.1)),
-    ];
+    let told = Told::new(bench).await?;
     let mut gateways = Vec::new();
-    for (label, audit, telemetry) in told {
-        let data = bench.scratch();
-        let settings = bench.scratch();
-        let config = json!({ "dataDir": data, "audit": { "enabled": audit }, "telemetry": telemetry });
-        fs::write(&settings, config.to_string())?;
-        let folder = bench.manifests(&[manifest::mcp_http(server.address, 0, "2026-07-28")])?;
-        let mut command = process::gateway(&bench.options.binary(), &folder);
-        command.arg("--config").arg(&settings);
-        gateways.push((label, Process::start(command).await?));
+    for (label, settings) in &told.settings {
+        let manifest = manifest::mcp_http(server.address, 0, "2026-07-28");
+        gateways.push((label, Process::start(bench.gateway_with(&[manifest], settings)?).await?));
     }
     let load = Load { speech: Speech::Stateless, ask: ASK, callers: CALLERS };
     let mut sides = Vec::new();
