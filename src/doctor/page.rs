@@ -1,6 +1,5 @@
 //! The pages that tools show themselves with.
 
-use aws_lc_rs::digest;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -10,7 +9,7 @@ use super::tour::{Looked, Tour};
 use super::wire::readable;
 use super::{Guise, Severity};
 use crate::name::{cut, shown};
-use crate::widget::{Csp, LARGEST_PAGE, loads, uncovered};
+use crate::widget::{Csp, LARGEST_PAGE, loads, sha256_hex, uncovered};
 
 /// Pages that are read.
 const MOST: usize = 20;
@@ -168,9 +167,9 @@ fn judge_domain<P>(tour: &mut Tour<'_, P>, name: &str, meta: &Value) {
             }
         }
         Guise::Claude => {
-            let hash = digest::digest(&digest::SHA256, tour.visit.url.as_str().as_bytes());
-            let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
-            let wanted: String = hash.as_ref().iter().take(16).fold(String::new(), hex) + ".claudemcpcontent.com";
+            let mut wanted = sha256_hex(tour.visit.url.as_str());
+            wanted.truncate(32);
+            wanted += ".claudemcpcontent.com";
             if domain != wanted {
                 tour.warn(
                     format!("the page {name} has the domain \"{}\" instead of {wanted}", readable(&cut(&domain, 100))),

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -195,7 +196,7 @@ pub(super) async fn converse<T, F: Future<Output = T>>(
         (downstream.way, downstream.trace) = (Way::Http, trace_of(headers));
     }
     downstream.wants_progress = token.is_some();
-    let work = work(downstream);
+    let work = pin!(work(downstream));
     tokio::select! {
         done = talk(work, &cx.peer, token, notices, questions) => Some(done),
         () = cx.ct.cancelled() => None,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
@@ -27,12 +28,13 @@ FIXTURES = ROOT / "tests/fixtures"
 PATIENCE = 60.0
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Waits for a condition; for tests that are not async."""
+def until(condition: Callable[[], Any], what: object) -> Any:
+    """Waits for a condition and gives what met it; for tests that are not async. `what` is written once it fails."""
     deadline = time.monotonic() + PATIENCE
-    while not condition():
+    while not (met := condition()):
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(0.02)
+    return met
 
 
 async def eventually(condition: Callable[[], object], what: str) -> None:
@@ -104,13 +106,8 @@ class Server:
 
     def says(self, *words: str) -> str:
         """The first line of its log that has these words. It is waited for: the log is read beside the test."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            for line in list(self.log):
-                if all(word in line for word in words):
-                    return line
-            assert time.monotonic() < deadline, f"waited in vain for {words} in {self.log}"
-            time.sleep(0.02)
+        found = lambda: next((line for line in list(self.log) if all(word in line for word in words)), None)
+        return until(found, (words, self.log))
 
     def children(self) -> list[psutil.Process]:
         """Every process below the server, those it has not yet reaped included."""
@@ -140,7 +137,6 @@ def serve(manifests: Manifests, *arguments: str, env: dict[str, str] | None = No
 
     reader = threading.Thread(target=read_log, daemon=True)
     reader.start()
-    told = ""
     try:
         until(lambda: server.url or process.poll() is not None, f"the server's address in {server.log}")
         assert server.url, f"the server did not start: {server.log}"

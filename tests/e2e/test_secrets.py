@@ -13,7 +13,7 @@ import harness
 import telemetry
 from connectors import program
 from harness import PATIENCE, Manifests, until
-from planted import found, plant
+from planted import found, plant, told_by
 from test_search import Reply, running
 from test_surface import manifests_of
 from wire import META, Wire, request
@@ -162,4 +162,7 @@ def test_who_looks_for_secrets_finds_them(tmp_path: Path) -> None:
     dead = {"id": "dead", "name": "Dead", "version": "1", "adapter": {"kind": "mcp", "program": "python3", "args": ["-c", says]}}
     with pytest.raises(AssertionError, match="told secrets"), harness.serve(manifests_of(tmp_path, dead)) as server:
         server.says(own)
+        pages = told_by(server.base, None)
+        assert '"healthy"' in pages or '"degraded"' in pages
+        assert "switchboard_build_info" in pages and '"connectors"' in pages
     assert found(f"a key: sb_0123456789_{'x' * 43}.") and found(quote(own, safe="")) and not found("nothing")

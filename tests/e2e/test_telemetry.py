@@ -287,6 +287,7 @@ def test_what_an_upstream_says_makes_no_line_of_the_log(tmp_path: Path) -> None:
             [at] = [at for at, line in enumerate(server.log) if "oops" in line and "called" in line]
             line, forged = server.log[at : at + 2]
             assert forged.startswith("    1999-01-01") and "forged\\r" in forged and "\x1b" not in line + forged
+            assert "[31mred" in forged and "request_id=" in forged
             assert not any(line.startswith("1999") for line in server.log)
 
 

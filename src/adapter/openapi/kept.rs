@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::name::ConnectorId;
 use crate::store::{MAX_VALUE, Put, Store};
+use crate::widget::sha256_hex;
 
 /// How long a document is kept after it was last seen.
 const KEPT: Duration = Duration::from_hours(24 * 90);
@@ -46,8 +47,8 @@ impl Kept {
 
     /// Where a document stands. Its address may hold a secret, so only a hash of it is written.
     fn key(&self, url: &Url) -> String {
-        let hash = digest(&SHA256, url.as_str().as_bytes());
-        let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        let mut hash = sha256_hex(url.as_str());
+        hash.truncate(32);
         format!("openapi/{}/{hash}", self.connector)
     }
 

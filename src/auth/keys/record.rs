@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, digest_of};
 use crate::caller::Scopes;
+use crate::widget::hex;
 
 /// The characters of a key's secret part: base64url of 32 random bytes.
 pub(super) const SECRET_CHARS: usize = 43;
@@ -118,7 +119,7 @@ impl From<&KeyRecord> for Line {
             Scopes::All => vec!["*".to_owned()],
             Scopes::These(names) => names.iter().cloned().collect(),
         };
-        let hash = record.digest.iter().fold(HASH.to_owned(), |text, byte| format!("{text}{byte:02x}"));
+        let hash = format!("{HASH}{}", hex(&record.digest));
         Self {
             id: record.id.clone(),
             hash,
