@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Stdio};
 
-use super::process::{self, Group, Tail, cut, find, search_path};
+use super::process::{self, Group, Reaped, Tail, cut, find, search_path};
 use crate::secret::Environment;
 
 /// Such a program.
@@ -34,9 +34,8 @@ impl Errand<'_> {
         command.envs(inherit.iter().filter_map(|name| Some((*name, environment.get(name)?))));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
-        let group = Group::led_by(child.id());
-        let tail = Tail::default();
-        let stderr = child.stderr.take();
+        let (tail, stderr) = (Tail::default(), child.stderr.take());
+        let (group, mut child) = (Group::led_by(child.id()), Reaped::new(child));
         let status = {
             let waited = async {
                 let status = child.wait().await;

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
+    process::ExitStatus,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -12,7 +13,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 
 use super::launch::{LAUNCH, launcher};
 use crate::secret::{Environment, Text};
@@ -85,6 +87,35 @@ impl Tail {
 pub(super) fn cut(text: &str) -> &str {
     let start = text.len().saturating_sub(TAIL);
     (start..text.len()).find_map(|start| text.get(start..)).unwrap_or_default()
+}
+
+/// A program that is waited for also when this is dropped, by a task that ends with it. The runtime's own reaper hears of
+/// several that end at once only once, and may leave one of them until another ends.
+#[derive(Debug)]
+pub(super) struct Reaped(Option<Child>);
+
+impl Reaped {
+    pub(super) fn new(child: Child) -> Self {
+        Self(Some(child))
+    }
+
+    /// Waits for its end.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.0 {
+            Some(child) => child.wait().await,
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        if let (Some(mut child), Ok(runtime)) = (self.0.take(), Handle::try_current())
+            && child.id().is_some()
+        {
+            runtime.spawn(async move { child.wait().await });
+        }
+    }
 }
 
 /// A process group, killed whole when dropped.

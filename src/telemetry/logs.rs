@@ -145,22 +145,23 @@ where
         let mut spans = cx.event_scope().into_iter().flatten();
         let ids = spans.find_map(|span| span.extensions().get::<Ids>().cloned());
         let at = humantime::format_rfc3339_micros(SystemTime::now());
+        let brand = self.brand.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (brand, component) = (brand.as_deref().unwrap_or(BRAND), component(metadata.target()));
         if self.format == Format::Text {
             let mut fields = String::new();
             DefaultFields::new().format_fields(Writer::new(&mut fields), event)?;
             let level = Coloured(*metadata.level(), writer.has_ansi_escapes());
-            write!(writer, "{at} {level} {}", Harmless(&fields))?;
+            write!(writer, "{at} {level} {} component={component} brand={brand:?}", Harmless(&fields))?;
             if let Some(ids) = ids {
                 write!(writer, " request_id={} trace_id={}", ids.request, ids.trace)?;
             }
             return writeln!(writer);
         }
-        let brand = self.brand.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut line = Map::new();
         line.insert("timestamp".into(), at.to_string().into());
         line.insert("level".into(), metadata.level().as_str().into());
-        line.insert("brand".into(), brand.unwrap_or_else(|| BRAND.to_owned()).into());
-        line.insert("component".into(), component(metadata.target()).into());
+        line.insert("brand".into(), brand.into());
+        line.insert("component".into(), component.into());
         line.insert("trace_id".into(), ids.as_ref().map(|ids| ids.trace.clone()).into());
         line.insert("request_id".into(), ids.map(|ids| ids.request.to_string()).into());
         event.record(&mut Members(&mut line));

@@ -186,6 +186,17 @@ def test_each_line_of_the_log_says_who_speaks_and_of_which_request(tmp_path: Pat
         assert re.fullmatch("[0-9a-f]{32}", called["trace_id"])
 
 
+def test_each_line_of_the_log_for_people_says_so_too(tmp_path: Path) -> None:
+    env = {"LOG_LEVEL": "debug", "SWITCHBOARD_BRAND": "Acme Tools"}
+    with upstream() as behind, harness.serve(folder_of(tmp_path, api(behind.url)), env=env) as server:
+        answered = call(server, "api_get")
+        called = server.says(" called ")
+        entries = [line for line in server.log if re.match(r"\d{4}-\d\d-\d\dT", line)]
+        assert all(re.search(r' component=\w+ brand="(Acme Tools|Switchboard)"', line) for line in entries)
+        ids = rf"request_id={answered.headers['x-request-id']} trace_id=[0-9a-f]{{32}}"
+        assert re.search(rf' component=gateway brand="Acme Tools" {ids}$', called)
+
+
 def test_a_failed_result_says_by_what_it_is_found(tmp_path: Path) -> None:
     with upstream() as behind, harness.serve(folder_of(tmp_path, api(behind.url))) as server:
         answered = call(server, "api_fail")

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteEx
 use tokio::process::ChildStdin;
 use tokio_util::sync::CancellationToken;
 
-use super::super::process::{self, Group, Tail};
+use super::super::process::{self, Group, Reaped, Tail};
 use crate::call::{Downstream, Notice, Step};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -48,9 +48,8 @@ pub(super) async fn run(program: Program<'_>, downstream: &Downstream) -> Result
     command.stdin(if program.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
-    let group = Group::led_by(child.id());
-
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (group, mut child) = (Group::led_by(child.id()), Reaped::new(child));
     let (mut out, tail) = (Vec::new(), Tail::default());
     let exited = CancellationToken::new();
     let waited = async {
