@@ -137,9 +137,9 @@ pub struct Call {
     /// How long it took.
     pub took: Duration,
     /// Names it in the log.
-    pub request: String,
+    pub request: Arc<str>,
     /// Names its trace.
-    pub trace: Option<String>,
+    pub trace: Option<Arc<str>>,
 }
 
 /// One administrative act.
@@ -318,7 +318,9 @@ impl Audit {
         let event = (SystemTime::now(), event(&inner.tally));
         if let Err(TrySendError::Full((_, lost)) | TrySendError::Disconnected((_, lost))) = queue.try_send(event) {
             inner.tally.lost.fetch_add(1, Ordering::Relaxed);
-            inner.tally.taken(&lost);
+            if let Event::Call(call) = &lost {
+                inner.tally.taken(call);
+            }
         }
     }
 }
@@ -338,11 +340,9 @@ impl Inner {
 }
 
 impl Tally {
-    /// Notes that an event waits no longer.
-    fn taken(&self, event: &Event) {
-        if let Event::Call(call) = event
-            && let Some(arguments) = &call.arguments
-        {
+    /// Notes that a call waits no longer.
+    fn taken(&self, call: &Call) {
+        if let Some(arguments) = &call.arguments {
             self.waiting.fetch_sub(arguments.get().len(), Ordering::Relaxed);
         }
     }

@@ -41,6 +41,12 @@ impl From<ConnectorId> for String {
     }
 }
 
+impl From<&ConnectorId> for Arc<str> {
+    fn from(id: &ConnectorId) -> Self {
+        Self::clone(&id.0)
+    }
+}
+
 impl fmt::Display for ConnectorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

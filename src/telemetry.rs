@@ -109,9 +109,9 @@ impl Telemetry {
         &self.0.logs
     }
 
-    /// What happens here for a request that stands there in a trace, by its sender's word; nothing where no trace is
-    /// kept.
-    pub fn part(&self, sent: Option<&TraceContext>) -> Part {
+    /// What happens here for a request that stands there in a trace, by its sender's word, and where that stands; nothing
+    /// where no trace is kept.
+    pub fn part(&self, sent: Option<&TraceContext>) -> (Part, Option<TraceContext>) {
         self.0.tracer.as_ref().map(|tracer| Part::first(tracer, sent)).unwrap_or_default()
     }
 

@@ -15,7 +15,7 @@ use std::{
 use serde_json::json;
 
 use super::chain::Chain;
-use super::record::{Record, note, of_act, of_call};
+use super::record::{Record, note, of_act};
 use super::{Event, Place, QUEUE, Tally};
 
 /// What comes within this time is written together, so that whoever records rarely has to wake us.
@@ -114,9 +114,8 @@ impl Writer {
     }
 
     fn take(&mut self, at: SystemTime, event: Event) {
-        self.tally.taken(&event);
         self.waiting.extend(match event {
-            Event::Call(call) => Some(of_call(at, &call)),
+            Event::Call(call) => Some(Record::Call(at, call)),
             Event::Act(act) => Some(of_act(at, *act)),
             Event::End => None,
         });
@@ -141,6 +140,9 @@ impl Writer {
             chain.make_room()?;
             self.count(before.saturating_sub(chain.unwritten()));
             if let Some(record) = self.waiting.pop_front() {
+                if let Record::Call(_, call) = &record {
+                    self.tally.taken(call);
+                }
                 chain.push(record)?;
             }
         }

@@ -179,10 +179,12 @@ impl Downstream {
 
     /// The same client, for a request that stands there in a trace, whatever its own says.
     #[must_use]
-    pub fn traced(&self, trace: TraceContext) -> Self {
-        let mut meta = Params::clone(&self.meta);
-        meta.retain(|name| !TraceContext::NAMES.contains(&name));
-        Self { trace: Some(trace), ..self.with_meta(meta) }
+    pub fn traced(mut self, trace: TraceContext) -> Self {
+        if TraceContext::NAMES.iter().any(|name| self.meta.get(name).is_some()) {
+            Arc::make_mut(&mut self.meta).retain(|name| !TraceContext::NAMES.contains(&name));
+        }
+        self.trace = Some(trace);
+        self
     }
 
     /// The same client for a call that its own call makes: it is told and asked nothing on the way.

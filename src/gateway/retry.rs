@@ -2,6 +2,7 @@
 //! does no harm.
 
 use std::{
+    mem,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -98,7 +99,7 @@ impl<'a> Tries<'a> {
             let (part, trace) = trip.attempt(Some(self.entry.tool.as_str()));
             // What it asks of others, calls of ours among it, stands below it.
             if let Some(own) = trace.clone().filter(|own| Some(own) != trip.sent()) {
-                cx.downstream = cx.downstream.traced(own);
+                cx.downstream = mem::take(&mut cx.downstream).traced(own);
             }
             invocation.trace = trace;
             trip.tried(u64::from(self.made) + 1);

@@ -221,7 +221,7 @@ impl Gateway {
             // Who has none to show takes no connection.
             connector.source()?.credential(caller).await?;
             let (part, own) = trip.attempt(None);
-            let traced = own.filter(|own| Some(own) != trip.sent()).map(|own| downstream.traced(own));
+            let traced = own.filter(|own| Some(own) != trip.sent()).map(|own| downstream.clone().traced(own));
             let downstream = traced.as_ref().unwrap_or(downstream);
             let sent = mcp.request(caller, request.method, request.params.clone(), downstream);
             let sent = sent.await;

@@ -35,6 +35,7 @@ pub(super) struct Trip<'a> {
     /// What was asked for, by its published name.
     what: String,
     request: RequestId,
+    run: OnceLock<Arc<str>>,
     caller: Caller,
     client: Option<String>,
     started: Instant,
@@ -152,15 +153,16 @@ impl<'a> Trip<'a> {
         downstream: &Downstream,
     ) -> Self {
         let (what, request, sent) = (shown(what), downstream.request, downstream.trace());
-        let part = gateway.telemetry.part(sent.as_ref());
+        let (part, place) = gateway.telemetry.part(sent.as_ref());
         let span = tracing::info_span!(target: CALL, "call");
-        let place = part.place().or_else(|| sent.clone());
+        let place = place.or_else(|| sent.clone());
         let ids = Ids::give(&span, request.into(), place.as_ref());
         let mut trip = Self {
             gateway,
             method,
             what,
             request,
+            run: OnceLock::new(),
             caller: caller.clone(),
             // It is read for its record alone.
             client: if gateway.audit.is_on() {
@@ -210,9 +212,14 @@ impl<'a> Trip<'a> {
         let mut said = Vec::with_capacity(8);
         said.push(KeyValue::new("brand", self.gateway.telemetry.logs().brand()));
         said.push(KeyValue::new("component", component));
-        said.push(KeyValue::new("runId", self.request.to_string()));
-        said.extend(self.connector.get().map(|id| KeyValue::new("connectorId", id.as_str().to_owned())));
+        said.push(KeyValue::new("runId", self.run()));
+        said.extend(self.connector.get().map(of));
         said
+    }
+
+    /// Its request's name in traces and records.
+    fn run(&self) -> Arc<str> {
+        Arc::clone(self.run.get_or_init(|| self.request.to_string().into()))
     }
 
     /// The span that stands for it in the log.
@@ -295,7 +302,7 @@ impl<'a> Trip<'a> {
         let cause = cause.map(tracing::field::display);
         self.span.in_scope(|| tracing::info!(tool = self.what, outcome, ms, bytes, cause, "called"));
         if self.part.is_kept() {
-            let connector = self.connector.get().map(|id| KeyValue::new("connectorId", id.as_str().to_owned()));
+            let connector = self.connector.get().map(of);
             self.part.say(connector.into_iter().chain([KeyValue::new("switchboard.outcome", outcome)]));
             mark(&mut self.part, outcome);
         }
@@ -336,10 +343,15 @@ impl<'a> Trip<'a> {
             arguments: found.and_then(|it| it.arguments.lock().unwrap_or_else(PoisonError::into_inner).take()),
             result_bytes,
             took,
-            request: self.request.to_string(),
-            trace: Some(self.ids.trace.clone()),
+            request: self.run(),
+            trace: Some(Arc::clone(&self.ids.trace)),
         });
     }
+}
+
+/// Whose a part of a trace is.
+fn of(connector: &ConnectorId) -> KeyValue {
+    KeyValue::new("connectorId", Arc::from(connector))
 }
 
 /// The name of a span.

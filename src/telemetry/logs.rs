@@ -69,15 +69,31 @@ pub enum Format {
 #[derive(Debug, Clone, Default)]
 pub struct Logs {
     level: Option<reload::Handle<Targets, Registry>>,
-    brand: Arc<RwLock<Option<String>>>,
+    brand: Brand,
+}
+
+/// Whose lines they are.
+#[derive(Debug, Clone)]
+struct Brand(Arc<RwLock<Arc<str>>>);
+
+impl Default for Brand {
+    fn default() -> Self {
+        Self(Arc::new(RwLock::new(BRAND.into())))
+    }
+}
+
+impl Brand {
+    fn get(&self) -> Arc<str> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Logs {
     /// Starts logging. A second start in one process (a test) keeps the first.
     pub(super) fn start(config: &LogConfig) -> Self {
         let (filter, level) = reload::Layer::new(shown(config.level));
-        let brand = Arc::<RwLock<Option<String>>>::default();
-        let event = Lines { brand: Arc::clone(&brand), format: config.format };
+        let brand = Brand::default();
+        let event = Lines { brand: brand.clone(), format: config.format };
         let ansi = config.format == Format::Text && io::stderr().is_terminal();
         let layer = writing::layer().with_writer(io::stderr).with_ansi(ansi).fmt_fields(Nothing).event_format(event);
         let started = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
@@ -92,13 +108,13 @@ impl Logs {
     }
 
     /// Whose lines they are.
-    pub fn brand(&self) -> String {
-        self.brand.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(|| BRAND.to_owned())
+    pub fn brand(&self) -> Arc<str> {
+        self.brand.get()
     }
 
     /// Says whose lines they are.
     pub fn set_brand(&self, brand: &str) {
-        *self.brand.write().unwrap_or_else(PoisonError::into_inner) = Some(brand.to_owned());
+        *self.brand.0.write().unwrap_or_else(PoisonError::into_inner) = brand.into();
     }
 }
 
@@ -131,7 +147,7 @@ impl<'writer> FormatFields<'writer> for Nothing {
 
 /// How lines look.
 struct Lines {
-    brand: Arc<RwLock<Option<String>>>,
+    brand: Brand,
     format: Format,
 }
 
@@ -145,8 +161,7 @@ where
         let mut spans = cx.event_scope().into_iter().flatten();
         let ids = spans.find_map(|span| span.extensions().get::<Ids>().cloned());
         let at = humantime::format_rfc3339_micros(SystemTime::now());
-        let brand = self.brand.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let (brand, component) = (brand.as_deref().unwrap_or(BRAND), component(metadata.target()));
+        let (brand, component) = (self.brand.get(), component(metadata.target()));
         if self.format == Format::Text {
             let mut fields = String::new();
             DefaultFields::new().format_fields(Writer::new(&mut fields), event)?;
@@ -160,9 +175,9 @@ where
         let mut line = Map::new();
         line.insert("timestamp".into(), at.to_string().into());
         line.insert("level".into(), metadata.level().as_str().into());
-        line.insert("brand".into(), brand.into());
+        line.insert("brand".into(), brand.as_ref().into());
         line.insert("component".into(), component.into());
-        line.insert("trace_id".into(), ids.as_ref().map(|ids| ids.trace.clone()).into());
+        line.insert("trace_id".into(), ids.as_ref().map(|ids| ids.trace.as_ref()).into());
         line.insert("request_id".into(), ids.map(|ids| ids.request.to_string()).into());
         event.record(&mut Members(&mut line));
         writeln!(writer, "{}", Value::Object(line))

@@ -1,6 +1,6 @@
 //! Traces: W3C Trace Context in and out, the parts of a trace, and by which ids a line of the log is found.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use opentelemetry::trace::{Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, TraceState, Tracer as _};
 use opentelemetry::{Context, KeyValue, propagation::TextMapPropagator as _};
@@ -24,9 +24,9 @@ const LONGEST_STATE: usize = 2048;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// Names the trace and the span that is the parent of what comes. Invariant: 55 bytes of version 00.
-    parent: String,
+    parent: Arc<str>,
     /// What others along the trace keep there. Invariant: a list that W3C allows, of [`LONGEST_STATE`] bytes at most.
-    state: Option<String>,
+    state: Option<Arc<str>>,
 }
 
 impl TraceContext {
@@ -35,16 +35,16 @@ impl TraceContext {
 
     /// The context that somebody sent; nothing when it is malformed, which W3C wants to be passed over.
     pub fn read(parent: &str, state: Option<&str>) -> Option<Self> {
-        let state = state.filter(|state| is_state(state)).map(str::to_owned);
-        let own = Self { parent: in_version_00(parent.trim())?, state };
+        let state = state.filter(|state| is_state(state)).map(Into::into);
+        let own = Self { parent: in_version_00(parent.trim())?.into(), state };
         let is_valid = own.context().span().span_context().is_valid();
         is_valid.then_some(own)
     }
 
     fn of(own: &SpanContext) -> Option<Self> {
-        let state = Some(own.trace_state().header()).filter(|state| !state.is_empty());
+        let state = Some(own.trace_state().header()).filter(|state| !state.is_empty()).map(Into::into);
         let (trace, span, flags) = (own.trace_id(), own.span_id(), own.trace_flags().to_u8());
-        own.is_valid().then(|| Self { parent: format!("00-{trace:032x}-{span:016x}-{flags:02x}"), state })
+        own.is_valid().then(|| Self { parent: format!("00-{trace:032x}-{span:016x}-{flags:02x}").into(), state })
     }
 
     /// Names the trace, in 32 hexadecimal digits.
@@ -54,7 +54,7 @@ impl TraceContext {
 
     /// The name and value of each header and member of `_meta` that says it.
     pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        std::iter::once((PARENT, self.parent.as_str())).chain(self.state.as_deref().map(|state| (STATE, state)))
+        std::iter::once((PARENT, self.parent.as_ref())).chain(self.state.as_deref().map(|state| (STATE, state)))
     }
 
     fn context(&self) -> Context {
@@ -87,13 +87,13 @@ pub struct Ids {
     /// Names the request.
     pub request: Uuid,
     /// Names the trace it is part of, in 32 hexadecimal digits.
-    pub trace: String,
+    pub trace: Arc<str>,
 }
 
 impl Ids {
     /// Names a span in the log. Where its request stands in no trace, the trace is called as the request.
     pub fn give(span: &Span, request: Uuid, place: Option<&TraceContext>) -> Self {
-        let trace = place.map_or_else(|| request.simple().to_string(), |place| place.trace().to_owned());
+        let trace = place.map_or_else(|| request.simple().to_string().into(), |place| place.trace().into());
         let ids = Self { request, trace };
         span.with_subscriber(|(id, dispatch)| {
             if let Some(named) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
@@ -104,16 +104,19 @@ impl Ids {
     }
 }
 
-/// A part of a trace, which ends when this is dropped; of a trace that is not kept, at most its place.
+/// A part of a trace, which ends when this is dropped; nothing of a trace that is not kept.
 #[derive(Debug, Default)]
-pub struct Part(Option<Kept>);
+pub struct Part(Option<Box<Kept>>);
 
 impl Part {
-    /// What happens for a request that stands there in a trace, by its sender's word.
-    pub(super) fn first(tracer: &SdkTracer, sent: Option<&TraceContext>) -> Self {
+    /// What happens for a request that stands there in a trace, by its sender's word; and where that stands, even when
+    /// the trace is not kept.
+    pub(super) fn first(tracer: &SdkTracer, sent: Option<&TraceContext>) -> (Self, Option<TraceContext>) {
         let above = sent.map(TraceContext::context).unwrap_or_default();
         let begun = tracer.span_builder("request").with_kind(SpanKind::Server);
-        Self(Some(tracer.build_with_context(begun, &above)))
+        let span = tracer.build_with_context(begun, &above);
+        let place = TraceContext::of(span.span_context());
+        (Self(span.is_recording().then(|| Box::new(span))), place)
     }
 
     /// A part of this one; nothing where this is not kept.
@@ -124,20 +127,19 @@ impl Part {
         name: impl Into<Cow<'static, str>>,
         said: Vec<KeyValue>,
     ) -> Self {
-        let kept = self.0.as_ref().filter(|kept| kept.is_recording());
-        Self(kept.map(|kept| {
+        Self(self.0.as_ref().map(|kept| {
             let above = Context::new().with_remote_span_context(kept.span_context().clone());
             let begun = tracer.span_builder(name).with_kind(kind).with_attributes(said);
-            tracer.build_with_context(begun, &above)
+            Box::new(tracer.build_with_context(begun, &above))
         }))
     }
 
     /// Whether it is kept.
     pub fn is_kept(&self) -> bool {
-        self.0.as_ref().is_some_and(Kept::is_recording)
+        self.0.is_some()
     }
 
-    /// Where it stands.
+    /// Where it stands, if it is kept.
     pub fn place(&self) -> Option<TraceContext> {
         self.0.as_ref().and_then(|kept| TraceContext::of(kept.span_context()))
     }

@@ -114,6 +114,13 @@ class Server:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
+def draining(folder: Path, seconds: int) -> list[str]:
+    """What has a server wait so long for what is under way when it ends."""
+    config = folder / "draining.json"
+    config.write_text(json.dumps({"limits": {"drainSeconds": seconds}}))
+    return ["--config", str(config)]
+
+
 @contextmanager
 def serve(manifests: Manifests, *arguments: str, env: dict[str, str] | None = None) -> Iterator[Server]:
     """Runs a server on a free port until the block ends, and looks whether it told a secret."""

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.parser import BytesParser
@@ -244,11 +243,10 @@ PRIVATE = [
 
 @pytest.mark.parametrize("url", PRIVATE)
 def test_only_public_addresses_with_tls_are_fetched_from(office: Office, url: str) -> None:
-    asked, before, started = len(office.store.seen), len(office.uploads()), time.monotonic()
+    asked, before = len(office.store.seen), len(office.uploads())
     file = {"download_url": url.format(port=office.store.server_port), "file_id": "f"}
     words = refusal(office.call("receipts_keep", {"receipt": file}))
-    assert "receipt" in words, words
-    assert time.monotonic() - started < 2.5, "it was tried, not refused"
+    assert "`receipt`: " in words and ("address is private" in words or "is no https address" in words), words
     assert (len(office.store.seen), len(office.uploads())) == (asked, before)
 
 
@@ -298,10 +296,9 @@ def test_a_slow_file_ends_with_the_calls_own_deadline(office: Office, where: str
         return Reply(500)
 
     slow = good_in_store(office, "/slow", wait if where == "before-it-answers" else served(dribble(office.store)))
-    before, started = len(office.uploads()), time.monotonic()
+    before = len(office.uploads())
     words = refusal(office.call("receipts_store", {"name": "a", "receipt": slow}))
-    # The tool's deadline is 2 s.
-    assert time.monotonic() - started < 10 and words
+    assert "did not finish within 2 s" in words
     assert len(office.uploads()) == before
 
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from clients import Case, Client, connect
-from harness import PATIENCE, Server, Upstream, eventually, running_with, until
+from harness import PATIENCE, Server, Upstream, draining, eventually, running_with, until
 from wire import INITIALIZE, META, MODERN, Wire, messages, request, result, text
 
 HTTP = Case("python", "http", "2026-07-28")
@@ -102,16 +102,16 @@ def test_a_stopped_server_finishes_what_it_has_begun(
     assert server.process.wait(PATIENCE) == 0
 
 
-def test_open_streams_do_not_hold_up_the_end(serve: Callable[..., Server]) -> None:
-    server = serve()
+def test_open_streams_do_not_hold_up_the_end(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve(*draining(tmp_path, 86_400))
     with Wire(server.base).stream("GET") as (_, events):
         assert next(events).event == "endpoint"
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE) == 0
 
 
-def test_a_subscription_ends_gracefully_with_the_server(serve: Callable[..., Server]) -> None:
-    server = serve()
+def test_a_subscription_ends_gracefully_with_the_server(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve(*draining(tmp_path, 86_400))
     listen = request("subscriptions/listen", {"_meta": META, "notifications": {"toolsListChanged": True}}, id="sub-1")
     with Wire(server.base).stream("POST", listen, MCP_Protocol_Version=MODERN, Mcp_Method="subscriptions/listen") as (
         _,
@@ -129,9 +129,7 @@ def test_a_subscription_ends_gracefully_with_the_server(serve: Callable[..., Ser
 def test_a_call_that_outlasts_the_drain_is_told_so(
     serve: Callable[..., Server], upstream: Upstream, tmp_path: Path
 ) -> None:
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"limits": {"drainSeconds": 1}}))
-    server = serve("--config", str(config))
+    server = serve(*draining(tmp_path, 1))
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(Wire(server.base).modern, "tools/call", {"name": "stuck_hang"})
         until(lambda: upstream.hanging, "the call to hang")
@@ -142,15 +140,17 @@ def test_a_call_that_outlasts_the_drain_is_told_so(
     server.process.wait(PATIENCE)
 
 
-def test_a_second_signal_ends_the_server_at_once_with_its_programs(serve: Callable[..., Server], mark: str) -> None:
-    server = serve()
+def test_a_second_signal_ends_the_server_at_once_with_its_programs(
+    serve: Callable[..., Server], tmp_path: Path, mark: str
+) -> None:
+    server = serve(*draining(tmp_path, 86_400))
     with ThreadPoolExecutor() as threads:
         answer = call_in_flight(threads, server, "kit_family", {"seconds": mark})
         server.process.send_signal(signal.SIGTERM)
         until(lambda: takes_no_more(server), "the server to take no more")
         assert server.process.poll() is None
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(5)  # The call would last a day, and a drain longer than this.
+        server.process.wait(PATIENCE)  # The call would last a day, and so would the drain.
         answer.exception()
     until(lambda: not running_with(mark), "the end of the programs")
 

@@ -16,7 +16,7 @@ import pytest
 
 from connectors import call
 from flaky import Flaky, flaky
-from harness import BINARY, Manifests, Server, serve
+from harness import BINARY, Manifests, Server, serve, until
 from wire import Json, text
 
 NUMBERS = count()
@@ -204,9 +204,11 @@ def test_a_wait_beyond_the_deadline_is_not_begun_and_its_end_is_told(made, tool:
     assert called.failed and called.tries == 0 and "asked to be left alone" in called.text
 
 
-def test_who_is_asked_for_time_gives_it_with_every_call(made) -> None:
+def test_who_is_asked_for_time_gives_it_with_every_call(made, api: Flaky) -> None:
     with ThreadPoolExecutor(2) as pool:
+        known = len(api.arrived)
         first = pool.submit(made, "get_later", "503@2,ok")
+        until(lambda: len(api.arrived) > known, "the call that is asked for time")
         time.sleep(0.5)
         second = made("get_later", "ok")
         assert second.arrived[0] - first.result().arrived[0] >= 1.95
@@ -214,12 +216,15 @@ def test_who_is_asked_for_time_gives_it_with_every_call(made) -> None:
 
 def test_one_who_waits_keeps_nobody_from_a_turn(api: Flaky, tmp_path: Path) -> None:
     with serving(tmp_path / "manifests", manifest("api", api.url, quotas={"concurrent": 1})) as server, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(Called, server, api, "get", "429@3,ok")
+        known = len(api.arrived)
+        waiting = pool.submit(Called, server, api, "get", "429@6,ok")
+        until(lambda: len(api.arrived) > known, "the call that has to wait")
         time.sleep(0.5)
-        started = time.monotonic()
-        assert not Called(server, api, "put", "ok").failed
-        assert time.monotonic() - started < 1.5
-        assert not waiting.result().failed
+        passing = Called(server, api, "put", "ok")
+        waited = waiting.result()
+        assert not passing.failed and not waited.failed
+        first, again = waited.arrived
+        assert first < passing.arrived[0] < again
 
 
 def test_an_api_that_goes_on_failing_is_asked_less(api: Flaky, tmp_path: Path) -> None:
@@ -332,8 +337,9 @@ def test_a_handshake_that_fails_sent_nothing(tmp_path: Path) -> None:
 def test_nothing_is_done_twice_whatever_happens(made) -> None:
     """Hundreds of calls at once, each with faults of its own."""
     dice = random.Random(6)
-    faults = ["kill", "lost", "half", "503", "503@0", "429", "429@0", "502", "504", "done@502", "done@504", "500", "ok"]
-    calls = [(dice.choice(list(TOOLS)), ",".join(dice.choices(faults, k=3))) for _ in range(300)]
+    # Most of what is asked works in the end: one that failed nearly always would be left alone, which is another test.
+    faults = ["kill", "lost", "half", "503", "503@0", "429", "429@0", "502", "504", "done@502", "done@504", "500", *["ok"] * 6]
+    calls = [(dice.choice(list(TOOLS)), ",".join(dice.choices(faults, k=3))) for _ in range(500)]
     with ThreadPoolExecutor(16) as pool:
         ended = list(pool.map(lambda it: made(*it), calls))
     for (tool, plan), called in zip(calls, ended, strict=True):

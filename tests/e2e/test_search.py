@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -388,11 +387,9 @@ def test_one_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
 
 def test_one_that_hangs_is_waited_for_no_longer_than_its_deadline(library: Library) -> None:
     library.docs.answers["/search"] = hang(library.docs)
-    started = time.monotonic()
     value = library.search()
-    # Its deadline is 1.5 s; the others need no time at all.
-    assert time.monotonic() - started < 10
-    assert [failure["connector"] for failure in value["failures"]] == ["docs"]
+    [failure] = value["failures"]
+    assert failure["connector"] == "docs" and "did not finish within 1500 ms" in failure["reason"]
     assert len(value["results"]) == 4
 
 
