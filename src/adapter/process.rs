@@ -89,8 +89,8 @@ pub(super) fn cut(text: &str) -> &str {
     (start..text.len()).find_map(|start| text.get(start..)).unwrap_or_default()
 }
 
-/// A program that is waited for also when this is dropped, by a task that ends with it. The runtime's own reaper hears of
-/// several that end at once only once, and may leave one of them until another ends.
+/// A program that is waited for also when this is dropped, by a task that ends with it. The runtime's own reaper misses one
+/// that dies while it is handed over, until another ends.
 #[derive(Debug)]
 pub(super) struct Reaped(Option<Child>);
 

@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 import harness
@@ -52,7 +53,8 @@ def mark() -> Iterator[str]:
     mark = f"86400.{time.monotonic_ns()}"
     yield mark
     for process in harness.running_with(mark):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.fixture

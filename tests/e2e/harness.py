@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def kill_tree(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
     for child in family:
-        if child.is_running():
+        with suppress(psutil.NoSuchProcess):
             child.kill()
 
 

@@ -12,6 +12,8 @@ class Loopback(ThreadingHTTPServer):
     """A server on a free port, or on this one."""
 
     daemon_threads = True
+    # Connections that wait to be taken; one more would be tried again after a second.
+    request_queue_size = 128
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), handler)

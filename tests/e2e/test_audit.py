@@ -100,7 +100,7 @@ def test_each_call_and_act_is_a_record_whose_chain_others_can_recompute(tmp_path
         another = json.loads((server.manifests.folder / "c.json").read_text()) | {"id": "d"}
         server.manifests.replace(server.manifests.folder / "d.json", json.dumps(another))
         log = tmp_path / "data/audit/0.jsonl"
-        until(lambda: "manifests.reload" in log.read_text(), "the record of the edit")
+        until(lambda: log.exists() and "manifests.reload" in log.read_text(), "the record of the edit")
         assert run(tmp_path / "data", "audit", "verify").returncode == 0
         # A second process has a chain of its own.
         assert run(tmp_path / "data", "keys", "new", "--subject", "ann").returncode == 0
@@ -141,7 +141,7 @@ def test_a_server_that_dies_leaves_a_chain_that_the_next_one_goes_on_with(tmp_pa
     log = tmp_path / "data/audit/0.jsonl"
     with server_in() as server:
         call(server, "c_shape", {"text": "hello"})
-        until(lambda: '"event":"call"' in log.read_text(), "the record of the call")
+        until(lambda: log.exists() and '"event":"call"' in log.read_text(), "the record of the call")
         server.process.kill()
         server.process.wait()
     with log.open("a") as file:
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_written_stops_no_call_and_is_told_at_once(serve
         shown = {"Authorization": f"Bearer {KEY}"}
 
         def numbers() -> list[str]:
-            return httpx2.get(f"{server.base}/metrics", headers=shown).raise_for_status().text.splitlines()
+            return httpx2.get(f"{server.base}/metrics", headers=shown, timeout=60).raise_for_status().text.splitlines()
 
         # Long before any record is lost.
         until(lambda: "switchboard_audit_failing 1" in numbers(), "the number that says so")

@@ -594,7 +594,7 @@ def test_a_token_for_the_same_gateway_under_another_name_does_not_count(tmp_path
         assert Caller(one, token).counts()
         # A Host that is allowed, and even the public one, changes nothing of who we say we are.
         for host in ("localhost", "one.example"):
-            told = httpx2.get(f"{one.base}/.well-known/oauth-authorization-server", headers={"Host": host}).json()
+            told = httpx2.get(f"{one.base}/.well-known/oauth-authorization-server", headers={"Host": host}, timeout=60).json()
             assert (
                 told["issuer"] == "https://one.example" and told["token_endpoint"] == "https://one.example/oauth/token"
             )
@@ -734,7 +734,7 @@ def test_an_issuer_below_a_path_is_found_where_clients_look_and_works_there(tmp_
         base = f"{server.base}/tools"
         for name in ("oauth-authorization-server", "openid-configuration"):
             for path in (f"/.well-known/{name}/tools", f"/tools/.well-known/{name}"):
-                told = httpx2.get(f"{server.base}{path}", headers={"Host": "gateway.example"})
+                told = httpx2.get(f"{server.base}{path}", headers={"Host": "gateway.example"}, timeout=60)
                 assert told.status_code == 200 and told.json()["issuer"] == public, path
                 assert told.json()["authorization_endpoint"] == f"{public}/oauth/authorize"
         answer = registered(base)

@@ -33,7 +33,7 @@ class Realm:
     def token(self, resource: str | None = None, scope: str = "docs:read") -> str:
         """A token for a machine."""
         asked = {"grant_type": "client_credentials", "resource": resource or self.server.url, "scope": scope}
-        answer = httpx2.post(f"{self.issuer}/token", data=asked, auth=ROBOT)
+        answer = httpx2.post(f"{self.issuer}/token", data=asked, auth=ROBOT, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()["access_token"]
 
@@ -138,11 +138,11 @@ def is_taken_back(realm: Realm, memory: Memory) -> None:
             "refresh_token": memory.token.refresh_token,
             "resource": realm.server.url,
         }
-        told = httpx2.post(f"{realm.issuer}/token", data=asked | who).json()
+        told = httpx2.post(f"{realm.issuer}/token", data=asked | who, timeout=60).json()
         memory.token.refresh_token = told["refresh_token"]
         token = told["access_token"]
         if taken_back:
-            assert httpx2.post(f"{realm.issuer}/token/revocation", data={"token": token} | who).status_code == 200
+            assert httpx2.post(f"{realm.issuer}/token/revocation", data={"token": token} | who, timeout=60).status_code == 200
             denied(Caller(realm.server, token).ask("tools/list"))
         else:
             assert Caller(realm.server, token).counts()

@@ -495,7 +495,7 @@ def test_a_session_does_not_keep_what_its_opener_was_allowed(office: Office) -> 
 def test_a_stream_of_the_older_transport_is_its_owners(office: Office) -> None:
     """Guards: posting to somebody's stream takes their proof, not only its id; a refreshed token goes on."""
     owner = Caller(office.server, office.issuer.token(jti="1"))
-    assert httpx2.get(office.server.url, headers={"Accept": "text/event-stream"}).status_code == 401
+    assert httpx2.get(office.server.url, headers={"Accept": "text/event-stream"}, timeout=60).status_code == 401
     with httpx2.stream(
         "GET", office.server.url, headers={"Accept": "text/event-stream"} | owner.headers, timeout=60
     ) as stream:
@@ -626,7 +626,7 @@ def test_two_proofs_are_one_too_many(office: Office) -> None:
         ("Mcp-Method", "tools/list"),
     ]
     body = json.dumps(request("tools/list", {"_meta": META}))
-    with httpx2.Client(trust_env=False) as client:
+    with httpx2.Client(timeout=60, trust_env=False) as client:
         assert client.post(office.server.url, content=body, headers=[*sent, *pairs]).status_code == 400
         assert client.post(office.server.url, content=body, headers=[*sent, pairs[0]]).status_code == 200
 

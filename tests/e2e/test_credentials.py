@@ -702,7 +702,7 @@ def test_our_issuer_vouches_for_who_signed_in_and_for_nobody_else(api: Witness, 
                 does(server, "swap_look", token)
                 shown[name] = api.token()
             assert shown["ada"] != shown["bob"] and len(own.forms) == 2
-            keys = jwt.PyJWKSet.from_dict(httpx2.get(f"{server.base}/oauth/jwks").json())
+            keys = jwt.PyJWKSet.from_dict(httpx2.get(f"{server.base}/oauth/jwks", timeout=60).json())
             subjects = []
             for form in own.forms:
                 assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -739,7 +739,7 @@ def test_a_tenant_with_a_client_of_its_own_gets_tokens_by_it_and_nobody_else_doe
             )
             place = f"{server.base}/api/v1/tenants/acme/integrations/robot/oauth-config"
             client = {"clientId": "acme's", "clientSecret": "acme+secret", "scopes": ["theirs"]}
-            answer = httpx2.post(place, json=client, headers={"X-API-Key": acme})
+            answer = httpx2.post(place, json=client, headers={"X-API-Key": acme}, timeout=60)
             assert answer.status_code < 300 and "acme+secret" not in answer.text, answer.text
             shown = {}
             for name, key in (("acme", acme), ("globex", globex)):

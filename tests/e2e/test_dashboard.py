@@ -460,8 +460,7 @@ def test_many_may_follow_but_not_all_and_whoever_leaves_makes_room(server: Serve
         return socket.create_connection((host, int(port)), 60, source_address=(own, 0))
 
     with ExitStack() as readers:
-        opened = [readers.enter_context(reader(at)) for at in range(MOST_READERS + 10)]
-        followed = [follows(reader) for reader in opened]
+        followed = [follows(readers.enter_context(reader(at))) for at in range(MOST_READERS + 10)]
         assert followed.count(True) == MOST_READERS and all(followed[:MOST_READERS])
         status, answer = status_of(server, STREAM, {})
         assert status == 503 and answer["body"]["detail"].startswith("[Switchboard] ")

@@ -109,17 +109,15 @@ def test_five_hundred_crashes_leave_nothing_behind(tmp_path: Path, mark: str) ->
         descriptors, children, programs = size()
         assert (children, programs) == (2, 1)
         cycles(CYCLES)
-        until(
-            lambda: size() <= (descriptors, children, programs), f"{size()} to be {(descriptors, children, programs)}"
-        )
-        assert gateway.num_fds() <= descriptors
+        kept = (descriptors, children, programs)
+        until(lambda: all(now <= then for now, then in zip(size(), kept, strict=True)), f"no more than {kept}")
 
 
 # Hung
 
 
 def test_a_hung_call_ends_at_its_deadline_and_its_server_is_told(tmp_path: Path) -> None:
-    with beside_a_calm_one(tmp_path, program(), timeouts={"requestMs": 1000}) as server:
+    with beside_a_calm_one(tmp_path, program(), timeouts={"requestMs": 5000}) as server:
         before = counters(server, "shaky")["cancelled"]
         calls = [in_the_background(lambda: failure(server, "shaky_hang")) for _ in range(8)]
         for ended in calls:
@@ -137,7 +135,7 @@ def test_calls_that_hang_hold_up_no_other_call_of_their_connector(tmp_path: Path
 
 
 def test_a_program_that_stops_reading_ends_its_calls_at_their_deadline(tmp_path: Path) -> None:
-    with beside_a_calm_one(tmp_path, program(), timeouts={"requestMs": 1000}) as server:
+    with beside_a_calm_one(tmp_path, program(), timeouts={"requestMs": 5000}) as server:
         frozen = psutil.Process(seen(server, "shaky")["pid"])
         frozen.suspend()
         # Far more than a pipe holds.
@@ -239,7 +237,7 @@ def test_a_response_that_ends_half_way_ends_its_call_at_once(tmp_path: Path) -> 
 def test_a_response_that_ends_half_way_in_a_session_is_asked_for_again_until_the_deadline(tmp_path: Path) -> None:
     with listening([FIXTURE, "http", "--faults"]) as (base, _):
         adapter = {"url": f"{base}/mcp", "allowPrivate": True, "protocol": LEGACY}
-        with beside_a_calm_one(tmp_path, adapter, timeouts={"requestMs": 5000}) as server:
+        with beside_a_calm_one(tmp_path, adapter, timeouts={"requestMs": 15_000}) as server:
             # This one answers late, on the stream that a client opens in place of the one that ended.
             assert "after the stream had ended" in text(call(server, "shaky_test_reconnection"))
             # This one never answers.

@@ -153,9 +153,9 @@ async def test_each_operation_is_a_tool_whose_calls_prism_has_nothing_against(
         for operation, tool, arguments in calls:
             tasks.start_soon(call, client, operation, tool, arguments)
     assert failed == [], f"{len(failed)} of {len(calls)}:\n" + "\n".join(failed[:12])
+    await harness.eventually(lambda: len(prism.requests(service.document)) >= len(calls), "what it heard")
     complaints = [said for said in prism.complaints(service.document)[before:] if not of_what_is_silent(service, said)]
     assert complaints == []
-    assert len(prism.requests(service.document)) >= len(calls)
 
 
 def of_what_is_silent(service: Service, said: Json) -> bool:

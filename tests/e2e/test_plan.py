@@ -199,12 +199,17 @@ def test_without_anything_to_start_from_it_says_what_to_give(edited: Folder) -> 
 def test_an_upstreams_change_is_planned_too(tmp_path: Path) -> None:
     upstream = Upstream(tmp_path)
     variables = {"SWITCHBOARD_DATA_DIR": str(tmp_path / "data")}
+
+    def planned() -> subprocess.CompletedProcess:
+        plan = [BINARY, "plan", "--format", "json", "--manifests", str(upstream.manifests.folder)]
+        return subprocess.run(plan, env={**os.environ, **variables}, capture_output=True, text=True, timeout=PATIENCE)
+
     with serve(upstream.manifests, env=variables) as server:
         names = lambda: {it["name"] for it in result(Wire(server.base).modern("tools/list"))["tools"]}  # noqa: E731
         until(lambda: "shop_echo" in names() and upstream.locked(), f"its tools: {server.log}")
-    plan = ["plan", "--format", "json", "--manifests", str(upstream.manifests.folder)]
+        until(lambda: planned().returncode == 0, f"it is kept: {server.log}")
     upstream.say([tool("echo", "Says it again."), tool("count", "Counts the letters.")])
-    done = subprocess.run([BINARY, *plan], env={**os.environ, **variables}, capture_output=True, text=True, timeout=PATIENCE)
+    done = planned()
     changes = json.loads(done.stdout)["changes"]
     assert [(it["tool"], it["class"]) for it in changes] == [("shop_count", "risky")]
     assert done.returncode == 0

@@ -40,7 +40,7 @@ TOOLS: dict[str, tuple[str, Json]] = {
     # Of a tool whose API asks for time, other calls wait too.
     "get_shortly": ("GET", {"timeoutMs": 8000}),
     "get_by_date": ("GET", {"timeoutMs": 8000}),
-    "get_in_time": ("GET", {"timeoutMs": 8000}),
+    "get_in_time": ("GET", {"timeoutMs": 14000}),
     "get_later": ("GET", {}),
     "post_shortly": ("POST", {"timeoutMs": 1000}),
 }
@@ -231,14 +231,17 @@ def test_an_api_that_goes_on_failing_is_asked_less(api: Flaky, tmp_path: Path) -
     with serving(tmp_path / "manifests", manifest("api", api.url)) as server, ThreadPoolExecutor(16) as pool:
         # Some work, else the API would be left alone.
         plans = ["503" if number % 4 else "ok" for number in range(80)]
+        began = time.monotonic()
         ended = list(pool.map(lambda plan: Called(server, api, "get", plan), plans))
-        assert 85 <= sum(called.tries for called in ended if called.failed) <= 105
+        # 60 calls, 30 tries that are in stock, and one more in each second.
+        more = time.monotonic() - began
+        assert 85 <= sum(called.tries for called in ended if called.failed) <= 91 + more
 
 
 def test_the_deadline_covers_all_tries(made) -> None:
-    called = made("get_in_time", "503@3")
+    called = made("get_in_time", "503@5")
     assert called.failed and called.tries in (2, 3)
-    assert "503" in called.text and "again after: 3 s" in called.text
+    assert "503" in called.text and "again after: 5 s" in called.text
 
 
 def test_what_a_redirect_led_to_says_nothing_of_the_call_itself(made) -> None:
@@ -260,7 +263,8 @@ def test_whoever_asked_hears_that_it_may_have_been_done(made) -> None:
         assert "(tried 2 times; an earlier try may have done its work)" in made(tool, plan).text
     assert "earlier" not in made("get", "502,404").text
     late = made("post_shortly", "late")
-    assert "did not finish within 1 s; the call was under way" in late.text and late.tries == 1
+    assert "did not finish within 1 s; the call was under way" in late.text
+    until(lambda: late.tries == 1, "the call to be seen")
 
 
 def described(url: str, **mend: object) -> tuple[Json, Json]:
@@ -339,7 +343,8 @@ def test_nothing_is_done_twice_whatever_happens(made) -> None:
     dice = random.Random(6)
     # Most of what is asked works in the end: one that failed nearly always would be left alone, which is another test.
     faults = ["kill", "lost", "half", "503", "503@0", "429", "429@0", "502", "504", "done@502", "done@504", "500", *["ok"] * 6]
-    calls = [(dice.choice(list(TOOLS)), ",".join(dice.choices(faults, k=3))) for _ in range(500)]
+    tools = [name for name, (_, said) in TOOLS.items() if "timeoutMs" not in said]
+    calls = [(dice.choice(tools), ",".join(dice.choices(faults, k=3))) for _ in range(500)]
     with ThreadPoolExecutor(16) as pool:
         ended = list(pool.map(lambda it: made(*it), calls))
     for (tool, plan), called in zip(calls, ended, strict=True):

@@ -10,6 +10,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -391,8 +392,9 @@ def events(response: httpx2.Response) -> Iterator[tuple[str, Json]]:
 
 def test_the_stream_tells_the_signed_map_at_once_and_when_it_changes(tmp_path: Path) -> None:
     manifests: Folder = manifests_of(tmp_path, kit(), CONNECTORS_SIGNATURE_KEY=SIGNED_WITH)
-    with harness.serve(manifests) as server, follow(server) as one, follow(server) as two:
-        told, also = events(one), events(two)
+    with harness.serve(manifests) as server, ExitStack() as readers:
+        until(lambda: "lastCheckedAt" in mapped(server)["kit"]["availability"], "the first check, which is an event")
+        told, also = (events(readers.enter_context(follow(server))) for _ in range(2))
         first_id, first = next(told)
         assert next(also) == (first_id, first)
         signed = first["payload"]

@@ -130,8 +130,8 @@ def test_a_trace_goes_from_the_client_to_the_upstream(tmp_path: Path) -> None:
             "tools/call", {"name": "api_get", "arguments": {}, "_meta": meta}, Authorization=BEARER["Authorization"]
         )
         assert not result(answered).get("isError"), answered.text
-        [own] = [it.headers["traceparent"] for it in behind.seen if it.path == "/get"]
-        assert behind.seen[-1].headers["tracestate"] == "a=b"
+        [(own, state)] = [(it.headers["traceparent"], it.headers["tracestate"]) for it in behind.seen if it.path == "/get"]
+        assert state == "a=b"
         # In the header, where the request says nothing itself.
         call(server, "mcp_echo", {"message": "hello"}, traceparent=PARENT)
         until(lambda: len([span for span in seen.spans() if span.kind == 2]) >= 2, "the spans came")

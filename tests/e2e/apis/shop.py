@@ -45,7 +45,9 @@ seen: list[dict[str, Any]] = []
 
 @app.middleware("http")
 async def remember(request: Request, call_next: Any) -> Response:
-    seen.append({"method": request.method, "path": request.scope["raw_path"].decode()})
+    # It is also looked at whether we are there.
+    if request.method != "HEAD":
+        seen.append({"method": request.method, "path": request.scope["raw_path"].decode()})
     return await call_next(request)
 
 

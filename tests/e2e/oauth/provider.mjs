@@ -1,6 +1,6 @@
 // An issuer by somebody else: oidc-provider, for any resource on loopback. Says where it listens on stderr; each line on
 // stdin is a command: `rotate` gives it a new key and forgets the old one. Programs that call themselves `opaque` get
-// tokens that have to be asked about; what is for a resource with `brief` in its name ends after three seconds.
+// tokens that have to be asked about; what is for a resource with `brief` in its name ends after six seconds.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -41,7 +41,7 @@ function provider(issuer) {
         getResourceServerInfo: (_, resource, client) => ({
           scope: SCOPES,
           audience: resource,
-          accessTokenTTL: resource.includes('brief') ? 3 : 300,
+          accessTokenTTL: resource.includes('brief') ? 6 : 300,
           accessTokenFormat: client.clientName === 'opaque' ? 'opaque' : 'jwt',
           jwt: { sign: { alg: 'ES256' } },
         }),
