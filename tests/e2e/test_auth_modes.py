@@ -574,6 +574,8 @@ def test_whoever_sends_slowly_is_not_waited_for(tmp_path: Path) -> None:
         slow = [stack.enter_context(connections(server)) for _ in range(20)]
         for connection in slow:
             connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+            # Half of what a head has unless that is said.
+            connection.settimeout(30)
         assert Caller(server, OPERATOR).counts()
         assert all(ends(connection) for connection in slow)
 
