@@ -46,7 +46,7 @@ pub(super) fn seal(record: Record, seq: u64, previous: &str) -> Result<(String, 
         Record::Other(mut members) => {
             members.insert("seq".into(), json!(seq));
             members.insert("previous".into(), json!(previous));
-            sorted(members)?
+            sorted(&mut members)?
         }
     };
     Ok(line(&text))
@@ -59,9 +59,9 @@ fn line(text: &str) -> (String, String) {
     (format!("{open},\"hash\":\"{hash}\"}}\n"), hash)
 }
 
-fn sorted(mut members: Members) -> Result<String, String> {
+fn sorted(members: &mut Members) -> Result<String, String> {
     members.values_mut().for_each(Value::sort_all_objects);
-    canonical(&members)
+    canonical(members)
 }
 
 /// A record as RFC 8785 writes it, from one whose members are in their order.
@@ -81,7 +81,7 @@ pub(super) fn unseal(text: &str) -> Result<(Tie, Members), String> {
     let mut members: Members = serde_json::from_str(text).map_err(no_record)?;
     let tie: Tie = serde_json::from_str(text).map_err(no_record)?;
     members.remove("hash");
-    let (whole, hash) = line(&sorted(members.clone())?);
+    let (whole, hash) = line(&sorted(&mut members)?);
     if hash != tie.hash || whole.trim_end_matches('\n') != text {
         return Err(format!("it was changed: its hash is not what it says ({})", cut(&tie.hash, 64)));
     }

@@ -18,7 +18,6 @@ from clients import node, node_env
 from harness import PATIENCE, Server
 from oauth.client import http, parameters
 from oauth.documents import Papers, Web, papers, web
-from oauth.gateway import Caller
 from oauth.house import ada, browsers, built_in  # noqa: F401 - fixtures
 from oauth.person import Person
 from oauth.programs import CALLBACK, Memory, provider, python, typescript

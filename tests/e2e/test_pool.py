@@ -1,6 +1,5 @@
 """Connections to MCP servers: one for all, one more for each session that can be asked back, no more than allowed."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
